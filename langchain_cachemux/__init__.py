@@ -1,0 +1,89 @@
+"""A cost-aware semantic cache and a learned model multiplexer for LangChain.
+
+The public names. Each module is loaded when one of its names is first used, because Chroma, SQLAlchemy
+and scikit-learn take longer to import than most programs take to start.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_cachemux.cache import LECCache, Stats
+    from langchain_cachemux.costs import Decoder, Price, dollars, flops, per_million_tokens, seconds
+    from langchain_cachemux.encoder import SentenceEncoder
+    from langchain_cachemux.estimators import Estimator, Mean, Ridge
+    from langchain_cachemux.guards import GUARDS, Guard
+    from langchain_cachemux.learned import SklearnEstimator
+    from langchain_cachemux.matching import Matcher, Threshold
+    from langchain_cachemux.multiplexer import MultiplexedLLM
+    from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, Policy
+    from langchain_cachemux.queries import Reader, any_model, per_model
+    from langchain_cachemux.router import Router
+    from langchain_cachemux.types import Admission, Entry, Estimate, Hit, Miss, Query, Route, Usage
+
+_NAMES = {
+    "cache": "LECCache Stats",
+    "costs": "Decoder Price dollars flops per_million_tokens seconds",
+    "encoder": "SentenceEncoder",
+    "estimators": "Estimator Mean Ridge",
+    "learned": "SklearnEstimator",
+    "guards": "GUARDS Guard",
+    "matching": "Matcher Threshold",
+    "multiplexer": "MultiplexedLLM",
+    "policies": "GDSF LEC LFU LRU Policy",
+    "queries": "Reader any_model per_model",
+    "router": "Router",
+    "types": "Admission Entry Estimate Hit Miss Query Route Usage",
+}
+_HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
+
+__all__ = [
+    "GDSF",
+    "GUARDS",
+    "LEC",
+    "LFU",
+    "LRU",
+    "Admission",
+    "Decoder",
+    "Entry",
+    "Estimate",
+    "Estimator",
+    "Guard",
+    "Hit",
+    "LECCache",
+    "Matcher",
+    "Mean",
+    "Miss",
+    "MultiplexedLLM",
+    "Policy",
+    "Price",
+    "Query",
+    "Reader",
+    "Ridge",
+    "Route",
+    "Router",
+    "SentenceEncoder",
+    "SklearnEstimator",
+    "Stats",
+    "Threshold",
+    "Usage",
+    "any_model",
+    "dollars",
+    "flops",
+    "per_million_tokens",
+    "per_model",
+    "seconds",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,139 @@
+"""What is stored and handed out: generations as JSON, and a fresh copy of them at every hit.
+
+Nothing but messages and generations can come out of a stored answer, whatever was written into it:
+there is no pickle, and no reviver that looks up classes by name.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
+from langchain_core.outputs import ChatGeneration, Generation
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+CHARS_PER_TOKEN = 4
+"""For answers whose provider reports no usage."""
+
+_CUT_SHORT = {"length", "max_tokens", "model_length", "content_filter", "safety", "refusal"}
+_CUT_SHORT |= {"recitation", "blocklist", "prohibited_content", "spii", "guardrail_intervened"}
+_MESSAGES = ("ai", "AIMessageChunk")
+_TOOL_BLOCKS = ("tool_call", "tool_use", "function_call")
+
+
+def objection(generations: Sequence[Generation]) -> str | None:
+    """Say why an answer must not be served again (cut short, filtered, refused, empty), or None."""
+    if not generations:
+        return "there is no answer"
+    for generation in generations:
+        message = message_of(generation)
+        told = message.response_metadata if message else {}
+        info = generation.generation_info or {}
+        for source in (info, told):
+            reason = str(source.get("finish_reason") or source.get("stop_reason") or "")
+            if reason.casefold() in _CUT_SHORT:
+                return f"the answer was cut short: {reason}"
+        if message and message.additional_kwargs.get("refusal"):
+            return "the model refused"
+        if message and message.invalid_tool_calls:
+            return "the answer calls a tool in a way that cannot be parsed"
+        if not (generation.text.strip() or (message and (message.tool_calls or message.content))):
+            return "the answer is empty"
+    return None
+
+
+def calls_tools(generations: Sequence[Generation]) -> bool:
+    """True when an answer's meaning lies in arguments copied from the very words of the question."""
+    return any(m.tool_calls for m in map(message_of, generations) if m)
+
+
+def write(generations: Sequence[Generation], *, prompt: str = "") -> str:
+    """Return the generations as JSON.
+
+    Args:
+        generations: Plain or chat generations; their messages must be the model's.
+        prompt: What was asked, to estimate the usage of an answer that reports none: a hit without
+            usage would break LangChain's own serialisation of it.
+
+    Raises:
+        ValueError: They hold something that JSON cannot.
+    """
+    try:
+        text = json.dumps([_written(generation, prompt) for generation in generations])
+    except (TypeError, ValueError, RecursionError) as error:
+        msg = f"the answer cannot be serialised: {error}"
+        raise ValueError(msg) from error
+    read(text)
+    return text
+
+
+def read(text: str) -> list[Generation]:
+    """Return fresh generations: no message id, no block ids, new ids for tool calls.
+
+    An id that came back would make LangGraph replace the earlier answer, and a provider reject the
+    conversation.
+
+    Raises:
+        ValueError: The text is not what `write` returns.
+    """
+    try:
+        return [_read(item) for item in json.loads(text)]
+    except (KeyError, TypeError, AttributeError) as error:
+        msg = f"not a stored answer: {error!r}"
+        raise ValueError(msg) from error
+
+
+def message_of(generation: Generation) -> AIMessage | None:
+    """Return the model's message in a chat generation."""
+    message = getattr(generation, "message", None)
+    return message if isinstance(message, AIMessage) else None
+
+
+def _written(generation: Generation, prompt: str) -> dict[str, Any]:
+    written = {"text": generation.text, "info": generation.generation_info}
+    if isinstance(generation, ChatGeneration):
+        message = message_to_dict(generation.message)
+        data = message["data"]
+        data["id"] = None
+        if not data.get("usage_metadata"):
+            into, out = (len(part) // CHARS_PER_TOKEN + 1 for part in (prompt, generation.text))
+            tokens = {"input_tokens": into, "output_tokens": out, "total_tokens": into + out}
+            data["usage_metadata"] = tokens
+        written["message"] = message
+    return written
+
+
+def _read(item: Mapping[str, Any]) -> Generation:
+    if "message" not in item:
+        return Generation(text=item["text"], generation_info=item["info"])
+    stored = item["message"]
+    if stored["type"] not in _MESSAGES:
+        msg = f"not a model's message: {stored['type']!r}"
+        raise ValueError(msg)
+    _renew_ids(stored["data"])
+    (message,) = messages_from_dict([stored])
+    return ChatGeneration(message=message, generation_info=item["info"])
+
+
+def _renew_ids(data: dict[str, Any]) -> None:
+    data["id"] = None
+    new: dict[Any, str] = {}
+    blocks = data["content"] if isinstance(data["content"], list) else []
+    calls = [*data.get("tool_calls", []), *data["additional_kwargs"].get("tool_calls", [])]
+    for block in filter(_is_dict, blocks):
+        if block.get("type") in _TOOL_BLOCKS:
+            calls.append(block)
+        else:
+            block.pop("id", None)
+    for call in calls:
+        for name in ("id", "call_id"):
+            if call.get(name):
+                call[name] = new.setdefault(call[name], f"call_{uuid4().hex}")
+
+
+def _is_dict(block: object) -> bool:
+    return isinstance(block, dict)

@@ -1,0 +1,422 @@
+"""`LECCache`: LangChain's cache interface over a ledger, an index and a matcher."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+from langchain_core.caches import BaseCache
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from langchain_cachemux import answers
+from langchain_cachemux.costs import Price, seconds, usage_of
+from langchain_cachemux.estimators import Estimator, Mean
+from langchain_cachemux.index import ChromaIndex
+from langchain_cachemux.ledger import Ledger, MemoryLedger
+from langchain_cachemux.matching import Matcher, Threshold
+from langchain_cachemux.policies import LEC, Policy
+from langchain_cachemux.queries import Reader, UnstableKeyError
+from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.embeddings import Embeddings
+    from langchain_core.outputs import Generation
+
+Event: TypeAlias = Hit | Miss | Admission
+
+HALF_LIVES = 20
+"""The default policy's half-life, in requests per entry of capacity."""
+TYPICAL_BYTES = 4096
+"""An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
+CANDIDATES = 8
+"""Neighbours fetched for a query, to find one that is held and passes the guards."""
+PENDING = 10_000
+"""Missed lookups whose stopwatch is remembered until their update."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a cache did since it was opened; the first three describe what it holds now."""
+
+    entries: int
+    size: int
+    """Entries, or bytes, as the capacity is counted."""
+    capacity: int
+    hits_exact: int
+    hits_semantic: int
+    misses: int
+    admitted: int
+    """Answers stored; each is acknowledged: it stays until it is evicted or forgotten."""
+    bypassed: int
+    """Answers that were themselves the least worth keeping."""
+    evicted: int
+    refused: int
+    """Answers that must not be served again, and questions with no stable key."""
+    unpriced: int
+    """Answers of a model that the price does not know, valued at what others cost."""
+    errors: int
+    """Faults the chain never saw: a lookup that became a miss, an update that was dropped."""
+    saved: float
+    """Cost of the misses that the hits would have been, by the lower bound; in the user's unit."""
+
+
+class LECCache(BaseCache):
+    """A semantic cache that forgets the least expected cost.
+
+    Use it anywhere LangChain takes a cache: `set_llm_cache(LECCache())`, or `cache=` of one model.
+    A lookup is answered exactly when everything is equal, and by meaning when `match` says that the
+    last human words ask the same and all else is equal. The constructor refuses wrong arguments; at
+    run time nothing is ever raised into the chain: a lookup that fails is a miss, an update that
+    fails is dropped, both logged and counted.
+
+    Args:
+        path: Folder that keeps the cache between runs, made when missing, open in one process at a
+            time; by default the cache lives in memory.
+        capacity: Entries held at most, or bytes when given as text (`"512MB"`).
+        embeddings: Any LangChain embeddings; by default all-MiniLM-L6-v2 in this process.
+        policy: What is worth keeping; by default `LEC` with a half-life of twenty capacities.
+        match: What is the same question; by default `Threshold(0.85)` with guards.
+        reader: How prompts are read, in place of `Reader(embeddings)`.
+        price: Cost of a model call; by default its seconds.
+        estimator: What a miss would cost, learned from every miss; by default `Mean`. A
+            multiplexer's `Router` values answers at what the routed miss would cost.
+        on_event: Called with every `Hit`, `Miss` and `Admission`.
+
+    Raises:
+        ValueError: An argument is wrong, or the folder was made with another embedder.
+        ImportError: The default embedder is not installed.
+    """
+
+    def __init__(
+        self,
+        path: str | Path | None = None,
+        *,
+        capacity: int | str = 10_000,
+        embeddings: Embeddings | None = None,
+        policy: Policy | None = None,
+        match: Matcher | None = None,
+        reader: Reader | None = None,
+        price: Price = seconds,
+        estimator: Estimator | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> None:
+        total = _capacity(capacity)
+        self._in_bytes = isinstance(capacity, str) and not capacity.strip().isdecimal()
+        if reader is not None and embeddings is not None:
+            msg = "embeddings and reader were both given; the reader has embeddings of its own"
+            raise ValueError(msg)
+        self.reader = reader or Reader(embeddings or _default_embeddings())
+        self.match = match or Threshold()
+        self.price = price
+        self.estimator: Estimator = estimator or Mean()
+        self._valued = estimator is not None
+        self.on_event = on_event
+        entries = max(total // TYPICAL_BYTES, 1) if self._in_bytes else total
+        policy = policy or LEC(half_life=HALF_LIVES * entries)
+        self._folder = None if path is None else _Folder(Path(path))
+        self.ledger: Ledger
+        try:
+            if self._folder is None:
+                self.ledger = MemoryLedger(total, policy=policy)
+                self.index = ChromaIndex.memory()
+            else:
+                about = {"embeddings": _name_of(self.reader.embeddings)}
+                self.ledger = self._folder.ledger(total, policy, about)
+                self.index = ChromaIndex.folder(self._folder.path / "chroma")
+            self._writing = threading.Lock()
+            self._counts: Counter[str] = Counter()
+            self._saved = 0.0
+            self._asked: OrderedDict[str, float] = OrderedDict()
+            if self._folder is not None:
+                self.check(fix=True)
+        except BaseException:
+            self.close()
+            raise
+
+    def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        """Return a fresh copy of the stored answer, or None; never raises.
+
+        A chat message's `response_metadata["cachemux"]` says what kind of hit it was, how similar,
+        which model had answered and the cost that was saved.
+        """
+        try:
+            verdict = self.find(prompt, llm_string)
+            return _handed_out(verdict) if isinstance(verdict, Hit) else None
+        except UnstableKeyError as reason:
+            self._refuse(reason)
+        except Exception as error:  # noqa: BLE001
+            self._fail("lookup", error)
+        return None
+
+    def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """Store an answer if it is worth keeping; never raises."""
+        try:
+            self._update(prompt, llm_string, return_val)
+        except UnstableKeyError as reason:
+            self._refuse(reason)
+        except Exception as error:  # noqa: BLE001
+            self._fail("update", error)
+
+    def clear(self, **_kwargs: Any) -> None:
+        """Forget every answer and every count."""
+        with self._writing:
+            self.ledger.clear()
+            self.index.clear()
+            self._asked.clear()
+
+    def find(self, prompt: str, llm_string: str) -> Hit | Miss:
+        """Look a prompt up and say what came of it; a hit counts as a use.
+
+        Raises:
+            UnstableKeyError: The prompt has no stable key.
+            Exception: Whatever the embedder or the stores raise; `lookup` does not.
+        """
+        query = self.reader.read(prompt, llm_string)
+        verdict = self._exact(query) or self._near(query)
+        if isinstance(verdict, Hit) and not self.ledger.use(verdict.entry.key):
+            verdict = Miss(verdict.query, "the entry was evicted just now")
+        if isinstance(verdict, Hit):
+            self._counts[f"hits_{verdict.kind}"] += 1
+            self._saved += verdict.entry.cost
+        else:
+            self._counts["misses"] += 1
+            self._asked[query.key] = time.perf_counter()
+            while len(self._asked) > PENDING:
+                self._asked.popitem(last=False)
+        self._tell(verdict)
+        return verdict
+
+    def check(self, *, fix: bool = False) -> list[str]:
+        """Compare the index with the ledger, and the ledger with itself.
+
+        Args:
+            fix: Also write the rows that the index lacks and delete those it should not have, from
+                the vectors that the ledger keeps.
+
+        Returns:
+            The problems found, in words; none in a sound cache.
+        """
+        with self._writing:
+            problems = self.ledger.check()
+            rows = self.index.rows()
+            stale = set(rows)
+            for entry in self.ledger:
+                if entry.vector is None:
+                    continue
+                stale.discard(entry.slot)
+                if rows.get(entry.slot) != entry.key:
+                    problems.append(f"slot {entry.slot}: the index lacks entry {entry.key}")
+                    if fix:
+                        self.index.put(entry.slot, entry.key, entry.vector, entry.partition)
+            if fix:
+                self.index.remove(stale)
+        return problems
+
+    def value_by(self, estimator: Estimator) -> None:
+        """Value answers by `estimator` from now on, unless one was given at construction.
+
+        A multiplexer calls it with its router, so that an answer is worth what the routed miss
+        would cost.
+        """
+        if not self._valued:
+            self.estimator = estimator
+
+    def stats(self) -> Stats:
+        """Return what the cache holds and did since it was opened."""
+        counts = {name: self._counts[name] for name in _COUNTED}
+        return Stats(
+            entries=len(self.ledger),
+            size=self.ledger.size,
+            capacity=self.ledger.capacity,
+            saved=self._saved,
+            **counts,
+        )
+
+    def close(self) -> None:
+        """Let another process open the folder; the cache must not be used afterwards."""
+        if self._folder is not None:
+            self._folder.close()
+
+    def __enter__(self) -> Self:
+        """Return the cache; it is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the cache."""
+        self.close()
+
+    def _exact(self, query: Query) -> Hit | None:
+        entry = self.ledger.get(query.key)
+        return None if entry is None else Hit(query, entry, "exact")
+
+    def _near(self, query: Query) -> Hit | Miss:
+        if not query.text:
+            return Miss(query, "only an exact match will do, and there is none")
+        query = self.reader.embed(query)
+        return self.match.judge(query, self._matches(query))
+
+    def _matches(self, query: Query) -> Iterator[Match]:
+        """The entries near a query, nearest first, as far as the ledger confirms them."""
+        if query.vector is None:
+            return
+        near = self.index.nearest(query.vector, query.partition, n=CANDIDATES)
+        for neighbour in near:
+            entry = self.ledger.get(neighbour.key)
+            if (
+                entry is not None
+                and entry.slot == neighbour.slot
+                and entry.partition == query.partition
+                and entry.text
+            ):
+                yield Match(entry, neighbour.similarity)
+
+    def _update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
+        query = self.reader.read(prompt, llm_string)
+        asked = self._asked.pop(query.key, None)
+        elapsed = 0.0 if asked is None else time.perf_counter() - asked
+        reason = answers.objection(generations)
+        if reason is not None:
+            self._refuse(reason)
+            return
+        text = answers.write(generations, prompt=prompt)
+        if answers.calls_tools(generations):
+            query = Query(query.key, query.scope, query.context)
+        try:
+            query = self.reader.embed(query)
+        except Exception as error:  # noqa: BLE001
+            self._fail("embedding", error)
+        entry = Entry(
+            query.key,
+            partition=query.partition,
+            text="" if query.vector is None else query.text,
+            vector=query.vector,
+            answer=text,
+        )
+        if self._in_bytes:
+            entry.size = len(text) + len(entry.text)
+            entry.size += 0 if entry.vector is None else entry.vector.nbytes
+        cost = self._cost(generations, elapsed)
+        with self._writing:
+            if cost is not None:
+                self.estimator.learn(query, cost)
+            entry.cost = self.estimator.predict(query).lower
+            admission = self.ledger.admit(entry)
+            if admission.slot is not None and entry.vector is not None:
+                self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
+        self._counts["bypassed" if admission.slot is None else "admitted"] += 1
+        self._counts["evicted"] += len(admission.evicted)
+        self._tell(admission)
+
+    def _cost(self, generations: Sequence[Generation], elapsed: float) -> float | None:
+        """What the miss cost: as the multiplexer measured it, or the price of the usage."""
+        message = answers.message_of(generations[0])
+        told = message.response_metadata.get("cachemux", {}) if message else {}
+        if "cost" in told:
+            return float(told["cost"])
+        try:
+            return self.price(usage_of(message, seconds=elapsed))
+        except ValueError as error:
+            self._counts["unpriced"] += 1
+            log.warning("%s; the answer is valued at what others cost", error)
+            return None
+
+    def _refuse(self, reason: object) -> None:
+        self._counts["refused"] += 1
+        log.debug("not cached: %s", reason)
+
+    def _fail(self, what: str, error: Exception) -> None:
+        self._counts["errors"] += 1
+        log.warning("%s failed, the chain goes on without the cache: %r", what, error)
+
+    def _tell(self, event: Event) -> None:
+        if self.on_event is not None:
+            try:
+                self.on_event(event)
+            except Exception as error:  # noqa: BLE001
+                self._fail("on_event", error)
+
+
+_COUNTED = (
+    "hits_exact hits_semantic misses admitted bypassed evicted refused unpriced errors".split()
+)
+
+
+class _Folder:
+    """A cache's folder: locked while it is open, the ledger in SQLite, the index in Chroma."""
+
+    def __init__(self, path: Path) -> None:
+        from filelock import FileLock, Timeout
+
+        if path.exists() and not path.is_dir():
+            msg = f"path must be a folder, got the file {str(path)!r}"
+            raise ValueError(msg)
+        path.mkdir(parents=True, exist_ok=True)
+        self.path = path.resolve()
+        self._lock = FileLock(self.path / "lock", is_singleton=True, thread_local=False)
+        self._closers: list[Callable[[], None]] = [self._lock.release]
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            msg = f"path {str(path)!r} is open in another process; close the cache there first"
+            raise ValueError(msg) from None
+
+    def ledger(self, capacity: int, policy: Policy, about: dict[str, str]) -> Ledger:
+        from langchain_cachemux.sql import SqlLedger
+
+        url = f"sqlite:///{self.path / 'ledger.db'}"
+        ledger = SqlLedger(url, capacity=capacity, policy=policy, about=about)
+        self._closers.append(ledger.close)
+        return ledger
+
+    def close(self) -> None:
+        while self._closers:
+            self._closers.pop()()
+
+
+def _handed_out(hit: Hit) -> list[Generation]:
+    generations = answers.read(hit.entry.answer)
+    for message in filter(None, map(answers.message_of, generations)):
+        told = message.response_metadata.get("cachemux", {})
+        message.response_metadata["cachemux"] = {
+            "hit": hit.kind,
+            "similarity": round(hit.similarity, 4),
+            "model": told.get("model") or usage_of(message).model,
+            "cost": 0.0,
+            "saved": hit.entry.cost,
+        }
+    return generations
+
+
+def _capacity(capacity: int | str) -> int:
+    try:
+        total = int(TypeAdapter(ByteSize).validate_python(capacity))
+    except ValidationError:
+        total = 0
+    if total <= 0 or isinstance(capacity, bool):
+        msg = f"capacity must be a positive number of entries or a size like '512MB', got {capacity!r}"
+        raise ValueError(msg)
+    return total
+
+
+def _default_embeddings() -> Embeddings:
+    from langchain_cachemux.encoder import SentenceEncoder
+
+    return SentenceEncoder()
+
+
+def _name_of(embeddings: Embeddings) -> str:
+    """A name two embedders share only if their vectors can be compared."""
+    kind = type(embeddings)
+    known = ("model_name", "model", "model_id", "repo_id", "deployment", "dimensions", "size")
+    told = [f"{name}={getattr(embeddings, name)}" for name in known if hasattr(embeddings, name)]
+    return " ".join([f"{kind.__module__}.{kind.__qualname__}", *told])

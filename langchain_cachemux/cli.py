@@ -1,0 +1,1 @@
+"""`cachemux …`: the demo, and one question to the same stack."""

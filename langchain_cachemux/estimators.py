@@ -1,0 +1,234 @@
+"""What the next answer will cost: a mean and a width that scale themselves to the data.
+
+Estimators are not locked; whoever owns one (the cache, the router) is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from langchain_cachemux.types import Estimate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from langchain_cachemux.types import Query
+
+UNKNOWN = Estimate(mean=0.0, width=math.inf)
+"""Nothing was learned yet: routing tries it, caching values it at its floor."""
+
+
+class Estimator(Protocol):
+    """Predicts a cost and learns from what was paid."""
+
+    def predict(self, x: Query) -> Estimate:
+        """Estimate the cost of the next miss on `x`."""
+        ...
+
+    def learn(self, x: Query, cost: float) -> None:
+        """Learn that a miss on `x` cost `cost`, in the user's unit."""
+        ...
+
+
+def checked(cost: float) -> float:
+    """Return `cost`, or raise `ValueError` when it is not a finite number >= 0."""
+    if not 0 <= cost < math.inf:
+        msg = f"cost must be a finite number >= 0, got {cost!r}"
+        raise ValueError(msg)
+    return cost
+
+
+class Floor:
+    """B1 of the paper, from the data: the least positive cost seen, 0 before there was one."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def add(self, cost: float) -> None:
+        """Take one more cost."""
+        if cost > 0:
+            self.value = min(self.value or cost, cost)
+
+
+class Spread:
+    """Running count, mean and variance of a sequence (Welford)."""
+
+    def __init__(self) -> None:
+        self.n = 0
+        self.mean = 0.0
+        self._squares = 0.0
+
+    def add(self, value: float) -> None:
+        """Take one more value."""
+        self.n += 1
+        step = value - self.mean
+        self.mean += step / self.n
+        self._squares += step * (value - self.mean)
+
+    @property
+    def variance(self) -> float:
+        """Unbiased; before a second value, the mean squared: a spread as wide as the value."""
+        return self._squares / (self.n - 1) if self.n > 1 else self.mean**2
+
+
+class Mean:
+    """The mean of each query's own costs, shrunk to a prior while they are few.
+
+    Empirical Bayes: with n costs of mean m for this query, variance σ² within a query and τ² between
+    queries around the prior p, κ = σ²/τ² and
+
+        mean = (n·m + κ·p) / (n + κ)        width = z·σ / sqrt(n + κ)
+
+    so the width is in the unit of the costs and shrinks as 1/sqrt(n); for costs that do not vary it
+    is 0 and the mean exact. A query not seen before gets the prior's own estimate.
+
+    Args:
+        width: z above, in standard errors.
+        prior: What to expect of a query before it was seen; by default the mean over all queries.
+        keys: Queries remembered; the one learned longest ago is forgotten first.
+    """
+
+    def __init__(
+        self, *, width: float = 1.0, prior: Estimator | None = None, keys: int = 100_000
+    ) -> None:
+        if not 0 <= width < math.inf:
+            msg = f"width must be a finite number of standard errors >= 0, got {width!r}"
+            raise ValueError(msg)
+        if keys < 1:
+            msg = f"keys must be at least 1, got {keys!r}"
+            raise ValueError(msg)
+        self.width = width
+        self.prior = prior
+        self.keys = keys
+        self._own: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._within = 0.0
+        self._repeats = 0
+        self._firsts = Spread()
+        self._surprise = 0.0
+        self._floor = Floor()
+
+    def predict(self, x: Query) -> Estimate:
+        """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""
+        if not self._firsts.n:
+            return self.prior.predict(x) if self.prior else UNKNOWN
+        within = self._within / self._repeats if self._repeats else 0.0
+        n, own = self._own.get(x.key, (0, 0.0))
+        if n and not within:
+            return Estimate(own, 0.0, self._floor.value)
+        expected = self._expected(x)
+        between = self._between(within)
+        if not n:
+            width = expected.width if self.prior else self.width * math.sqrt(between)
+            return Estimate(expected.mean, width, self._floor.value)
+        kappa = min(within / between, 1e6) if between else 1e6
+        mean = (n * own + kappa * expected.mean) / (n + kappa)
+        return Estimate(mean, self.width * math.sqrt(within / (n + kappa)), self._floor.value)
+
+    def learn(self, x: Query, cost: float) -> None:
+        """Add one cost of `x`.
+
+        Raises:
+            ValueError: `cost` is negative or not finite.
+        """
+        checked(cost)
+        n, own = self._own.pop(x.key, (0, 0.0))
+        if n:
+            self._within += (cost - own) ** 2 * n / (n + 1)
+            self._repeats += 1
+        else:
+            expected = self._expected(x)
+            if math.isfinite(expected.width):
+                self._surprise += (cost - expected.mean) ** 2
+            self._firsts.add(cost)
+        self._own[x.key] = (n + 1, own + (cost - own) / (n + 1))
+        if len(self._own) > self.keys:
+            self._own.popitem(last=False)
+        self._floor.add(cost)
+        if self.prior:
+            self.prior.learn(x, cost)
+
+    def _expected(self, x: Query) -> Estimate:
+        return self.prior.predict(x) if self.prior else Estimate(self._firsts.mean, 0.0)
+
+    def _between(self, within: float) -> float:
+        """τ²: the spread of first costs around the prior, less what one query alone varies."""
+        total = self._surprise / self._firsts.n if self.prior else self._firsts.variance
+        return max(total - within, 0.0)
+
+
+class Ridge:
+    """Linear in the query's vector: mean = wᵀx, width = β·σ·sqrt(xᵀA⁻¹x), A = λI + Σxxᵀ (LinUCB).
+
+    σ is the error of its own predictions, each made before its cost was seen, so the width is in the
+    unit of the costs. O(d²) a step. A query with no vector is predicted by the intercept alone.
+
+    Args:
+        width: β above.
+        shrinkage: λ above.
+    """
+
+    INTERCEPT = 10.0
+    """Value of the constant feature; large, so that the intercept is hardly shrunk."""
+
+    def __init__(self, *, width: float = 1.0, shrinkage: float = 1.0) -> None:
+        if not 0 <= width < math.inf:
+            msg = f"width must be a finite number >= 0, got {width!r}"
+            raise ValueError(msg)
+        if not 0 < shrinkage < math.inf:
+            msg = f"shrinkage must be a finite positive number, got {shrinkage!r}"
+            raise ValueError(msg)
+        self.width = width
+        self.shrinkage = shrinkage
+        self._inverse: NDArray[np.float64] = np.eye(1) / shrinkage
+        self._weights: NDArray[np.float64] = np.zeros(1)
+        self._n = 0
+        self._squared_errors = 0.0
+        self._floor = Floor()
+
+    def predict(self, x: Query) -> Estimate:
+        """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""
+        if not self._n:
+            return UNKNOWN
+        features = self._features(x)
+        sigma = math.sqrt(self._squared_errors / self._n)
+        leverage = float(features @ self._inverse @ features)
+        width = self.width * sigma * math.sqrt(max(leverage, 0.0))
+        return Estimate(float(self._weights @ features), width, self._floor.value)
+
+    def learn(self, x: Query, cost: float) -> None:
+        """Update by Sherman-Morrison.
+
+        Raises:
+            ValueError: `cost` is negative or not finite, or the vector has another length.
+        """
+        checked(cost)
+        features = self._features(x)
+        error = cost - float(self._weights @ features)
+        gain = self._inverse @ features
+        gain /= math.sqrt(1.0 + float(features @ gain))
+        self._inverse -= np.outer(gain, gain)
+        self._weights += (self._inverse @ features) * error
+        self._n += 1
+        self._squared_errors += error**2
+        self._floor.add(cost)
+
+    def _features(self, x: Query) -> NDArray[np.float64]:
+        """(intercept, vector); the model grows when the first vector comes."""
+        have = len(self._weights)
+        if x.vector is not None and have == 1:
+            inverse = np.eye(len(x.vector) + 1) / self.shrinkage
+            inverse[0, 0] = self._inverse[0, 0]
+            self._inverse = inverse
+            self._weights = np.append(self._weights, np.zeros(len(x.vector)))
+        features = np.zeros(len(self._weights))
+        features[0] = self.INTERCEPT
+        if x.vector is not None:
+            if len(x.vector) + 1 != len(features):
+                msg = f"vector has length {len(x.vector)}, {have - 1} was learned from"
+                raise ValueError(msg)
+            features[1:] = x.vector
+        return features

@@ -1,0 +1,250 @@
+"""What was asked: LangChain's `(prompt, llm_string)` → `Query`.
+
+The rule: *embed the last human words; everything else must be equal.* The model's parameters are the
+scope, the system prompt and the earlier turns are the context, and only the words of a last message
+that is human and all text are compared by meaning.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from langchain_cachemux.types import Query
+
+if TYPE_CHECKING:
+    from langchain_core.embeddings import Embeddings
+
+    from langchain_cachemux.types import Vector
+
+Scope: TypeAlias = Callable[[str], str]
+"""Reduces an `llm_string` to the part that must be equal for an answer to be shared."""
+
+_CLASS = re.compile(r"<class '([\w.<>]+)'>")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+_MODEL_NAMES = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
+
+
+def per_model(llm_string: str) -> str:
+    """Share nothing between models: the default."""
+    return llm_string
+
+
+def any_model(llm_string: str) -> str:
+    """Share answers between models: the model's class and name drop out, its parameters stay.
+
+    An `llm_string` that is not LangChain's JSON form is kept whole, so its model shares with none.
+    """
+    head, separator, call = llm_string.partition("---")
+    try:
+        kwargs = json.loads(head)["kwargs"]
+    except (ValueError, KeyError, TypeError):
+        return llm_string
+    for name in [name for name in kwargs if name in _MODEL_NAMES or name.endswith("api_key")]:
+        del kwargs[name]
+    return json.dumps(kwargs, sort_keys=True) + separator + call
+
+
+class UnstableKeyError(ValueError):
+    """The prompt or the parameters name something that only this process can tell apart."""
+
+
+class Reader:
+    """Reads prompts, and embeds each text once: the vectors of recent texts are remembered.
+
+    Args:
+        embeddings: Any LangChain embeddings.
+        scope: What of the model's parameters must be equal: `per_model` or `any_model`, or your own.
+        max_chars: A text longer than this is matched exactly or not at all, because an encoder
+            reads only its beginning (all-MiniLM-L6-v2: 256 tokens).
+        memo: Vectors remembered.
+    """
+
+    def __init__(
+        self,
+        embeddings: Embeddings,
+        *,
+        scope: Scope = per_model,
+        max_chars: int = 1000,
+        memo: int = 1024,
+    ) -> None:
+        for name, value in (("max_chars", max_chars), ("memo", memo)):
+            if value < 1:
+                msg = f"{name} must be at least 1, got {value!r}"
+                raise ValueError(msg)
+        self.embeddings = embeddings
+        self.scope = scope
+        self.max_chars = max_chars
+        self.memo = memo
+        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+        self._length = 0
+        self._lock = threading.Lock()
+
+    def read(self, prompt: str, llm_string: str) -> Query:
+        """Return the query a prompt makes, not embedded yet.
+
+        Args:
+            prompt: What LangChain hands to a cache: messages as JSON, or a bare string.
+            llm_string: The model's parameters as LangChain writes them; only a hash is kept.
+
+        Raises:
+            UnstableKeyError: They hold a memory address, or a class whose fields cannot be looked up, so
+                that the same key could come to mean something else.
+        """
+        scope = _hash(self.scope(_stable(llm_string)))
+        messages = _messages(prompt)
+        if messages is None:
+            earlier, words, whole = "", prompt, prompt
+        else:
+            earlier, words = _split(messages)
+            whole = json.dumps(messages, sort_keys=True)
+        text = words.strip()
+        return Query(
+            key=_hash(scope, whole),
+            scope=scope,
+            context=_hash(earlier),
+            text=text if len(text) <= self.max_chars else "",
+        )
+
+    def embed(self, query: Query) -> Query:
+        """Return the query with the unit vector of its text; unchanged when it has no text.
+
+        Raises:
+            ValueError: The embedder returned something else than one finite, non-zero vector of the
+                length it always had.
+        """
+        if not query.text or query.vector is not None:
+            return query
+        with self._lock:
+            vector = self._vectors.get(query.text)
+        if vector is None:
+            vector = self._unit(self.embeddings.embed_query(query.text))
+        with self._lock:
+            self._vectors[query.text] = vector
+            self._vectors.move_to_end(query.text)
+            if len(self._vectors) > self.memo:
+                self._vectors.popitem(last=False)
+        return replace(query, vector=vector)
+
+    def _unit(self, raw: list[float]) -> Vector:
+        vector = np.asarray(raw, dtype=np.float32)
+        norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else 0.0
+        if not 0 < norm < np.inf:
+            msg = f"embeddings returned no usable vector: shape {vector.shape}, norm {norm}"
+            raise ValueError(msg)
+        if len(vector) != (self._length or len(vector)):
+            msg = f"embeddings returned length {len(vector)}, before it was {self._length}"
+            raise ValueError(msg)
+        self._length = len(vector)
+        return vector / norm
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _stable(llm_string: str) -> str:
+    """Write a class's schema where LangChain wrote only its name; refuse what has no stable form."""
+
+    def schema(found: re.Match[str]) -> str:
+        module, _, name = found[1].rpartition(".")
+        cls = getattr(sys.modules.get(module), name, None)
+        if cls is None or not hasattr(cls, "model_json_schema"):
+            msg = f"the fields of {found[0]} in the model's parameters cannot be looked up"
+            raise UnstableKeyError(msg)
+        return json.dumps(cls.model_json_schema(), sort_keys=True)
+
+    if _ADDRESS.search(llm_string):
+        msg = "the model's parameters hold a memory address"
+        raise UnstableKeyError(msg)
+    return _CLASS.sub(schema, llm_string)
+
+
+def _messages(prompt: str) -> list[dict[str, Any]] | None:
+    """Parse LangChain's `dumps(messages)` into what a model reads of them; None for a bare string."""
+    if not prompt.startswith("["):
+        return None
+    try:
+        found = json.loads(prompt)
+    except ValueError:
+        return None
+    if not found or not all(_is_message(item) for item in found):
+        return None
+    calls: dict[str, int] = {}
+    return [_message(item, calls) for item in found]
+
+
+def _is_message(item: object) -> bool:
+    return (
+        isinstance(item, dict)
+        and item.get("type") == "constructor"
+        and item.get("id", [""])[-1].removesuffix("Chunk").endswith("Message")
+        and isinstance(item.get("kwargs"), dict)
+    )
+
+
+def _message(item: Mapping[str, Any], calls: dict[str, int]) -> dict[str, Any]:
+    """Keep role, content, name, tool calls; drop ids, usage and the provider's remarks.
+
+    A tool call's id is replaced by its ordinal, so that a replayed conversation is equal to itself.
+    """
+    if '"type": "not_implemented"' in json.dumps(item):
+        msg = "a message holds an object that cannot be written down"
+        raise UnstableKeyError(msg)
+    kwargs = item["kwargs"]
+    role = item["id"][-1].removesuffix("Chunk")
+    kept: dict[str, Any] = {"role": role, "content": _content(kwargs.get("content", ""))}
+    for name in ("name", "status") if role != "AIMessage" else ():
+        if kwargs.get(name):
+            kept[name] = kwargs[name]
+    extra = kwargs.get("additional_kwargs") or {}
+    if role == "AIMessage":
+        extra = {name: extra[name] for name in ("function_call",) if name in extra}
+    if extra:
+        kept["extra"] = extra
+    if role == "ChatMessage":
+        kept["as"] = kwargs.get("role")
+    if kwargs.get("tool_calls"):
+        kept["tool_calls"] = [
+            {
+                "call": calls.setdefault(str(call.get("id")), len(calls)),
+                "name": call.get("name"),
+                "args": call.get("args"),
+            }
+            for call in kwargs["tool_calls"]
+        ]
+    if "tool_call_id" in kwargs:
+        kept["call"] = calls.setdefault(str(kwargs["tool_call_id"]), len(calls))
+    return kept
+
+
+def _content(content: Any) -> Any:
+    """A string, or blocks without their ids; blocks that are all text are one string."""
+    if not isinstance(content, list):
+        return content
+    blocks = [{"type": "text", "text": b} if isinstance(b, str) else b for b in content]
+    if all(b.get("type") == "text" for b in blocks):
+        return "".join(str(b.get("text", "")) for b in blocks)
+    return [
+        {k: v for k, v in b.items() if k not in ("id", "index")}
+        for b in blocks
+        if b.get("type") not in ("tool_call", "tool_use", "function_call")
+    ]
+
+
+def _split(messages: list[dict[str, Any]]) -> tuple[str, str]:
+    """Split into all that must be equal, and the last words when they are human and all text."""
+    last = messages[-1]
+    if last["role"] != "HumanMessage" or not isinstance(last["content"], str):
+        return json.dumps(messages, sort_keys=True), ""
+    rest = [*messages[:-1], {**last, "content": None}]
+    return json.dumps(rest, sort_keys=True), last["content"]

@@ -1,0 +1,159 @@
+"""The plain data that passes between the floors: what was asked, what is kept, what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Vector: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one model call consumed; a `Price` turns it into a cost."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    """Of the input tokens, those the provider read from its own prompt cache."""
+    seconds: float = 0.0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """One question, as the estimators, the router and the cache see it.
+
+    A tabular estimator reads `key`, a linear or learned one `vector`, a transformer `text`.
+    """
+
+    key: str
+    """Hash of everything that must be equal for an exact hit."""
+    scope: str = ""
+    """Hash of the model's parameters: stop words, tools, schema, and the model unless it is shared."""
+    context: str = ""
+    """Hash of the system prompt and the earlier turns: equal, or it is another question."""
+    text: str = ""
+    """The last human words; empty when nothing but an exact match will do."""
+    vector: Vector | None = None
+    """Unit vector of `text`, shape (d,), once it was embedded."""
+
+    @property
+    def partition(self) -> str:
+        """What two queries must share before their words are compared at all."""
+        return f"{self.scope}:{self.context}"
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """A stored answer, with what a policy needs to say what it is worth.
+
+    The first block is written by the cache, the second by the ledger alone.
+    """
+
+    key: str
+    cost: float = 1.0
+    """Lower confidence bound of what a miss would cost, in the user's unit; positive."""
+    size: int = 1
+    """Share of the capacity: 1 when that is counted in entries, else bytes."""
+    partition: str = ""
+    text: str = ""
+    vector: Vector | None = None
+    answer: str = ""
+    """The generations as JSON."""
+
+    count: float = 0.0
+    """Requests as of `last`, aged by the policy's half-life and remembered through eviction."""
+    uses: int = 0
+    """Requests since it was last admitted, that one included."""
+    last: int = 0
+    """The ledger's request counter when it was last requested."""
+    worth: float = 0.0
+    """What the policy said at `last`; frozen until the next use."""
+    slot: int = -1
+    """Its row in the index."""
+
+    def requested(self, now: int, half_life: float) -> None:
+        """Count one request at time `now`: F ← F·2^(−Δt/H) + 1, forward decay (theory.md §2.2)."""
+        self.count = self.count * 2.0 ** ((self.last - now) / half_life) + 1.0
+        self.uses += 1
+        self.last = now
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Match:
+    """A stored entry near a query; `similarity` is the cosine of their vectors."""
+
+    entry: Entry
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hit:
+    """The query is answered from the cache."""
+
+    query: Query
+    entry: Entry
+    kind: Literal["exact", "semantic"]
+    similarity: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Miss:
+    """The query goes to a model; `reason` says why, in words a user can act on."""
+
+    query: Query
+    reason: str
+    nearest: Match | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of a new answer: its slot, or None when it was itself the least worth keeping."""
+
+    slot: int | None
+    evicted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the next answer will cost: a mean and the width of its confidence interval.
+
+    Caching uses `lower` (pessimism: a rarely seen query looks worthless and goes on being
+    observed), routing uses `optimistic` (an untried model looks cheap, so it is tried).
+    """
+
+    mean: float
+    width: float
+    floor: float = 0.0
+    """B1 of the paper: no cost is ever below it."""
+
+    @property
+    def lower(self) -> float:
+        """max(B1, mean - width), the LCB of arXiv 2306.02003 §3."""
+        return max(self.floor, self.optimistic)
+
+    @property
+    def optimistic(self) -> float:
+        """Mean - width, not clipped, so that untried models stay apart from cheap ones."""
+        return self.mean - self.width
+
+    @property
+    def upper(self) -> float:
+        """Mean + width."""
+        return self.mean + self.width
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which model is asked and why, with every estimate that was weighed."""
+
+    model: str
+    reason: str
+    estimates: Mapping[str, Estimate]
