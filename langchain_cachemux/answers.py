@@ -21,6 +21,8 @@ CHARS_PER_TOKEN = 4
 
 _CUT_SHORT = {"length", "max_tokens", "model_length", "content_filter", "safety", "refusal"}
 _CUT_SHORT |= {"recitation", "blocklist", "prohibited_content", "spii", "guardrail_intervened"}
+_CUT_SHORT |= {"max_output_tokens"}
+_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _MESSAGES = ("ai", "AIMessageChunk")
 _TOOL_BLOCKS = ("tool_call", "tool_use", "function_call")
 
@@ -34,14 +36,19 @@ def objection(generations: Sequence[Generation]) -> str | None:
         told = message.response_metadata if message else {}
         info = generation.generation_info or {}
         for source in (info, told):
-            reason = str(source.get("finish_reason") or source.get("stop_reason") or "")
-            if reason.casefold() in _CUT_SHORT:
-                return f"the answer was cut short: {reason}"
-        if message and message.additional_kwargs.get("refusal"):
+            reasons = [source.get(name) for name in _REASONS]
+            reasons.append((source.get("incomplete_details") or {}).get("reason"))
+            for reason in filter(None, reasons):
+                if str(reason).casefold() in _CUT_SHORT:
+                    return f"the answer was cut short: {reason}"
+        blocks = _blocks(message)
+        refused = any(b.get("type") == "refusal" for b in blocks)
+        if refused or (message and message.additional_kwargs.get("refusal")):
             return "the model refused"
         if message and message.invalid_tool_calls:
             return "the answer calls a tool in a way that cannot be parsed"
-        if not (generation.text.strip() or (message and (message.tool_calls or message.content))):
+        shown = any(b.get("type") not in ("text", "reasoning", "thinking") for b in blocks)
+        if not (generation.text.strip() or shown or (message and message.tool_calls)):
             return "the answer is empty"
     return None
 
@@ -81,10 +88,14 @@ def read(text: str) -> list[Generation]:
         ValueError: The text is not what `write` returns.
     """
     try:
-        return [_read(item) for item in json.loads(text)]
-    except (KeyError, TypeError, AttributeError) as error:
+        generations = [_read(item) for item in json.loads(text)]
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
         msg = f"not a stored answer: {error!r}"
         raise ValueError(msg) from error
+    if not generations:
+        msg = "not a stored answer: it is empty"
+        raise ValueError(msg)
+    return generations
 
 
 def message_of(generation: Generation) -> AIMessage | None:
@@ -121,18 +132,28 @@ def _read(item: Mapping[str, Any]) -> Generation:
 
 def _renew_ids(data: dict[str, Any]) -> None:
     data["id"] = None
+    data.get("response_metadata", {}).pop("id", None)
+    if _is_dict(reasoning := data["additional_kwargs"].get("reasoning")):
+        reasoning.pop("id", None)
     new: dict[Any, str] = {}
     blocks = data["content"] if isinstance(data["content"], list) else []
     calls = [*data.get("tool_calls", []), *data["additional_kwargs"].get("tool_calls", [])]
     for block in filter(_is_dict, blocks):
         if block.get("type") in _TOOL_BLOCKS:
+            if "call_id" in block:
+                block.pop("id", None)
             calls.append(block)
-        else:
+        elif block.get("type") not in ("server_tool_use", "server_tool_call"):
             block.pop("id", None)
     for call in calls:
         for name in ("id", "call_id"):
             if call.get(name):
                 call[name] = new.setdefault(call[name], f"call_{uuid4().hex}")
+
+
+def _blocks(message: AIMessage | None) -> list[dict[str, Any]]:
+    content = message.content if message else ""
+    return [b for b in content if isinstance(b, dict)] if isinstance(content, list) else []
 
 
 def _is_dict(block: object) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -123,22 +124,19 @@ class LECCache(BaseCache):
         self.on_event = on_event
         entries = max(total // TYPICAL_BYTES, 1) if self._in_bytes else total
         policy = policy or LEC(half_life=HALF_LIVES * entries)
-        self._folder = None if path is None else _Folder(Path(path))
         self.ledger: Ledger
+        self.index: ChromaIndex
+        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._counts: Counter[str] = Counter()
+        self._saved = 0.0
+        self._writing = threading.Lock()
+        self._closing = ExitStack()
         try:
-            if self._folder is None:
-                self.ledger = MemoryLedger(total, policy=policy)
-                self.index = ChromaIndex.memory()
+            if path is None:
+                self.ledger, self.index = MemoryLedger(total, policy=policy), ChromaIndex.memory()
+                self._closing.callback(self.index.close)
             else:
-                about = {"embeddings": _name_of(self.reader.embeddings)}
-                self.ledger = self._folder.ledger(total, policy, about)
-                self.index = ChromaIndex.folder(self._folder.path / "chroma")
-            self._writing = threading.Lock()
-            self._counts: Counter[str] = Counter()
-            self._saved = 0.0
-            self._asked: OrderedDict[str, float] = OrderedDict()
-            if self._folder is not None:
-                self.check(fix=True)
+                self._open(Path(path), total, policy)
         except BaseException:
             self.close()
             raise
@@ -150,8 +148,7 @@ class LECCache(BaseCache):
         which model had answered and the cost that was saved.
         """
         try:
-            verdict = self.find(prompt, llm_string)
-            return _handed_out(verdict) if isinstance(verdict, Hit) else None
+            return self._find(prompt, llm_string)[1]
         except UnstableKeyError as reason:
             self._refuse(reason)
         except Exception as error:  # noqa: BLE001
@@ -181,20 +178,38 @@ class LECCache(BaseCache):
             UnstableKeyError: The prompt has no stable key.
             Exception: Whatever the embedder or the stores raise; `lookup` does not.
         """
+        return self._find(prompt, llm_string)[0]
+
+    def _find(self, prompt: str, llm_string: str) -> tuple[Hit | Miss, list[Generation] | None]:
         query = self.reader.read(prompt, llm_string)
+        stopwatch = self._start(query)
         verdict = self._exact(query) or self._near(query)
-        if isinstance(verdict, Hit) and not self.ledger.use(verdict.entry.key):
-            verdict = Miss(verdict.query, "the entry was evicted just now")
+        generations: list[Generation] | None = None
         if isinstance(verdict, Hit):
+            try:
+                generations = _handed_out(verdict)
+            except ValueError as error:
+                self._fail("reading a stored answer", error)
+                self.ledger.forget(verdict.entry.key)
+                verdict = Miss(verdict.query, "the stored answer is unreadable")
+        if isinstance(verdict, Hit) and not self.ledger.use(verdict.entry.key):
+            verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
+        if isinstance(verdict, Hit):
+            stopwatch.pop()
             self._counts[f"hits_{verdict.kind}"] += 1
             self._saved += verdict.entry.cost
         else:
             self._counts["misses"] += 1
-            self._asked[query.key] = time.perf_counter()
-            while len(self._asked) > PENDING:
-                self._asked.popitem(last=False)
         self._tell(verdict)
-        return verdict
+        return verdict, generations
+
+    def _start(self, query: Query) -> deque[float]:
+        """Start the stopwatch of a miss; equal prompts asked at once have one each."""
+        stopwatch = self._asked.setdefault(query.key, deque(maxlen=64))
+        stopwatch.append(time.perf_counter())
+        while len(self._asked) > PENDING:
+            self._asked.popitem(last=False)
+        return stopwatch
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself.
@@ -244,8 +259,7 @@ class LECCache(BaseCache):
 
     def close(self) -> None:
         """Let another process open the folder; the cache must not be used afterwards."""
-        if self._folder is not None:
-            self._folder.close()
+        self._closing.close()
 
     def __enter__(self) -> Self:
         """Return the cache; it is closed at the end of the block."""
@@ -254,6 +268,34 @@ class LECCache(BaseCache):
     def __exit__(self, *_: object) -> None:
         """Close the cache."""
         self.close()
+
+    def _open(self, folder: Path, capacity: int, policy: Policy) -> None:
+        """Lock the folder, open the ledger in it and the index, and make them agree."""
+        from filelock import FileLock, Timeout
+
+        from langchain_cachemux.sql import SqlLedger
+
+        if folder.exists() and not folder.is_dir():
+            msg = f"path must be a folder, got the file {str(folder)!r}"
+            raise ValueError(msg)
+        folder.mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve()
+        try:
+            lock = FileLock(folder / "lock", timeout=0, is_singleton=True, thread_local=False)
+            self._closing.enter_context(lock)
+        except Timeout:
+            msg = f"path {str(folder)!r} is open in another process; close the cache there first"
+            raise ValueError(msg) from None
+        ledger = SqlLedger(
+            f"sqlite:///{folder / 'ledger.db'}",
+            capacity=capacity,
+            policy=policy,
+            about={"embeddings": _name_of(self.reader.embeddings)},
+        )
+        self._closing.callback(ledger.close)
+        self.ledger, self.index = ledger, ChromaIndex.folder(folder / "chroma")
+        self._closing.callback(self.index.close)
+        self.check(fix=True)
 
     def _exact(self, query: Query) -> Hit | None:
         entry = self.ledger.get(query.key)
@@ -282,8 +324,8 @@ class LECCache(BaseCache):
 
     def _update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
         query = self.reader.read(prompt, llm_string)
-        asked = self._asked.pop(query.key, None)
-        elapsed = 0.0 if asked is None else time.perf_counter() - asked
+        stopwatch = self._asked.get(query.key)
+        elapsed = time.perf_counter() - stopwatch.pop() if stopwatch else None
         reason = answers.objection(generations)
         if reason is not None:
             self._refuse(reason)
@@ -313,18 +355,22 @@ class LECCache(BaseCache):
             admission = self.ledger.admit(entry)
             if admission.slot is not None and entry.vector is not None:
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
+            elif admission.slot is not None:
+                self.index.blank(admission.slot)
         self._counts["bypassed" if admission.slot is None else "admitted"] += 1
         self._counts["evicted"] += len(admission.evicted)
         self._tell(admission)
 
-    def _cost(self, generations: Sequence[Generation], elapsed: float) -> float | None:
+    def _cost(self, generations: Sequence[Generation], elapsed: float | None) -> float | None:
         """What the miss cost: as the multiplexer measured it, or the price of the usage."""
         message = answers.message_of(generations[0])
         told = message.response_metadata.get("cachemux", {}) if message else {}
         if "cost" in told:
             return float(told["cost"])
+        if elapsed is None and self.price is seconds:
+            return None
         try:
-            return self.price(usage_of(message, seconds=elapsed))
+            return self.price(usage_of(message, seconds=elapsed or 0.0))
         except ValueError as error:
             self._counts["unpriced"] += 1
             log.warning("%s; the answer is valued at what others cost", error)
@@ -349,38 +395,6 @@ class LECCache(BaseCache):
 _COUNTED = (
     "hits_exact hits_semantic misses admitted bypassed evicted refused unpriced errors".split()
 )
-
-
-class _Folder:
-    """A cache's folder: locked while it is open, the ledger in SQLite, the index in Chroma."""
-
-    def __init__(self, path: Path) -> None:
-        from filelock import FileLock, Timeout
-
-        if path.exists() and not path.is_dir():
-            msg = f"path must be a folder, got the file {str(path)!r}"
-            raise ValueError(msg)
-        path.mkdir(parents=True, exist_ok=True)
-        self.path = path.resolve()
-        self._lock = FileLock(self.path / "lock", is_singleton=True, thread_local=False)
-        self._closers: list[Callable[[], None]] = [self._lock.release]
-        try:
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            msg = f"path {str(path)!r} is open in another process; close the cache there first"
-            raise ValueError(msg) from None
-
-    def ledger(self, capacity: int, policy: Policy, about: dict[str, str]) -> Ledger:
-        from langchain_cachemux.sql import SqlLedger
-
-        url = f"sqlite:///{self.path / 'ledger.db'}"
-        ledger = SqlLedger(url, capacity=capacity, policy=policy, about=about)
-        self._closers.append(ledger.close)
-        return ledger
-
-    def close(self) -> None:
-        while self._closers:
-            self._closers.pop()()
 
 
 def _handed_out(hit: Hit) -> list[Generation]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 from langchain_cachemux.types import Usage
 
 T = TypeVar("T")
-_DATE = re.compile(r"[-@:]\d[\d-]{3,}$")
+_DATE = re.compile(r"[-@:](\d{4}-?\d\d-?\d\d|\d{4}|\d\d-\d\d)$")
 
 Price: TypeAlias = Callable[[Usage], float]
 """Cost of one model call; raises `ValueError` for a model it has no price for."""

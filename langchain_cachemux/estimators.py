@@ -79,8 +79,9 @@ class Mean:
     """The mean of each query's own costs, shrunk to a prior while they are few.
 
     Empirical Bayes: with n costs of mean m for this query, variance σ² within a query and τ² between
-    queries around the prior p, κ = σ²/τ² and
+    queries around the prior p, itself known from M queries only,
 
+        κ = σ² / (τ² + (σ² + τ²)/M)
         mean = (n·m + κ·p) / (n + κ)        width = z·σ / sqrt(n + κ)
 
     so the width is in the unit of the costs and shrinks as 1/sqrt(n); for costs that do not vary it
@@ -124,7 +125,7 @@ class Mean:
         if not n:
             width = expected.width if self.prior else self.width * math.sqrt(between)
             return Estimate(expected.mean, width, self._floor.value)
-        kappa = min(within / between, 1e6) if between else 1e6
+        kappa = within / (between + (within + between) / self._firsts.n)
         mean = (n * own + kappa * expected.mean) / (n + kappa)
         return Estimate(mean, self.width * math.sqrt(within / (n + kappa)), self._floor.value)
 
@@ -197,7 +198,8 @@ class Ridge:
         sigma = math.sqrt(self._squared_errors / self._n)
         leverage = float(features @ self._inverse @ features)
         width = self.width * sigma * math.sqrt(max(leverage, 0.0))
-        return Estimate(float(self._weights @ features), width, self._floor.value)
+        mean = max(float(self._weights @ features), self._floor.value)
+        return Estimate(mean, width, self._floor.value)
 
     def learn(self, x: Query, cost: float) -> None:
         """Update by Sherman-Morrison.

@@ -83,11 +83,19 @@ def subject(new: str, stored: str) -> str | None:
     return None
 
 
-GUARDS: tuple[Guard, ...] = (numbers, negation, names, contrasts, subject)
+def order(new: str, stored: str) -> str | None:
+    """The same words in another order are another question."""
+    left, right = _words(new), _words(stored)
+    if left != right and sorted(left) == sorted(right):
+        return "the same words are in another order"
+    return None
+
+
+GUARDS: tuple[Guard, ...] = (numbers, negation, names, contrasts, subject, order)
 """All of the above."""
 
 
-_WORD = re.compile(r"\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[+*/÷×=%$€£°-](?=\s*\d)")
+_WORD = re.compile(r"\.?\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[+*/÷×=%$€£°<>-](?=\s*\d)")
 _SENTENCE = re.compile(r"[.!?:]\s+|\n+")
 _OPPOSITE_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
@@ -104,7 +112,8 @@ _ORDINALS = (
 )
 _NEGATIONS = frozenset(
     "not no never none nor neither cannot without except nobody nothing nowhere lacks lack cant dont"
-    " wont isnt arent wasnt werent doesnt didnt couldnt wouldnt shouldnt hasnt havent hadnt".split()
+    " wont isnt arent wasnt werent doesnt didnt couldnt wouldnt shouldnt hasnt havent hadnt"
+    " unless".split()
 )
 _POSSESSIVE = re.compile(r"([^\W\d_]+)['’]s\s+([^\W\d_]+)")
 _SPELLINGS = tuple(
@@ -123,8 +132,11 @@ _RANK = re.compile(
 
 def _words(text: str) -> list[str]:
     """Lower-case words and numbers, one spelling for what has several, without a possessive s."""
-    found = (word.casefold().replace("’", "'") for word in _WORD.findall(_spelled(text)))
-    return [word.removesuffix("'s") for word in found]
+    return [_bare(word) for word in _WORD.findall(_spelled(text))]
+
+
+def _bare(word: str) -> str:
+    return word.casefold().replace("’", "'").removesuffix("'s")
 
 
 def _spelled(text: str) -> str:
@@ -146,8 +158,8 @@ def _numbers(text: str) -> list[str]:
     """Numbers as they come, ordinals apart; 1 is passed over, for "a metre" and "one metre" say it."""
     found: list[str] = []
     words = _words(text)
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        if word[0].isdigit():
+    for word, after in zip(words, [*words, ""][1:], strict=True):
+        if word[-1].isdigit():
             ordinal = after in ("st", "nd", "rd", "th")
             found.append("#" * ordinal + re.sub(r",(?=\d{3}\b)", "", word))
         elif word in _COUNTS:
@@ -171,7 +183,7 @@ def _names(text: str) -> list[str]:
         for place, token in enumerate(tokens):
             inner = any(letter.isupper() for letter in token[1:])
             if inner or (place and token[0].isupper() and token.casefold() not in _EMPTY):
-                found += _words(token)
+                found.append(_bare(token))
     return found
 
 
@@ -260,6 +272,8 @@ _CONTRASTS = _groups(
     "singular|plural",
     "synonym|antonym,opposite",
     "true|false",
+    "all,every,each|some,any",
+    "<|>",
 )
 
 
@@ -394,7 +408,8 @@ def _akin(word: str, other: str) -> bool:
 
 
 def _stem(word: str) -> str:
-    bare = next((word.removesuffix(s) for s in _SUFFIXES if word.endswith(s)), word)
+    suffixes = () if word.endswith("ss") else _SUFFIXES
+    bare = next((word.removesuffix(s) for s in suffixes if word.endswith(s)), word)
     return bare if len(bare) > 2 else word  # noqa: PLR2004
 
 

@@ -50,7 +50,8 @@ class ChromaIndex:
 
     Args:
         client: Any Chroma client.
-        collection: Name of the collection, created when it is not there; by default a new one.
+        collection: Name of the collection, created when it is not there; by default a new one,
+            deleted when the index is closed.
 
     Raises:
         ValueError: The collection was not made by this class, or does not measure cosine distance.
@@ -58,6 +59,7 @@ class ChromaIndex:
 
     def __init__(self, client: ClientAPI, *, collection: str | None = None) -> None:
         self._client = client
+        self._own = collection is None
         self._name = collection or f"cachemux-{uuid4().hex}"
         self._collection = self._opened()
 
@@ -97,11 +99,17 @@ class ChromaIndex:
         if not distances or not metadatas:
             return []
         return [
-            Neighbour(str(metadata["key"]), int(slot), 1.0 - 2.0 * distance)
+            Neighbour(str(metadata["key"]), int(slot), min(1.0 - 2.0 * distance, 1.0))
             for slot, distance, metadata in zip(
                 found["ids"][0], distances[0], metadatas[0], strict=True
             )
         ]
+
+    def blank(self, slot: int) -> None:
+        """Overwrite a row, if there is one, by one that is near nothing."""
+        rows = self._collection.get(ids=[str(slot)], include=["embeddings"])["embeddings"]
+        if rows is not None and len(rows):
+            self.put(slot, "", np.zeros(len(rows[0]) - SIGNS, np.float32), "")
 
     def rows(self) -> dict[int, str]:
         """Return the key written in each slot."""
@@ -123,6 +131,13 @@ class ChromaIndex:
         """Start over with an empty collection."""
         self._client.delete_collection(self._name)
         self._collection = self._opened()
+
+    def close(self) -> None:
+        """Let go of the client, and of a collection that nobody else can name."""
+        if self._own:
+            self._client.delete_collection(self._name)
+        if hasattr(self._client, "close"):
+            self._client.close()
 
     def _opened(self) -> Collection:
         collection = self._client.get_or_create_collection(

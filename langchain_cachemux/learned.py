@@ -21,7 +21,7 @@ class SklearnEstimator:
     Every cost is predicted before it is learned, and the width is the (1 - δ) quantile of the recent
     absolute errors: a split-conformal interval whose held-out set is what came next (theory.md §5).
     A regressor with `partial_fit` learns each cost as it comes; another is fitted again on the
-    examples kept, each time they have grown by a quarter.
+    examples kept, each time a quarter of them has come anew.
 
     Args:
         regressor: An unfitted regressor; by default `SGDRegressor` with the Huber loss.
@@ -39,7 +39,8 @@ class SklearnEstimator:
         from sklearn.base import clone, is_regressor
         from sklearn.linear_model import SGDRegressor
 
-        if regressor is not None and not is_regressor(regressor):
+        instance = hasattr(regressor, "fit") and not isinstance(regressor, type)
+        if regressor is not None and not (instance and is_regressor(regressor)):
             msg = f"regressor must be a scikit-learn regressor, got {regressor!r}"
             raise ValueError(msg)
         self.delta = delta
@@ -62,7 +63,7 @@ class SklearnEstimator:
             return UNKNOWN
         if x.vector is None or not self._errors:
             return Estimate(self._all.mean, math.sqrt(self._all.variance), self._floor.value)
-        mean = self._mean(x.vector)
+        mean = max(self._mean(x.vector), self._floor.value)
         n = len(self._errors)
         level = min(1.0, (1 - self.delta) * (n + 1) / n)
         return Estimate(mean, float(np.quantile(self._errors, level)), self._floor.value)
@@ -78,15 +79,16 @@ class SklearnEstimator:
         if x.vector is None:
             return
         vector = x.vector
-        self._scale = self._scale or cost or 1.0
+        self._scale = self._scale or cost
+        unit = self._scale or 1.0
         self._errors.append(abs(cost - self._mean(vector)) if self._examples else cost)
         self._examples.append((vector, cost))
         if hasattr(self._regressor, "partial_fit"):
-            self._regressor.partial_fit(vector[np.newaxis], [cost / self._scale])
-        elif len(self._errors) >= self._next_fit:
+            self._regressor.partial_fit(vector[np.newaxis], [cost / unit])
+        elif self._all.n >= self._next_fit:
             vectors, costs = zip(*self._examples, strict=True)
-            self._regressor.fit(np.stack(vectors), np.array(costs) / self._scale)
-            self._next_fit = len(self._errors) + max(1, len(self._examples) // 4)
+            self._regressor.fit(np.stack(vectors), np.array(costs) / unit)
+            self._next_fit = self._all.n + max(1, len(self._examples) // 4)
 
     def _mean(self, vector: Vector) -> float:
         """The prediction, in the cost's unit: the regressor sees costs of about 1."""

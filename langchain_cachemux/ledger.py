@@ -77,7 +77,7 @@ class MemoryLedger:
     """
 
     def __init__(self, capacity: int, *, policy: Policy, ghosts: int | None = None) -> None:
-        if capacity <= 0:
+        if not capacity > 0:
             msg = f"capacity must be positive, got {capacity!r}"
             raise ValueError(msg)
         if ghosts is not None and ghosts < 0:
@@ -145,7 +145,8 @@ class MemoryLedger:
             for victim in forgotten:
                 if victim is not entry:
                     self._drop(victim)
-                self.policy.evicted(victim)
+                if victim.size <= self.capacity:
+                    self.policy.evicted(victim)
                 self._remember(victim)
             evicted = tuple(v.key for v in forgotten if v is not entry)
             if leaving is None:

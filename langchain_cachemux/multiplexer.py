@@ -7,11 +7,14 @@ import logging
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
+from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.load import dumps
 from langchain_core.load.serializable import Serializable
@@ -25,19 +28,15 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration
 from langchain_core.prompt_values import PromptValue
-from langchain_core.runnables import (
-    Runnable,
-    RunnableBinding,
-    RunnableConfig,
-    RunnableParallel,
-    RunnableSequence,
-    RunnableSerializable,
-)
-from langchain_core.runnables.config import patch_config, run_in_executor
+from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.config import run_in_executor
+from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from langchain_cachemux.answers import CHARS_PER_TOKEN
 from langchain_cachemux.costs import Price, seconds, usage_of
 from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.queries import Reader
@@ -46,6 +45,9 @@ from langchain_cachemux.types import Query, Route, Usage
 
 Accept: TypeAlias = Callable[[Sequence[BaseMessage], AIMessage], bool]
 """The judge: given the conversation and a cheaper model's answer, will it do?"""
+
+UNPARSED = (ValidationError, OutputParserException, json.JSONDecodeError)
+"""What a provider raises from the call itself when an answer is not of the schema."""
 
 log = logging.getLogger(__name__)
 
@@ -71,13 +73,13 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         accept: The judge.
         cache: Asked first, told after. An `LECCache` also lends its embeddings and values its
             answers by the router.
-        price: Cost of a call; by default its seconds.
+        price: Cost of a call; by default its seconds. Tokens that no provider reports are estimated.
         embeddings: What the router reads when there is no `LECCache` to share them with; by default
             all-MiniLM-L6-v2 in this process.
 
     Raises:
-        ValueError: A model is missing, two have one name, a price is unknown, or the router knows
-            other models.
+        ValueError: A model is missing, two have one name, a price is unknown, the router knows other
+            models, or an argument is of the wrong kind.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
@@ -109,9 +111,10 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         if set(router.estimators) != set(named):
             msg = f"router knows {sorted(router.estimators)}, the models are {sorted(named)}"
             raise ValueError(msg)
+        _check(accept, cache)
         reader = fields.pop("reader", None) or getattr(cache, "reader", None)
         if reader is not None and embeddings is not None:
-            msg = "embeddings were given, but the cache has embeddings of its own"
+            msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
             raise ValueError(msg)
         super().__init__(
             models={name: _uncached(model) for name, model in named.items()},
@@ -144,8 +147,8 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
     ) -> Iterator[Any]:
         """Stream the chosen model's tokens; the last chunk is empty and tells how it was routed.
 
-        A hit comes as one chunk, and so does an answer that `accept` has to see whole before it may
-        be shown.
+        A hit comes as one chunk, and so do an object and an answer that `accept` has to see whole
+        before it may be shown.
         """
         yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
 
@@ -183,71 +186,60 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         structure = _Structure(schema, include_raw=include_raw)
         return self.model_copy(update={"models": models, "structure": structure})
 
-    def _invoke(
-        self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
-    ) -> Any:
-        call = _Call(self, input, kwargs)
-        config = patch_config(config, callbacks=run_manager.get_child())
+    def _invoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
+        call = _Call(self, input, config, kwargs)
         if not call.hit():
             while (name := call.next()) is not None:
-                call.answered(self.models[name].invoke(call.messages, config, **kwargs))
+                with call.answering():
+                    call.answer = self.models[name].invoke(call.messages, config, **kwargs)
             call.settle()
+            call.store()
         return call.result()
 
-    async def _ainvoke(
-        self, input: LanguageModelInput, run_manager: Any, config: RunnableConfig, **kwargs: Any
-    ) -> Any:
-        call = await run_in_executor(config, _Call, self, input, kwargs)
-        config = patch_config(config, callbacks=run_manager.get_child())
-        if not await run_in_executor(config, call.hit):
+    async def _ainvoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
+        call = await run_in_executor(config, _Call, self, input, config, kwargs)
+        if not await call.ahit():
             while (name := await run_in_executor(config, call.next)) is not None:
-                call.answered(await self.models[name].ainvoke(call.messages, config, **kwargs))
+                with call.answering():
+                    call.answer = await self.models[name].ainvoke(call.messages, config, **kwargs)
             await run_in_executor(config, call.settle)
+            await call.astore()
         return call.result()
 
     def _stream(
-        self,
-        inputs: Iterator[LanguageModelInput],
-        run_manager: Any,
-        config: RunnableConfig,
-        **kwargs: Any,
+        self, inputs: Iterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
-        call = _Call(self, next(inputs), kwargs)
-        config = patch_config(config, callbacks=run_manager.get_child())
+        call = _Call(self, next(inputs), config, kwargs)
         if not call.hit():
             while (name := call.next()) is not None:
-                if not call.final:
-                    call.answered(self.models[name].invoke(call.messages, config, **kwargs))
-                    continue
-                whole = None
-                for chunk in self.models[name].stream(call.messages, config, **kwargs):
-                    whole = chunk if whole is None else whole + chunk
-                    yield chunk
-                call.answered(whole, shown=True)
+                with call.answering():
+                    if not call.live:
+                        call.answer = self.models[name].invoke(call.messages, config, **kwargs)
+                        continue
+                    for chunk in self.models[name].stream(call.messages, config, **kwargs):
+                        with call.showing(chunk) as shown:
+                            yield shown
             call.settle()
+            call.store()
         yield call.rest()
 
     async def _astream(
-        self,
-        inputs: AsyncIterator[LanguageModelInput],
-        run_manager: Any,
-        config: RunnableConfig,
-        **kwargs: Any,
+        self, inputs: AsyncIterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         question = await anext(inputs)
-        call = await run_in_executor(config, _Call, self, question, kwargs)
-        config = patch_config(config, callbacks=run_manager.get_child())
-        if not await run_in_executor(config, call.hit):
+        call = await run_in_executor(config, _Call, self, question, config, kwargs)
+        if not await call.ahit():
             while (name := await run_in_executor(config, call.next)) is not None:
-                if not call.final:
-                    call.answered(await self.models[name].ainvoke(call.messages, config, **kwargs))
-                    continue
-                whole = None
-                async for chunk in self.models[name].astream(call.messages, config, **kwargs):
-                    whole = chunk if whole is None else whole + chunk
-                    yield chunk
-                call.answered(whole, shown=True)
+                model = self.models[name]
+                with call.answering():
+                    if not call.live:
+                        call.answer = await model.ainvoke(call.messages, config, **kwargs)
+                        continue
+                    async for chunk in model.astream(call.messages, config, **kwargs):
+                        with call.showing(chunk) as shown:
+                            yield shown
             await run_in_executor(config, call.settle)
+            await call.astore()
         yield call.rest()
 
 
@@ -257,29 +249,26 @@ class _Structure:
     def __init__(self, schema: dict[str, Any] | type, *, include_raw: bool) -> None:
         self.schema = schema
         self.include_raw = include_raw
-
-    def __repr__(self) -> str:
+        self.written = json.dumps(convert_to_json_schema(schema), sort_keys=True)
         """Its fields: two classes of one name are two structures."""
-        return json.dumps(convert_to_json_schema(self.schema), sort_keys=True)
 
-    def fold(self, answer: Mapping[str, Any]) -> AIMessage:
+    def fold(self, raw: AIMessage, parsed: Any) -> AIMessage:
         """Put the parsed object into the message, where LangChain's own parsers look for it."""
-        parsed = answer["parsed"]
-        plain = parsed.model_dump(mode="json") if isinstance(parsed, BaseModel) else parsed
-        raw: AIMessage = answer["raw"]
+        if isinstance(parsed, BaseModel):
+            parsed = parsed.model_dump(mode="json", by_alias=True, round_trip=True)
         return raw.model_copy(
-            update={"additional_kwargs": {**raw.additional_kwargs, "parsed": plain}}
+            update={"additional_kwargs": {**raw.additional_kwargs, "parsed": parsed}}
         )
 
-    def unfold(self, message: AIMessage, error: BaseException | None = None) -> Any:
-        """Return what `with_structured_output` promises."""
-        parsed = message.additional_kwargs.get("parsed")
-        if isinstance(self.schema, type) and issubclass(self.schema, BaseModel) and parsed:
-            parsed = self.schema.model_validate(parsed)
-        if self.include_raw:
-            return {"raw": message, "parsed": parsed, "parsing_error": error}
-        if error is not None:
-            raise error
+    def unfold(self, message: AIMessage) -> Any:
+        """Return the object that `fold` put there.
+
+        Raises:
+            ValidationError: It is not of the schema.
+        """
+        parsed = message.additional_kwargs["parsed"]
+        if isinstance(self.schema, type) and issubclass(self.schema, BaseModel):
+            return self.schema.model_validate(parsed)
         return parsed
 
 
@@ -290,41 +279,54 @@ class _Call:
     """
 
     def __init__(
-        self, owner: MultiplexedLLM, question: LanguageModelInput, kwargs: Mapping[str, Any]
+        self,
+        owner: MultiplexedLLM,
+        question: LanguageModelInput,
+        config: RunnableConfig,
+        kwargs: Mapping[str, Any],
     ) -> None:
         self.owner = owner
         self.messages = _messages(question)
-        self._prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
-        self._parameters = _parameters(owner, kwargs)
+        self.answer: Any = None
+        """Of the model asked last, as it came; for a stream, as much as has come."""
+        self._key = "", ""
+        self._cache: BaseCache | None = None
+        with _spared("writing the call down"):
+            prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
+            self._key = prompt, _parameters(owner, config, kwargs)
+            self._cache = owner.cache
         self._ladder = list(owner.models)
         self._asked: list[str] = []
         self._costs: list[float] = []
         self._seconds = 0.0
-        self._started = 0.0
-        self._shown = False
-        self._accepted = False
+        self._shown = 0.0
+        self._message: Any = None
+        self._parsed: Any = None
         self._error: BaseException | None = None
-        self._message: AIMessage | None = None
 
     def hit(self) -> bool:
         """Ask the cache."""
-        cache = self.owner.cache
-        found = cache.lookup(self._prompt, self._parameters) if cache is not None else None
-        message = getattr(found[0], "message", None) if found else None
-        if isinstance(message, AIMessage):
-            self._message = message
+        if self._cache is not None:
+            with _spared("lookup"):
+                self._found(self._cache.lookup(*self._key))
+        return self._message is not None
+
+    async def ahit(self) -> bool:
+        """As `hit`."""
+        if self._cache is not None:
+            with _spared("lookup"):
+                self._found(await self._cache.alookup(*self._key))
         return self._message is not None
 
     def next(self) -> str | None:
         """Name the model to ask now: the routed one, then dearer ones until an answer will do."""
-        if self._message is None:
-            self._query = self._read()
+        if not self._asked:
+            self._read()
             self._route: Route = self.owner.router.choose(self._query)
             self._ladder = self._ladder[self._ladder.index(self._route.model) :]
-        elif self.final or self._accepted or self._judged():
+        elif self.final or self._accepted():
             return None
         self._asked.append(self._ladder[len(self._asked)])
-        self._started = time.perf_counter()
         return self._asked[-1]
 
     @property
@@ -333,65 +335,128 @@ class _Call:
         checks = self.owner.accept is not None or self.owner.structure is not None
         return not checks or len(self._asked) == len(self._ladder)
 
-    def answered(self, answer: Any, *, shown: bool = False) -> None:
-        """Take the answer of the model asked last; `shown` when it was streamed to the caller."""
-        elapsed = time.perf_counter() - self._started
-        self._error = None
-        if self.owner.structure is not None and isinstance(answer, Mapping):
-            self._error = answer["parsing_error"]
-            answer = self.owner.structure.fold(answer)
-        name = self._asked[-1]
-        usage = replace(usage_of(answer, seconds=elapsed), model=self.owner.billed[name])
-        self._message = answer
-        self._costs.append(float(self.owner.price(usage)))
-        self._seconds += usage.seconds
-        self._shown = shown
+    @property
+    def live(self) -> bool:
+        """True when the answer of the model asked now may be shown as it comes."""
+        return self.final and self.owner.structure is None
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Wait for an answer, take the time and what it cost.
+
+        When a cheaper model's answer is so far from the schema that its own client raises, it is an
+        empty answer.
+        """
+        self.answer, self._shown, started = None, 0.0, time.perf_counter()
+        try:
+            yield
+        except UNPARSED as error:
+            if self.final or self.owner.structure is None:
+                raise
+            self.answer = {"raw": AIMessage(""), "parsed": None, "parsing_error": error}
+        self._answered(time.perf_counter() - started - self._shown)
+
+    @contextmanager
+    def showing(self, chunk: Any) -> Iterator[AIMessageChunk]:
+        """Show the caller a chunk; the time it takes over it is not the model's."""
+        chunk = _chunk(chunk)
+        self.answer = chunk if self.answer is None else self.answer + chunk
+        started = time.perf_counter()
+        yield chunk
+        self._shown += time.perf_counter() - started
 
     def settle(self) -> None:
-        """Teach the router, describe the route on the message, tell the cache."""
-        owner, message = self.owner, self._message
-        if message is None:
-            return
+        """Teach the router, and say on the message how it was routed."""
         for place, name in enumerate(self._asked):
-            owner.router.learn(self._query, sum(self._costs[place:]), name)
-        message.response_metadata["cachemux"] = self._described()
-        if owner.cache is not None and self._error is None:
-            generation = ChatGeneration(message=message_chunk_to_message(message))
-            owner.cache.update(self._prompt, self._parameters, [generation])
+            self.owner.router.learn(self._query, sum(self._costs[place:]), name)
+        self._message = _told(self._message, self._described())
+
+    def store(self) -> None:
+        """Tell the cache."""
+        if self._cache is not None and not self._unparsed:
+            with _spared("update"):
+                self._cache.update(*self._key, self._generations())
+
+    async def astore(self) -> None:
+        """As `store`."""
+        if self._cache is not None and not self._unparsed:
+            with _spared("update"):
+                await self._cache.aupdate(*self._key, self._generations())
 
     def result(self) -> Any:
-        """Return the message, or the object it was asked to be."""
-        if self.owner.structure is None:
+        """Return the message, or the object it was asked to be, as LangChain does."""
+        structure = self.owner.structure
+        if structure is None:
             return self._message
-        return self.owner.structure.unfold(self._message, self._error)
+        if structure.include_raw:
+            return {"raw": self._message, "parsed": self._parsed, "parsing_error": self._error}
+        if self._error is not None:
+            raise self._error
+        return self._parsed
 
     def rest(self) -> Any:
         """Return what a stream has still to show: everything, or only how it was routed."""
-        if self.owner.structure is not None or self._message is None:
-            return self.result()
-        message = self._message
-        if self._shown:
-            told = {"cachemux": message.response_metadata["cachemux"]}
-            return AIMessageChunk(content="", id=message.id, response_metadata=told)
-        return AIMessageChunk(**message.model_dump(exclude={"type"}))
+        message = self.result()
+        if self.owner.structure is not None:
+            return message
+        if not self._asked or not self.live:
+            return _chunk(message)
+        told = {"cachemux": message.response_metadata["cachemux"]}
+        return AIMessageChunk(content="", id=message.id, response_metadata=told)
 
-    def _read(self) -> Query:
-        try:
-            reader: Reader = self.owner.reader
-            return reader.embed(reader.read(self._prompt, self._parameters))
-        except Exception as error:  # noqa: BLE001
-            log.warning("the question could not be read, routed without its words: %r", error)
-            return Query(key="")
+    def _found(self, generations: Sequence[Any] | None) -> None:
+        """Take what the cache found, as a copy: a cache may hand out what it holds."""
+        message = getattr(generations[0], "message", None) if generations else None
+        if not isinstance(message, AIMessage):
+            return
+        message = message.model_copy(deep=True, update={"id": None})
+        told = message.response_metadata.get("cachemux", {})
+        if "hit" not in told:
+            model, saved = told.get("model"), told.get("cost")
+            told = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
+        if self.owner.structure is not None:
+            self._parsed = self.owner.structure.unfold(message)
+        self._message = _told(message, told)
 
-    def _judged(self) -> bool:
-        if self._error is not None:
-            return False
-        try:
-            accept = self.owner.accept
-            self._accepted = accept is None or bool(accept(self.messages, self._message))
-        except Exception as error:  # noqa: BLE001
-            log.warning("accept failed, the next dearer model is asked: %r", error)
-        return self._accepted
+    def _read(self) -> None:
+        """Read the question for the router; when its words cannot be embedded, its key is known."""
+        self._query = Query(key="")
+        with _spared("reading the question"):
+            self._query = self.owner.reader.read(*self._key)
+            self._query = self.owner.reader.embed(self._query)
+
+    def _answered(self, elapsed: float) -> None:
+        """Take the answer of the model asked last."""
+        answer, name, structure = self.answer, self._asked[-1], self.owner.structure
+        if structure is not None and isinstance(answer, Mapping):
+            self._parsed, self._error = answer["parsed"], answer["parsing_error"]
+            answer = structure.fold(answer["raw"], self._parsed)
+        if not isinstance(answer, AIMessage):
+            msg = f"model {name!r} must answer with an AIMessage, got {answer!r}"
+            raise TypeError(msg)
+        usage = replace(usage_of(answer, seconds=elapsed), model=self.owner.billed[name])
+        if not usage.input_tokens and not usage.output_tokens:
+            into, out = _tokens(self.messages), _tokens([answer])
+            usage = replace(usage, input_tokens=into, output_tokens=out)
+        self._costs.append(_cost(self.owner.price, usage))
+        self._seconds += usage.seconds
+        self._message = message_chunk_to_message(answer)
+
+    def _accepted(self) -> bool:
+        accept: Accept | None = self.owner.accept
+        if self._unparsed or accept is None:
+            return not self._unparsed
+        self._judged = False
+        with _spared("accept"):
+            self._judged = bool(accept(self.messages, self._message))
+        return self._judged
+
+    @property
+    def _unparsed(self) -> bool:
+        return self.owner.structure is not None and self._parsed is None
+
+    def _generations(self) -> list[ChatGeneration]:
+        return [ChatGeneration(message=self._message.model_copy(deep=True))]
 
     def _described(self) -> dict[str, Any]:
         route = self._route
@@ -414,6 +479,9 @@ def _messages(question: LanguageModelInput) -> list[BaseMessage]:
         return question.to_messages()
     if isinstance(question, str):
         return [HumanMessage(question)]
+    if not isinstance(question, Sequence):
+        msg = f"input must be a str, a PromptValue or a list of messages, got {question!r}"  # type: ignore[unreachable]
+        raise ValueError(msg)  # noqa: TRY004
     return convert_to_messages(question)
 
 
@@ -442,6 +510,15 @@ def _named(
     return dict(zip(names, pair.values(), strict=True))
 
 
+def _check(accept: Any, cache: Any) -> None:
+    if accept is not None and (not callable(accept) or iscoroutinefunction(accept)):
+        msg = f"accept must be a plain function (messages, answer) -> bool, got {accept!r}"
+        raise ValueError(msg)
+    if cache is not None and not isinstance(cache, BaseCache):
+        msg = f"cache must be one of LangChain's caches, got {cache!r}"
+        raise ValueError(msg)
+
+
 def _model(argument: str, model: Any) -> Runnable[Any, Any]:
     if isinstance(model, str):
         from langchain.chat_models import init_chat_model
@@ -453,65 +530,100 @@ def _model(argument: str, model: Any) -> Runnable[Any, Any]:
     raise ValueError(msg)
 
 
-def _steps(model: Any) -> list[Any]:
-    """What a Runnable is made of, one level down; empty for a chat model or anything else."""
-    if isinstance(model, RunnableBinding):
-        return [model.bound]
-    if isinstance(model, RunnableParallel):
-        return list(model.steps__.values())
-    return model.steps if isinstance(model, RunnableSequence) else []
+def _inside(model: Any) -> list[Runnable[Any, Any]]:
+    """The Runnables that a Runnable is made of, one level down; none in a chat model."""
+    if isinstance(model, BaseChatModel) or not isinstance(model, BaseModel):
+        return []
+    held: list[Any] = []
+    for value in vars(model).values():
+        if isinstance(value, dict):
+            held += value.values()
+        else:
+            held += value if isinstance(value, list) else [value]
+    return [part for part in held if isinstance(part, Runnable)]
+
+
+def _chat_model(model: Any) -> BaseChatModel | None:
+    """The chat model at the bottom of a Runnable; the first, when there are several."""
+    if isinstance(model, BaseChatModel):
+        return model
+    return next(filter(None, map(_chat_model, _inside(model))), None)
 
 
 def _name(model: Any) -> str | None:
     """The name that the chat model at the bottom of a Runnable goes by."""
-    if isinstance(model, BaseChatModel):
-        return model._get_ls_params().get("ls_model_name")
-    return next(filter(None, map(_name, _steps(model))), None)
+    chat_model = _chat_model(model)
+    return chat_model._get_ls_params().get("ls_model_name") if chat_model else None
+
+
+def _cost(price: Price, usage: Usage) -> float:
+    cost = float(price(usage))
+    if not 0 <= cost < math.inf:
+        msg = f"price must return a finite number >= 0, got {cost!r} for {usage}"
+        raise ValueError(msg)
+    return cost
 
 
 def _billed(price: Price, name: str, model: Any) -> str:
-    """The name under which `price` knows a model: its own, or the one the user gave it."""
+    """The name under which `price` knows a model: the one the user gave it, or its own."""
     errors = []
-    for candidate in (name, _name(model)):
+    for candidate in (name, _name(model) or name):
         try:
-            price(Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate or name))
+            _cost(price, Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate))
         except ValueError as error:
             errors.append(error)
         else:
-            return candidate or name
+            return candidate
     raise errors[0]
 
 
-def _uncached(model: Any) -> Any:
+def _uncached(part: Any) -> Any:
     """A copy whose chat models use no cache: it would store every answer a second time."""
-    if isinstance(model, BaseChatModel):
-        return model.model_copy(update={"cache": False})
-    if isinstance(model, RunnableBinding):
-        return model.model_copy(update={"bound": _uncached(model.bound)})
-    if isinstance(model, RunnableSequence):
-        return RunnableSequence(*map(_uncached, model.steps))
-    return model
+    if isinstance(part, BaseChatModel):
+        return part.model_copy(update={"cache": False})
+    if isinstance(part, dict):
+        return {name: _uncached(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [_uncached(value) for value in part]
+    if _inside(part):
+        return part.model_copy(update=_uncached(vars(part)))
+    return part
 
 
-def _parameters(owner: MultiplexedLLM, kwargs: Mapping[str, Any]) -> str:
+def _parameters(owner: MultiplexedLLM, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
     """The `llm_string` of them all: an answer is shared whichever of them gave it, and only then."""
-    models = {name: _written(model, kwargs) for name, model in owner.models.items()}
-    return json.dumps({"models": models, "structure": repr(owner.structure)}, sort_keys=True)
+    models = {name: _written(model, {}, config) for name, model in owner.models.items()}
+    structure = owner.structure and owner.structure.written
+    call = str(sorted(_plain(kwargs).items()))
+    return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
 
 
-def _written(model: Any, kwargs: Mapping[str, Any]) -> str:
+def _written(model: Any, bound: Mapping[str, Any], config: RunnableConfig) -> str:
+    """What a Runnable asks and with which parameters; what only reads the answer is left out."""
+    if isinstance(model, DynamicRunnable):
+        model, config = model.prepare(config)
     if isinstance(model, BaseChatModel):
-        plain: dict[str, Any] = {
-            name: convert_to_json_schema(value) if isinstance(value, type) else value
-            for name, value in kwargs.items()
-            if name != "ls_structured_output_format"
-        }
-        return model._get_llm_string(plain.pop("stop", None), **plain)
-    if isinstance(model, RunnableBinding):
-        return _written(model.bound, {**model.kwargs, **kwargs})
-    if isinstance(model, Serializable) and model.is_lc_serializable() and not _steps(model):
+        return model._get_llm_string(**_plain(bound))
+    if isinstance(model, RunnableBindingBase):
+        return _written(model.bound, {**model.kwargs, **bound}, config)
+    parts = _inside(model)
+    while parts and _chat_model(parts[-1]) is None:
+        parts.pop()
+    if parts:
+        return json.dumps([type(model).__qualname__, *(_written(p, bound, config) for p in parts)])
+    if isinstance(model, Serializable) and model.is_lc_serializable():
         return dumps(model)
-    return type(model).__qualname__ + "|".join(_written(step, kwargs) for step in _steps(model))
+    told = repr(model)  # a Runnable that cannot tell its parameters is known by its name alone
+    return told if " at 0x" not in told else f"{type(model).__qualname__} {model.get_name()}"
+
+
+def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with a class's schema in place of the class, of which only the name would show."""
+    return {
+        name: convert_to_json_schema(value) if isinstance(value, type) else value
+        for name, value in kwargs.items()
+        if name != "ls_structured_output_format"
+    }
 
 
 def _default_embeddings() -> Embeddings:
@@ -520,5 +632,35 @@ def _default_embeddings() -> Embeddings:
     return SentenceEncoder()
 
 
+def _tokens(messages: Sequence[BaseMessage]) -> int:
+    """About how many, for a provider that does not tell: no model answers for nothing."""
+    return sum(len(message.text) for message in messages) // CHARS_PER_TOKEN + 1
+
+
+def _chunk(message: Any) -> AIMessageChunk:
+    """A chunk; a model that does not stream gives its message whole."""
+    if isinstance(message, AIMessageChunk):
+        return message
+    if isinstance(message, AIMessage):
+        return AIMessageChunk(**message.model_dump(exclude={"type"}))
+    msg = f"a model must answer with an AIMessage, got {message!r}"
+    raise TypeError(msg)
+
+
+def _told(message: AIMessage, told: Mapping[str, Any]) -> AIMessage:
+    """A copy of a message that says how it came about."""
+    metadata = {**message.response_metadata, "cachemux": told}
+    return message.model_copy(update={"response_metadata": metadata})
+
+
+@contextmanager
+def _spared(what: str) -> Iterator[None]:
+    """Spare the caller a fault in what the call can do without."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        log.warning("%s failed, the call goes on without it: %r", what, error)
+
+
 def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    return float(value) if math.isfinite(value) else None

@@ -175,7 +175,7 @@ def _messages(prompt: str) -> list[dict[str, Any]] | None:
         return None
     try:
         found = json.loads(prompt)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not found or not all(_is_message(item) for item in found):
         return None
@@ -184,12 +184,10 @@ def _messages(prompt: str) -> list[dict[str, Any]] | None:
 
 
 def _is_message(item: object) -> bool:
-    return (
-        isinstance(item, dict)
-        and item.get("type") == "constructor"
-        and item.get("id", [""])[-1].removesuffix("Chunk").endswith("Message")
-        and isinstance(item.get("kwargs"), dict)
-    )
+    match item:
+        case {"type": "constructor", "id": [*_, str(name)], "kwargs": dict()}:
+            return name.removesuffix("Chunk").endswith("Message")
+    return False
 
 
 def _message(item: Mapping[str, Any], calls: dict[str, int]) -> dict[str, Any]:
@@ -203,7 +201,7 @@ def _message(item: Mapping[str, Any], calls: dict[str, int]) -> dict[str, Any]:
     kwargs = item["kwargs"]
     role = item["id"][-1].removesuffix("Chunk")
     kept: dict[str, Any] = {"role": role, "content": _content(kwargs.get("content", ""))}
-    for name in ("name", "status") if role != "AIMessage" else ():
+    for name in ("name", "status"):
         if kwargs.get(name):
             kept[name] = kwargs[name]
     extra = kwargs.get("additional_kwargs") or {}
@@ -232,13 +230,10 @@ def _content(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     blocks = [{"type": "text", "text": b} if isinstance(b, str) else b for b in content]
+    blocks = [b for b in blocks if b.get("type") not in ("tool_call", "tool_use", "function_call")]
     if all(b.get("type") == "text" for b in blocks):
         return "".join(str(b.get("text", "")) for b in blocks)
-    return [
-        {k: v for k, v in b.items() if k not in ("id", "index")}
-        for b in blocks
-        if b.get("type") not in ("tool_call", "tool_use", "function_call")
-    ]
+    return [{k: v for k, v in b.items() if k not in ("id", "index")} for b in blocks]
 
 
 def _split(messages: list[dict[str, Any]]) -> tuple[str, str]:

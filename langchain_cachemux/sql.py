@@ -75,7 +75,7 @@ _ghosts = sa.Table(
 _free = sa.Table("free_slots", _tables, sa.Column("slot", sa.Integer, primary_key=True))
 
 _VALUATION = ("key", "slot", "worth", "last", "count", "uses", "cost", "size")
-_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "victim_worth": None}
+_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0}
 
 
 class SqlLedger:
@@ -104,7 +104,7 @@ class SqlLedger:
         ghosts: int | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
-        if capacity <= 0:
+        if not capacity > 0:
             msg = f"capacity must be positive, got {capacity!r}"
             raise ValueError(msg)
         if ghosts is not None and ghosts < 0:
@@ -197,7 +197,8 @@ class SqlLedger:
             for victim in forgotten:
                 if victim is not entry:
                     _drop(db, books, victim)
-                self._evicted(victim.worth, books)
+                if victim.size <= self.capacity:
+                    self._evicted(victim.worth, books)
                 self._remember(db, victim, books)
             evicted = tuple(v.key for v in forgotten if v is not entry)
             if leaving is None:
@@ -295,7 +296,7 @@ class SqlLedger:
 
     def _evicted(self, worth: float, books: dict[str, Any]) -> None:
         self.policy.evicted(Entry("", worth=worth))
-        books["victim_worth"] = worth
+        books["victim_worth"] = max(worth, books["victim_worth"] or worth)
 
     def _remember(self, db: sa.Connection, entry: Entry, books: dict[str, Any]) -> None:
         db.execute(sa.insert(_ghosts).values(key=entry.key, count=entry.count, last=entry.last))
@@ -356,4 +357,5 @@ def _durable(connection: Any, _record: object) -> None:
 
 def _immediate(connection: sa.Connection) -> None:
     """Take the write lock at once: two deferred transactions could not both upgrade."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,76 @@
+"""The demo over paired seeds: every arm on the same five streams, each answer asked of a model once.
+
+python benchmarks/demo_seeds.py    # writes benchmarks/results/demo_seeds.json, about 5 minutes
+
+`demo.json` is the run of seed 0 that the README shows. Seconds are those of this machine; the claims
+are the ratios, with their spread over the seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from langchain_cachemux.pair import local_pair
+from rich.progress import track
+
+from langchain_cachemux.demo import Demo, Recording, draw, read_questions
+
+RESULTS = Path(__file__).parent / "results"
+SEEDS = range(5)
+
+
+def main() -> None:
+    """Run and write the results file."""
+    questions = read_questions()
+    runs = []
+    with local_pair() as pair, tempfile.TemporaryDirectory() as folder:
+        recording = Recording(Path(folder) / "answers.jsonl")
+        for seed in SEEDS:
+            run = Demo(pair, questions, draw(questions, 300, seed=seed), recording=recording)
+            for _ in track(run, f"seed {seed}", total=300):
+                pass
+            report = run.report()
+            for arm in report["arms"]:
+                del arm["line"]
+            runs.append({"seed": seed, **report})
+    summary = {}
+    for place, arm in enumerate(runs[0]["arms"]):
+        arms = [run["arms"][place] for run in runs]
+        first = [run["arms"][0] for run in runs]
+        shares = [arm["share"] for arm in arms]
+        summary[arm["name"]] = {
+            "share of large only, mean": statistics.mean(shares),
+            "sd": statistics.stdev(shares),
+            "worst": max(shares),
+            "share in FLOPs, mean": statistics.mean(
+                a["flops"] / f["flops"] for a, f in zip(arms, first, strict=True)
+            ),
+            "over the optimum, mean": statistics.mean(arm["over_optimum"] for arm in arms),
+            "accuracy minus large only, points": [
+                round(100 * (a["accuracy"] - f["accuracy"]), 2)
+                for a, f in zip(arms, first, strict=True)
+            ],
+            "wrong hits": [arm["wrong_hits"] for arm in arms],
+            "wrong hits from near-misses": [arm["wrong_from_near_misses"] for arm in arms],
+        }
+    result = {
+        "command": "python benchmarks/demo_seeds.py",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": {n: version(n) for n in ("langchain-cachemux", "langchain-core", "chromadb")},
+        "summary": summary,
+        "runs": runs,
+    }
+    (RESULTS / "demo_seeds.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(summary, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,410 @@
+"""The main job, on real parts: one stream of questions through four arms, side by side.
+
+Large model only · LFU cache + large · LEC cache + large · LEC cache + multiplexer. Every arm sees the
+same requests in the same order and embeds for itself. A (model, prompt) pair is asked once and
+replayed to the other arms from a recording, each time charged the seconds that the real call took;
+what the cache and the router take themselves is measured and charged too.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from langchain_core.language_models import LanguageModelInput
+from langchain_core.messages import AIMessage, HumanMessage, message_to_dict, messages_from_dict
+from langchain_core.runnables.base import RunnableSerializable
+from pydantic import ConfigDict
+
+from langchain_cachemux.cache import Event, LECCache
+from langchain_cachemux.costs import Decoder, dollars, flops, seconds, usage_of
+from langchain_cachemux.matching import Threshold
+from langchain_cachemux.multiplexer import Accept, MultiplexedLLM
+from langchain_cachemux.policies import LEC, LFU
+from langchain_cachemux.replay import optimum
+from langchain_cachemux.types import Hit, Usage
+
+if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable, RunnableConfig
+
+LIST_PRICES = ("gpt-4o-mini", "gpt-4o")
+"""The pair whose list prices the demo's tokens are billed at."""
+ENCODER = Decoder(layers=6, width=384, feed_forward=1536)
+"""all-MiniLM-L6-v2, to count its FLOPs by the same formula."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question, other ways to ask it, what counts as right, and questions it must not match."""
+
+    id: str
+    question: str
+    paraphrases: tuple[str, ...]
+    answers: tuple[str, ...]
+    near: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of the stream; `identity` is what it asks, however it is worded."""
+
+    text: str
+    identity: str
+    answers: tuple[str, ...]
+
+    def right(self, answer: str) -> bool:
+        """True when an accepted answer occurs in `answer` as a whole word."""
+        return any(
+            re.search(rf"(?<!\w){re.escape(a)}(?!\w)", answer, re.IGNORECASE) for a in self.answers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A cheap and a dear model, what they are, and the judge of the cheap one's answers."""
+
+    models: Mapping[str, Runnable[Any, Any]]
+    """Two, by name, the cheap one first."""
+    what: Mapping[str, str]
+    accept: Accept | None = None
+    decoders: Mapping[str, Decoder] | None = None
+    """Their shapes, when FLOPs can be counted."""
+
+
+@dataclass(slots=True)
+class Arm:
+    """One arm's account, as it stands."""
+
+    name: str
+    unit: str = "seconds"
+    requests: int = 0
+    seconds: float = 0.0
+    """Of the models."""
+    overhead: float = 0.0
+    """Seconds that went into embedding, look-ups, routing and storing."""
+    flops: float = 0.0
+    dollars: float = 0.0
+    hits_exact: int = 0
+    hits_semantic: int = 0
+    wrong_hits: int = 0
+    wrong_from_near_misses: int = 0
+    """Of the wrong hits, those between a question and one of its own near-misses."""
+    right: int = 0
+    evicted: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
+    line: list[float] = field(default_factory=list)
+    """The cost after each request."""
+
+    @property
+    def cost(self) -> float:
+        """Seconds of the models, of the cache and of the router."""
+        return self.seconds + self.overhead
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the requests answered right."""
+        return self.right / max(self.requests, 1)
+
+
+def read_questions(path: Path | None = None) -> list[Question]:
+    """Read questions, one JSON object a line; by default those that come with the package.
+
+    Raises:
+        ValueError: A line is not a question; the message names file, line and what was expected.
+    """
+    source = path or files("langchain_cachemux") / "questions.jsonl"
+    questions = []
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            item = json.loads(line)
+            near = tuple((n["question"], tuple(n["answers"])) for n in item.get("near", ()))
+            question = Question(
+                str(item["id"]),
+                str(item["question"]),
+                tuple(item["paraphrases"]),
+                tuple(item["answers"]),
+                near,
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            msg = (
+                f"{path or 'questions.jsonl'}, line {number}: expected an object with id, question,"
+                f" paraphrases and answers: {error!r}"
+            )
+            raise ValueError(msg) from error
+        questions.append(question)
+    if not questions:
+        msg = f"{path}: holds no question"
+        raise ValueError(msg)
+    return questions
+
+
+def draw(questions: list[Question], n: int, *, seed: int, skew: float = 1.2) -> list[Request]:
+    """Draw a stream: Zipf popularity of questions and of their wordings, and it drifts half-way.
+
+    One request in eight is a near-miss of the question drawn. In the second half a random half of
+    the questions trade their popularity.
+
+    Args:
+        questions: What may be asked.
+        n: Requests.
+        seed: Of everything that is drawn.
+        skew: Zipf exponent of the popularity.
+    """
+    rng = random.Random(seed)
+    ranks = list(range(len(questions)))
+    rng.shuffle(ranks)
+    requests = []
+    for i in range(n):
+        if i == n // 2:
+            moved = rng.sample(range(len(ranks)), len(ranks) // 2)
+            for place, rank in zip(
+                moved, rng.sample([ranks[m] for m in moved], len(moved)), strict=True
+            ):
+                ranks[place] = rank
+        (question,) = rng.choices(questions, [(rank + 1) ** -skew for rank in ranks])
+        if question.near and rng.random() < 1 / 8:
+            place = rng.randrange(len(question.near))
+            text, answers = question.near[place]
+            requests.append(Request(text, f"{question.id}~{place}", answers))
+        else:
+            texts = [question.question, *question.paraphrases]
+            (text,) = rng.choices(texts, [1 / (place + 1) for place in range(len(texts))])
+            requests.append(Request(text, question.id, question.answers))
+    return requests
+
+
+class Recording:
+    """Answers of (model, prompt) pairs with what they took; appended to a file as they come."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._answers: dict[tuple[str, str], dict[str, Any]] = {}
+        self._file: TextIO | None = None
+        if path is not None:
+            for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+                try:
+                    told = json.loads(line)
+                except ValueError:  # the last line of a run that was stopped while writing it
+                    continue
+                self._answers[told["model"], told["prompt"]] = told["answer"]
+            self._file = path.open("a", encoding="utf-8")
+
+    def ask(self, name: str, model: Runnable[Any, Any], prompt: str) -> AIMessage:
+        """Return the model's answer, asked now or before; its metadata say what it took then."""
+        if (name, prompt) not in self._answers:
+            started = time.perf_counter()
+            answer = model.invoke([HumanMessage(prompt)])
+            answer.response_metadata["seconds"] = time.perf_counter() - started
+            self._answers[name, prompt] = message_to_dict(answer)
+            if self._file is not None:
+                told = {"model": name, "prompt": prompt, "answer": message_to_dict(answer)}
+                self._file.write(json.dumps(told) + "\n")
+                self._file.flush()
+        (message,) = messages_from_dict([json.loads(json.dumps(self._answers[name, prompt]))])
+        return AIMessage(**{**message.model_dump(exclude={"type"}), "id": None})
+
+
+@dataclass(slots=True)
+class _Log:
+    """What an arm's models were asked since it was looked at, and how long that really took."""
+
+    usages: list[Usage] = field(default_factory=list)
+    took: float = 0.0
+
+
+class _Replayed(RunnableSerializable[LanguageModelInput, AIMessage]):
+    """A model behind a recording, as an arm sees it."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    label: str
+    model: Any
+    recording: Any
+    log: Any
+
+    def invoke(
+        self,
+        input: LanguageModelInput,  # noqa: A002
+        config: RunnableConfig | None = None,  # noqa: ARG002
+        **_kwargs: Any,
+    ) -> AIMessage:
+        started = time.perf_counter()
+        prompt = input if isinstance(input, str) else str(input[-1].content)  # type: ignore[index,union-attr]
+        answer: AIMessage = self.recording.ask(self.label, self.model, prompt)
+        self.log.usages.append(replace(usage_of(answer), model=self.label))
+        self.log.took += time.perf_counter() - started
+        return answer
+
+
+class Demo:
+    """The four arms over one stream; iterate to run it, look at `arms` at any time.
+
+    Args:
+        pair: The models.
+        questions: Their answers are checked, and their near-misses must not be served.
+        requests: The stream.
+        capacity: Entries each cache holds.
+        similarity: Threshold of a semantic hit.
+        recording: Where answers are kept for the other arms.
+    """
+
+    def __init__(
+        self,
+        pair: Pair,
+        questions: list[Question],
+        requests: list[Request],
+        *,
+        capacity: int = 15,
+        similarity: float = 0.85,
+        recording: Recording | None = None,
+    ) -> None:
+        self.pair = pair
+        self.requests = requests
+        self.capacity = capacity
+        self.similarity = similarity
+        self.recording = recording or Recording()
+        self._identity = {
+            text: question.id
+            for question in questions
+            for text in (question.question, *question.paraphrases)
+        } | {
+            near: f"{question.id}~{place}"
+            for question in questions
+            for place, (near, _) in enumerate(question.near)
+        }
+        self.small, self.large = pair.models
+        prices = dict(zip(pair.models, LIST_PRICES, strict=True))
+        self._dollars = lambda usage: dollars(replace(usage, model=prices[usage.model]))
+        self._flops = flops(pair.decoders) if pair.decoders else lambda _: 0.0
+        half_life = 20 * capacity
+        self._tracks = [
+            self._track("large only", [self.large], None),
+            self._track("LFU cache + large", [self.large], LFU()),
+            self._track("LEC cache + large", [self.large], LEC(half_life=half_life)),
+            self._track("LEC cache + multiplexer", list(pair.models), LEC(half_life=half_life)),
+        ]
+        self.arms = [track.arm for track in self._tracks]
+
+    def __iter__(self) -> Iterator[tuple[Request, list[str]]]:
+        """Run one request through every arm at a time; what came of it in each, in words."""
+        for request in self.requests:
+            yield request, [self._serve(track, request) for track in self._tracks]
+
+    def report(self, *, progress: Callable[[Iterable[Request]], Iterable[Request]] = iter) -> Any:
+        """Return everything as plain data for JSON; asks the small model what is still unknown.
+
+        The optimum knows the future: it keeps the best answers, matches every wording and no
+        near-miss, and routes each miss to the cheapest model that answers it as well as the large.
+        """
+        served = self.requests[: self.arms[0].requests]
+        large_costs, routed_costs = [], []
+        for request in progress(served):
+            answers = [self.recording.ask(n, m, request.text) for n, m in self.pair.models.items()]
+            costs = [usage_of(answer).seconds for answer in answers]
+            well = [request.right(str(answer.content)) for answer in answers]
+            large_costs.append(costs[1])
+            routed_costs.append(min(costs) if well[0] >= well[1] else costs[1])
+        identities = [request.identity for request in served]
+        floors = {
+            "large": optimum(identities, large_costs, capacity=self.capacity),
+            "routed": optimum(identities, routed_costs, capacity=self.capacity),
+        }
+        first = self.arms[0]
+        rows = []
+        for arm in self.arms:
+            row = {**asdict(arm), "cost": arm.cost, "accuracy": arm.accuracy}
+            row["share"] = arm.cost / first.cost if first.cost else 1.0
+            row["saved"] = 1 - row["share"]
+            row["over_optimum"] = arm.cost / floors["routed"] if floors["routed"] else 1.0
+            rows.append(row)
+        return {
+            "arms": rows,
+            "optimum": floors,
+            "requests": len(served),
+            "capacity": self.capacity,
+            "similarity": self.similarity,
+            "models": dict(self.pair.what),
+            "list_prices": dict(zip(self.pair.models, LIST_PRICES, strict=True)),
+        }
+
+    def _track(self, name: str, models: list[str], policy: Any) -> _Track:
+        log = _Log()
+        replayed = {
+            model: _Replayed(
+                label=model, model=self.pair.models[model], recording=self.recording, log=log
+            )
+            for model in models
+        }
+        if policy is None:
+            return _Track(Arm(name), log, replayed[self.large], None, [])
+        events: list[Event] = []
+        cache = LECCache(
+            capacity=self.capacity,
+            policy=policy,
+            match=Threshold(self.similarity),
+            on_event=events.append,
+        )
+        accept = self.pair.accept if len(models) > 1 else None
+        runnable = MultiplexedLLM(models=replayed, cache=cache, accept=accept, price=seconds)
+        return _Track(Arm(name), log, runnable, cache, events)
+
+    def _serve(self, track: _Track, request: Request) -> str:
+        arm, log = track.arm, track.log
+        log.usages, log.took = [], 0.0
+        started = time.perf_counter()
+        answer = track.runnable.invoke(request.text)
+        if track.cache is not None:
+            arm.overhead += time.perf_counter() - started - log.took
+        arm.requests += 1
+        for usage in log.usages:
+            arm.calls[usage.model] = arm.calls.get(usage.model, 0) + 1
+        arm.seconds += sum(usage.seconds for usage in log.usages)
+        arm.flops += sum(map(self._flops, log.usages))
+        arm.dollars += sum(map(self._dollars, log.usages))
+        arm.right += request.right(str(answer.content))
+        outcome = self._outcome(track, request, log.usages)
+        arm.line.append(arm.cost)
+        return outcome
+
+    def _outcome(self, track: _Track, request: Request, usages: list[Usage]) -> str:
+        arm = track.arm
+        asked = " → ".join(usage.model for usage in usages)
+        if track.cache is None:
+            return asked
+        verdicts = [event for event in track.events if not hasattr(event, "slot")]
+        track.events.clear()
+        stats = track.cache.stats()
+        arm.hits_exact, arm.hits_semantic = stats.hits_exact, stats.hits_semantic
+        arm.evicted = stats.evicted
+        for verdict in verdicts:
+            if verdict.query.vector is not None:
+                arm.flops += ENCODER.flops(len(request.text) // 4 + 2)
+            if isinstance(verdict, Hit):
+                return self._hit(arm, request, verdict)
+        return asked
+
+    def _hit(self, arm: Arm, request: Request, hit: Hit) -> str:
+        stored = self._identity[hit.entry.text]
+        if stored == request.identity:
+            return f"{hit.kind} hit"
+        arm.wrong_hits += 1
+        families = {identity.partition("~")[0] for identity in (stored, request.identity)}
+        arm.wrong_from_near_misses += len(families) == 1
+        return f"WRONG hit: {hit.entry.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Track:
+    arm: Arm
+    log: _Log
+    runnable: Runnable[Any, Any]
+    cache: LECCache | None
+    events: list[Event]

@@ -1,0 +1,199 @@
+"""Contracts that every policy, ledger and estimator keeps, written once: run them on your own.
+
+Each raises `AssertionError` with what does not hold, and returns nothing when all does.
+
+    >>> from langchain_cachemux.policies import LEC
+    >>> check_policy(lambda: LEC(half_life=100))
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import astuple
+from itertools import pairwise, product
+
+import numpy as np
+
+from langchain_cachemux.estimators import Estimator
+from langchain_cachemux.ledger import Ledger
+from langchain_cachemux.policies import LEC, Policy
+from langchain_cachemux.types import Admission, Entry, Query
+
+
+def check_policy(make: Callable[[], Policy]) -> None:
+    """Check that a policy values entries so that a ledger can freeze what it said.
+
+    A worth is finite; waiting does not change it; another request, or a greater cost, does not
+    lower it; what is evicted does not lower what comes after.
+
+    Args:
+        make: Builds the policy afresh.
+    """
+    policy = make()
+    _expect(policy.half_life > 0, f"half_life is {policy.half_life!r}, not a positive number")
+    for cost, size in product((0.0, 1e-12, 1.0, 1e12), (1, 10**9)):
+        entry = _asked(policy, (1, 2, 10**6), cost=cost, size=size)
+        what = f"of an entry of cost {cost} and size {size}"
+        _expect(math.isfinite(entry.worth), f"the worth {what} is {entry.worth}")
+        _asked(policy, (10**6 + 1, 10**9))
+        _expect(policy.worth(entry) == entry.worth, f"the worth {what} changed by waiting")
+        for gap in (1, 10, 10**6):
+            before = entry.worth
+            entry.requested(entry.last + gap, policy.half_life)
+            entry.worth = policy.worth(entry)
+            _expect(entry.worth >= before, f"a request after {gap} others lowered the worth {what}")
+    for cheap, dear in pairwise((0.0, 1e-12, 1.0, 1.5, 1e12)):
+        fell = _asked(policy, (1, 2), cost=dear).worth < _asked(policy, (1, 2), cost=cheap).worth
+        _expect(not fell, f"an entry of cost {dear} is worth less than one of cost {cheap}")
+    newcomer = _asked(policy, (5,))
+    for victim in (_asked(policy, (1, 2, 3, 4)), Entry("trifle", worth=newcomer.worth)):
+        before = policy.worth(newcomer)
+        policy.evicted(victim)
+        _expect(policy.worth(newcomer) >= before, "an eviction lowered the worth of a newcomer")
+
+
+def check_ledger(make: Callable[[int, Policy, int | None], Ledger]) -> None:
+    """Check that a ledger keeps its books: capacity, time, slots, ghosts, and who is evicted.
+
+    Args:
+        make: Builds an empty ledger from `(capacity, policy, ghosts)`; its caller closes it.
+    """
+    _check_books(make(20, LEC(half_life=5), None), capacity=20, sizes=(1, 2, 3, 4, 5))
+    _check_books(make(4, LEC(), 2), capacity=4, sizes=(1,))
+    _check_contents(make(10, LEC(half_life=4), None))
+    _check_ghosts(make(1, LEC(half_life=4), 10), remembered=True)
+    _check_ghosts(make(1, LEC(half_life=4), 0), remembered=False)
+
+
+def check_estimator(make: Callable[[], Estimator]) -> None:
+    """Check that an estimator is honest about what it knows, in whatever unit the costs have.
+
+    Before it has learned, no cost is below mean - width. Afterwards its estimates are finite and
+    ordered, scale with the unit of the costs, and narrow as one query repeats.
+
+    Args:
+        make: Builds an estimator that has learned nothing.
+    """
+    hot, cold, bare = (
+        Query("hot", vector=np.array([0.6, 0.8, 0.0], dtype=np.float32)),
+        Query("cold", vector=np.array([0.0, 0.8, -0.6], dtype=np.float32)),
+        Query("bare"),
+    )
+    estimator, large = make(), make()
+    bounds = [estimator.predict(x).optimistic for x in (hot, bare)]
+    _expect(max(bounds) <= 0, f"before learning any cost it bounds them by {bounds}")
+    costs = [1.0, 3.0, 2.0, 8.0, 1.5, 0.5, 4.0]
+    for cost, x in zip(costs, (hot, cold, bare, cold, hot, bare, hot), strict=True):
+        learn: Callable[[Query, float], object] = estimator.learn
+        _expect(learn(x, cost) is None, "learn returns something")
+        large.learn(x, 1000 * cost)
+        for y in (hot, cold, bare, Query("new")):
+            small, scaled = estimator.predict(y), large.predict(y)
+            _expect(np.isfinite(astuple(small)).all(), f"{small} is not finite")
+            ordered = 0 <= small.floor <= small.lower <= small.mean <= small.upper
+            _expect(ordered, f"{small} is not 0 <= floor <= lower <= mean <= upper")
+            near = np.allclose(np.multiply(1000, astuple(small)), astuple(scaled), rtol=1e-6)
+            _expect(near, f"costs x 1000 turned {small} into {scaled}")
+    for cost in (-1.0, math.nan, math.inf):
+        before = estimator.predict(hot)
+        try:
+            estimator.learn(hot, cost)
+        except ValueError:
+            _expect(estimator.predict(hot) == before, f"it refused a cost of {cost}, yet changed")
+        else:
+            _expect(None, f"it learned from a cost of {cost}")
+    _check_repeats(make(), hot)
+
+
+def _expect(holds: object, message: str) -> None:
+    if not holds:
+        raise AssertionError(message)
+
+
+def _asked(policy: Policy, times: Iterable[int], cost: float = 1.0, size: int = 1) -> Entry:
+    entry = Entry("asked", cost=cost, size=size)
+    for now in times:
+        entry.requested(now, policy.half_life)
+        entry.worth = policy.worth(entry)
+    return entry
+
+
+def _check_books(ledger: Ledger, *, capacity: int, sizes: tuple[int, ...]) -> None:
+    """A busy ledger: after every request the books agree, and only the least left."""
+    for step in range(150):
+        key = str(step * step % 13)
+        before = sorted(ledger, key=lambda e: (e.worth, e.last))
+        if not ledger.use(key):
+            size = sizes[step % len(sizes)]
+            excess = ledger.size + size - capacity
+            admission = ledger.admit(Entry(key, cost=1.0 + step % 7, size=size))
+            gone = before[: len(admission.evicted)]
+            least = tuple(e.key for e in gone)
+            _expect(admission.evicted == least, f"it evicted {admission.evicted}, not {least}")
+            few = not gone or sum(e.size for e in gone[:-1]) < excess
+            _expect(few, f"it evicted {least} to make room for {excess}")
+            kept, told = ledger.get(key) is not None, admission.slot is not None
+            _expect(kept == told, f"{key} is held: {kept}; admit said: {told}")
+        if step % 17 == 0:
+            ledger.forget(key)
+            _expect(ledger.get(key) is None, f"{key} was forgotten and is still held")
+        after = {e.key: e for e in ledger}
+        _expect(len(ledger) == len(after), f"len is {len(ledger)} with {len(after)} entries")
+        total = sum(e.size for e in after.values())
+        right = ledger.size == total <= capacity
+        _expect(right, f"size is {ledger.size} of {capacity}, the sizes sum up to {total}")
+        slots = {e.slot for e in after.values()}
+        reused = len(slots) == len(after) and slots <= set(range(capacity))
+        _expect(reused, f"{len(after)} entries have the slots {slots}")
+        _expect(ledger.check() == [], f"check() finds {ledger.check()}")
+
+
+def _check_contents(ledger: Ledger) -> None:
+    """What goes in comes out, time is counted in requests, and too much is refused."""
+    vector = np.array([0.5, -0.25], dtype=np.float32)
+    ledger.admit(Entry("a", 2.0, 3, partition="s:c", text="é?", vector=vector, answer='["ü"]'))
+    ledger.admit(Entry("b"))
+    a, b = ledger.get("a") or Entry("lost"), ledger.get("b") or Entry("lost", vector=vector)
+    read = (a.cost, a.size, a.partition, a.text, a.answer, b.key, b.vector)
+    wrote = (2.0, 3, "s:c", "é?", '["ü"]', "b", None)
+    _expect(read == wrote, f"{wrote} was admitted, {read} came back")
+    _expect(np.array_equal(a.vector, vector), f"{vector} was admitted, {a.vector} came back")  # type: ignore[arg-type]
+    found = (ledger.use("nobody"), ledger.forget("nobody"), ledger.use("b"))
+    _expect(found == (False, False, True), f"use, forget of no key, use of one held: {found}")
+    b = ledger.get("b") or b
+    _expect((b.last, b.uses) == (3, 2), f"the third request, b's second, left {b}")
+    refused = ledger.admit(Entry("huge", cost=1e9, size=11))
+    right = refused == Admission(None) and len(ledger) == len((a, b))
+    _expect(right, f"an entry larger than the capacity came to {refused}")
+    ledger.admit(Entry("a", size=4, answer="new"))
+    a = ledger.get("a") or Entry("lost")
+    _expect((a.answer, a.uses, len(ledger)) == ("new", 2, 2), f"a key held was not replaced: {a}")
+    ledger.clear()
+    ledger.admit(Entry("huge"))
+    new = ledger.get("huge") or Entry("lost")
+    clean = (new.count, new.last, new.slot, len(ledger), ledger.size) == (1, 1, 0, 1, 1)
+    _expect(clean, f"clear left something behind: {new}")
+
+
+def _check_ghosts(ledger: Ledger, *, remembered: bool) -> None:
+    """An evicted key comes back with its aged count, unless it was forgotten."""
+    for key, cost in (("a", 1.0), ("b", 10.0), ("a", 100.0)):
+        ledger.admit(Entry(key, cost=cost))
+    a, expected = ledger.get("a") or Entry("lost"), 1 + 2 ** (-2 / 4) * remembered
+    _expect(math.isclose(a.count, expected), f"{a} came back, but its count is {expected}")
+    ledger.forget("b")
+    ledger.admit(Entry("b", cost=1e4))
+    b = ledger.get("b") or Entry("lost")
+    _expect(b.count == 1, f"a forgotten key came back with its count: {b}")
+
+
+def _check_repeats(estimator: Estimator, x: Query) -> None:
+    """Costs of 1 and 3 in turn: the interval narrows around 2."""
+    truth, few = 2.0, math.inf
+    for step in range(256):
+        estimator.learn(x, truth + (-1) ** step)
+        few = estimator.predict(x).width if step < 4 else few  # noqa: PLR2004
+    e = estimator.predict(x)
+    _expect(e.width <= few, f"256 costs left the width at {e.width}, 4 at {few}")
+    _expect(e.lower <= truth <= e.upper, f"256 costs of 1 and 3 gave {e}")

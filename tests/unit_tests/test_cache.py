@@ -1,0 +1,885 @@
+"""`LECCache` in memory: what it serves, what it keeps, and that the chain never feels it."""
+
+import asyncio
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import chromadb
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from langchain_core.caches import InMemoryCache
+from langchain_core.embeddings import Embeddings
+from langchain_core.globals import get_llm_cache, set_llm_cache
+from langchain_core.language_models.fake_chat_models import FakeListChatModel
+from langchain_core.load import dumps
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
+from langchain_core.outputs import ChatGeneration, Generation
+
+from langchain_cachemux import (
+    LRU,
+    Admission,
+    Estimate,
+    Hit,
+    LECCache,
+    Mean,
+    Miss,
+    Query,
+    Reader,
+    SentenceEncoder,
+    Threshold,
+    any_model,
+)
+from langchain_cachemux import cache as cache_module
+
+LLM = "a model"
+
+
+class Letters(Embeddings):
+    """A text is its words, whatever their order and spelling; no two sets of words are alike."""
+
+    def __init__(self, length=64):
+        self.length = length
+        self.asked = []
+
+    def embed_query(self, text):
+        self.asked.append(text)
+        words = sorted({word.strip("?.!, ").casefold() for word in text.split()})
+        seed = int.from_bytes(" ".join(words).encode()[-7:].rjust(7, b" "))
+        return [float(x) for x in np.random.default_rng(seed).normal(size=self.length)]
+
+    def embed_documents(self, texts):
+        return [self.embed_query(text) for text in texts]
+
+
+class Broken(Embeddings):
+    """Answers each request with the next of what it was given, and with the last for ever."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+
+    def embed_query(self, text):
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def embed_documents(self, texts):
+        return [self.embed_query(text) for text in texts]
+
+
+class Learner:
+    """An estimator that remembers what it was taught."""
+
+    def __init__(self):
+        self.costs = []
+
+    def predict(self, x):
+        return Estimate(mean=1.0, width=0.0)
+
+    def learn(self, x, cost):
+        self.costs.append(cost)
+
+
+def chat(text, *, tokens=10, **fields):
+    usage = {"input_tokens": 1, "output_tokens": tokens, "total_tokens": tokens + 1}
+    return [ChatGeneration(message=AIMessage(text, usage_metadata=usage, **fields))]
+
+
+def calling(**args):
+    call = {"name": "weather", "args": args, "id": "call_1", "type": "tool_call"}
+    return chat("", tool_calls=[call])
+
+
+def ask(*words):
+    """The prompt LangChain makes of one human message, after a system prompt if two are given."""
+    *system, last = words
+    return dumps([*map(SystemMessage, system), HumanMessage(last)])
+
+
+def tokens(usage):
+    return float(usage.output_tokens)
+
+
+def texts(generations):
+    return None if generations is None else [generation.text for generation in generations]
+
+
+@pytest.fixture
+def make():
+    made = []
+
+    def make(**arguments):
+        if "reader" not in arguments:
+            arguments.setdefault("embeddings", Letters())
+        made.append(LECCache(**arguments))
+        return made[-1]
+
+    yield make
+    for cache in made:
+        cache.close()
+
+
+@pytest.fixture
+def cache(make):
+    return make()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The stopwatch of every cache; it stands until it is told to move."""
+    clock = SimpleNamespace(now=100.0)
+    monkeypatch.setattr(cache_module, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    return clock
+
+
+@pytest.fixture
+def no_global_cache():
+    before = get_llm_cache()
+    set_llm_cache(None)
+    yield
+    set_llm_cache(before)
+
+
+# Hits and misses
+
+
+def test_an_equal_prompt_is_an_exact_hit(cache):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+    assert (cache.stats().hits_exact, cache.stats().hits_semantic) == (1, 0)
+
+
+def test_a_rewording_is_a_semantic_hit_by_the_real_encoder(make):
+    cache = make(embeddings=SentenceEncoder())
+    cache.update(ask("How do I reset my password?"), LLM, chat("Click on Forgotten."))
+    found = cache.lookup(ask("How can I reset my password?"), LLM)
+    assert texts(found) == ["Click on Forgotten."]
+    told = found[0].message.response_metadata["cachemux"]
+    assert told["hit"] == "semantic"
+    assert 0.85 <= told["similarity"] <= 1
+    assert cache.lookup(ask("How do I reset my router?"), LLM) is None
+    assert cache.lookup(ask("How do I not reset my password?"), LLM) is None
+    assert (cache.stats().hits_semantic, cache.stats().misses) == (1, 2)
+
+
+def test_the_default_embeddings_are_the_real_encoder(make):
+    assert isinstance(make(embeddings=None).reader.embeddings, SentenceEncoder)
+
+
+def test_a_hit_tells_its_kind_its_model_and_what_was_saved(make):
+    cache = make(price=tokens)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway.", response_metadata={"model": "m"}))
+    (found,) = cache.lookup(ask("Where is Oslo?"), LLM)
+    assert found.message.response_metadata["cachemux"] == {
+        "hit": "exact",
+        "similarity": 1.0,
+        "model": "m",
+        "cost": 0.0,
+        "saved": 10.0,
+    }
+    (found,) = cache.lookup(ask("where is oslo"), LLM)
+    assert found.message.response_metadata["cachemux"]["hit"] == "semantic"
+    assert cache.stats().saved == 20
+
+
+def test_several_generations_come_back_in_a_list(cache):
+    generations = [Generation(text="In Norway."), Generation(text="Up north.")]
+    cache.update("Where is Oslo?", LLM, generations)
+    assert cache.lookup("Where is Oslo?", LLM) == generations
+    assert isinstance(cache.lookup("Where is Oslo?", LLM), list)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "llm"),
+    [
+        (ask("Where is Rome?"), LLM),
+        (ask("Where is Oslo?"), "another model"),
+        (ask("Answer in Latin.", "Where is Oslo?"), LLM),
+        (ask("Where is Oslo not?"), LLM),
+        (dumps([SystemMessage("Where is Oslo?")]), LLM),
+        (ask(""), LLM),
+    ],
+    ids=["words", "model", "system prompt", "negation", "role", "nothing"],
+)
+def test_a_miss_by(cache, prompt, llm):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert cache.lookup(prompt, llm) is None
+    assert cache.stats().misses == 1
+
+
+def test_a_semantic_hit_is_not_served_to_another_model_unless_it_may(make):
+    small, large = (
+        f'{{"id": ["x"], "kwargs": {{"model_name": "{name}"}}}}---[]' for name in ("s", "l")
+    )
+    for scope, expected in ((None, None), (any_model, ["In Norway."])):
+        reader = Reader(Letters(), scope=scope) if scope else Reader(Letters())
+        cache = make(reader=reader)
+        cache.update(ask("Where is Oslo?"), large, chat("In Norway."))
+        assert texts(cache.lookup(ask("where is oslo"), small)) == expected
+
+
+def test_the_threshold_given_decides(make):
+    strict = make(match=Threshold(1.0))
+    strict.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(strict.lookup(ask("Where is Oslo? "), LLM)) == ["In Norway."]
+    assert strict.lookup(ask("Where is Oslo, Ana?"), LLM) is None
+
+
+def test_the_newest_answer_replaces_the_older(cache):
+    for answer in ("In Sweden.", "In Norway."):
+        cache.update(ask("Where is Oslo?"), LLM, chat(answer))
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["In Norway."]
+    assert len(cache.ledger) == 1
+
+
+def test_find_says_why_it_missed(cache):
+    assert cache.find(ask(""), LLM).reason == "only an exact match will do, and there is none"
+    assert cache.find(ask("Where is Oslo?"), LLM).reason == "nothing near is stored"
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert "similar" in cache.find(ask("Who was Napoleon?"), LLM).reason
+
+
+def test_a_clear_forgets_everything(cache):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    cache.clear()
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    assert cache.lookup(ask("where is oslo"), LLM) is None
+    assert (cache.stats().entries, cache.check()) == (0, [])
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["In Norway."]
+
+
+def test_the_async_methods_do_the_same(cache):
+    async def chain():
+        await cache.aupdate(ask("Where is Oslo?"), LLM, chat("In Norway."))
+        found = await cache.alookup(ask("where is oslo"), LLM)
+        await cache.aclear()
+        return found, await cache.alookup(ask("where is oslo"), LLM)
+
+    found, cleared = asyncio.run(chain())
+    assert (texts(found), cleared) == (["In Norway."], None)
+
+
+# Fresh copies
+
+
+def test_what_is_handed_out_has_no_id_and_is_nobodys_else(cache):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway.", id="run-1"))
+    one, other = (cache.lookup(ask("Where is Oslo?"), LLM)[0] for _ in range(2))
+    assert (one.message.id, other.message.id) == (None, None)
+    one.message.content = "In Sweden."
+    one.message.response_metadata["cachemux"]["hit"] = "forged"
+    one.message.usage_metadata["total_cost"] = 0
+    assert other.message.content == "In Norway."
+    (again,) = cache.lookup(ask("Where is Oslo?"), LLM)
+    assert again == other
+
+
+def test_what_was_stored_is_not_changed_by_who_brought_it(cache):
+    generations = chat("In Norway.")
+    cache.update(ask("Where is Oslo?"), LLM, generations)
+    generations[0].message.content = "In Sweden."
+    generations.clear()
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+
+
+def test_an_answer_that_calls_a_tool_is_served_exactly_only_and_with_new_ids(cache):
+    cache.update(ask("How warm is Oslo?"), LLM, calling(city="Oslo"))
+    ids = {
+        cache.lookup(ask("How warm is Oslo?"), LLM)[0].message.tool_calls[0]["id"] for _ in range(2)
+    }
+    assert len(ids) == 2
+    assert "call_1" not in ids
+    assert cache.lookup(ask("how warm is oslo"), LLM) is None
+    assert cache.check() == []
+
+
+@pytest.mark.parametrize(
+    "generations",
+    [
+        chat("In Nor", response_metadata={"finish_reason": "length"}),
+        chat("", additional_kwargs={"refusal": "I cannot."}),
+        chat(""),
+        [],
+    ],
+    ids=["truncated", "refused", "empty", "none"],
+)
+def test_not_stored_when_it_was(cache, generations):
+    cache.update(ask("Where is Oslo?"), LLM, generations)
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    assert (cache.stats().refused, cache.stats().admitted, cache.stats().errors) == (1, 0, 0)
+
+
+# What is kept
+
+
+def test_a_costlier_answer_outlives_cheaper_ones_as_popular(make):
+    cache = make(capacity=2, price=tokens)
+    cache.update(ask("Where is Oslo?"), LLM, chat("dear", tokens=1000))
+    for city in ("Rome", "Lima", "Kyiv", "Bonn"):
+        cache.update(ask(f"Where is {city}?"), LLM, chat("cheap", tokens=10))
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["dear"]
+    assert cache.stats().entries == 2
+
+
+def test_an_answer_that_is_itself_the_least_worth_is_passed_by(make):
+    events = []
+    cache = make(capacity=1, price=tokens, on_event=events.append)
+    cache.update(ask("Where is Oslo?"), LLM, chat("dear", tokens=1000))
+    cache.update(ask("Where is Rome?"), LLM, chat("cheap", tokens=1))
+    assert cache.lookup(ask("Where is Rome?"), LLM) is None
+    assert cache.stats().bypassed == 1
+    assert events[1] == Admission(None)
+    assert cache.check() == []
+
+
+def test_a_capacity_in_bytes_bounds_the_sum_of_sizes(make):
+    cache = make(capacity="3KB")
+    for n in range(20):
+        cache.update(ask(f"Where is {n}?"), LLM, chat("x" * 50 * (n % 5)))
+        assert cache.stats().size <= cache.stats().capacity == 3000
+    assert 1 < cache.stats().entries < 20
+    cache.update(ask("Where is all?"), LLM, chat("x" * 4000))
+    assert cache.lookup(ask("Where is all?"), LLM) is None
+    assert cache.check() == []
+
+
+def test_an_evicted_answer_is_not_served_by_its_row(make):
+    cache = make(capacity=1, policy=LRU())
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    cache.update(ask("Where is Rome?"), LLM, calling(city="Rome"))
+    assert cache.lookup(ask("where is oslo"), LLM) is None
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+
+
+def test_rows_left_by_evicted_answers_do_not_hide_those_that_are_held(make):
+    cache = make(capacity=17, policy=LRU())
+    for n in range(16):
+        cache.update(ask("Where is Oslo" + "?" * n), LLM, chat("old"))
+    cache.update(ask("Where is Oslo!"), LLM, chat("new"))
+    for n in range(16):
+        cache.update(ask(f"How warm is {n}?"), LLM, calling(city=f"{n}"))
+    assert texts(cache.lookup(ask("Where is Oslo!"), LLM)) == ["new"]
+    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["new"]
+
+
+@pytest.mark.parametrize("wrong", ["slot", "key", "partition"])
+def test_a_row_that_the_ledger_does_not_confirm_is_never_served(cache, wrong):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    (entry,) = cache.ledger
+    asked = cache.reader.embed(cache.reader.read(ask("Where is Rome?"), LLM))
+    other = cache.reader.embed(cache.reader.read(ask("Be brief.", "Where is Oslo?"), LLM))
+    if wrong == "slot":
+        cache.index.put(entry.slot + 1, entry.key, asked.vector, asked.partition)
+        assert cache.lookup(ask("where is rome"), LLM) is None
+    elif wrong == "key":
+        cache.index.put(entry.slot + 1, "evicted", asked.vector, asked.partition)
+        assert cache.lookup(ask("where is rome"), LLM) is None
+    else:
+        cache.index.put(entry.slot, entry.key, other.vector, other.partition)
+        assert cache.lookup(ask("Be brief.", "where is oslo"), LLM) is None
+    assert cache.stats().misses == 1
+
+
+def test_check_finds_rows_that_are_missing_or_wrong_and_repairs_them(cache):
+    for city in ("Oslo", "Rome", "Lima"):
+        cache.update(ask(f"Where is {city}?"), LLM, chat(city))
+    oslo, rome, _ = sorted(cache.ledger, key=lambda entry: entry.slot)
+    cache.index.remove([oslo.slot])
+    cache.index.put(rome.slot, "somebody else", rome.vector, rome.partition)
+    cache.index.put(99, "stale", rome.vector, rome.partition)
+    assert cache.lookup(ask("where is rome"), LLM) is None
+    problems = cache.check()
+    assert len(problems) == 2
+    assert f"slot {oslo.slot}: the index lacks entry {oslo.key}" in problems
+    assert cache.check(fix=True) == problems
+    assert cache.check() == []
+    assert cache.index.rows() == {entry.slot: entry.key for entry in cache.ledger}
+    for city in ("Oslo", "Rome", "Lima"):
+        assert texts(cache.lookup(ask(f"where is {city}"), LLM)) == [city]
+
+
+def test_closing_a_cache_in_memory_gives_its_collection_back():
+    with LECCache(embeddings=Letters()) as cache:
+        client = cache.index._client
+        before = client.count_collections()
+    assert chromadb.EphemeralClient().count_collections() == before - 1
+
+
+# Cost
+
+
+def test_one_question_is_embedded_once(make):
+    letters = Letters()
+    cache = make(embeddings=letters)
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert letters.asked == ["Where is Oslo?"]
+    for _ in range(3):
+        cache.lookup(ask("Where is Oslo?"), LLM)
+    assert letters.asked == ["Where is Oslo?"]
+
+
+def test_by_default_an_answer_costs_the_seconds_from_its_miss_to_its_update(make, clock):
+    learner = Learner()
+    cache = make(estimator=learner)
+    for seconds in (4.0, 0.5):
+        cache.lookup(ask(f"Where is {seconds}?"), LLM)
+        clock.now += seconds
+        cache.update(ask(f"Where is {seconds}?"), LLM, chat("There."))
+    assert learner.costs == [4.0, 0.5]
+
+
+def test_a_question_asked_several_times_at_once_costs_its_seconds_each_time(make, clock):
+    """As in `batch(["q"] * 3)`: three lookups miss, three models answer, three updates follow."""
+    learner = Learner()
+    cache = make(estimator=learner)
+    for _ in range(3):
+        cache.lookup(ask("Where is Oslo?"), LLM)
+    clock.now += 4
+    for _ in range(3):
+        cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert learner.costs == [4.0, 4.0, 4.0]
+
+
+def test_a_call_that_failed_does_not_lend_its_time_to_the_next(make, clock):
+    learner = Learner()
+    cache = make(estimator=learner)
+    cache.lookup(ask("Where is Oslo?"), LLM)
+    clock.now += 3600
+    cache.lookup(ask("Where is Oslo?"), LLM)
+    clock.now += 2
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert learner.costs == [2.0]
+
+
+def test_an_update_nobody_looked_up_before_does_not_teach_that_answers_take_no_time(make, clock):
+    learner = Learner()
+    cache = make(estimator=learner)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert 0.0 not in learner.costs
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+
+
+def test_the_seconds_are_counted_while_the_embedder_is_broken(make, clock):
+    learner = Learner()
+    cache = make(embeddings=Broken(ConnectionError()), estimator=learner)
+    cache.lookup(ask("Where is Oslo?"), LLM)
+    clock.now += 4
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert learner.costs == [4.0]
+
+
+def test_the_multiplexers_own_account_of_the_cost_is_believed(make):
+    learner = Learner()
+    cache = make(estimator=learner, price=tokens)
+    told = {"cachemux": {"cost": 0.25, "model": "small"}}
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway.", response_metadata=told))
+    assert learner.costs == [0.25]
+    (found,) = cache.lookup(ask("Where is Oslo?"), LLM)
+    assert found.message.response_metadata["cachemux"]["model"] == "small"
+
+
+def test_an_answer_without_usage_is_priced_by_what_can_be_known(make):
+    learner = Learner()
+    cache = make(estimator=learner, price=tokens)
+    cache.update("Where is Oslo?", LLM, [Generation(text="In Norway.")])
+    assert learner.costs == [0.0]
+    assert cache.lookup("Where is Oslo?", LLM) == [Generation(text="In Norway.")]
+
+
+def test_an_estimator_given_at_construction_is_not_replaced(make):
+    learner, other = Learner(), Mean()
+    given, free = make(estimator=learner), make()
+    given.value_by(other)
+    free.value_by(other)
+    assert given.estimator is learner
+    assert free.estimator is other
+
+
+# The chain never feels it
+
+
+def fails(*_, **__):
+    message = "away"
+    raise ConnectionError(message)
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [ConnectionError("away"), [float("nan")] * 64, [0.0] * 64, [], None, "vector"],
+    ids=["raises", "NaN", "zero", "empty", "None", "text"],
+)
+def test_with_a_broken_embedder_exact_hits_still_work(make, vector):
+    cache = make(embeddings=Broken(vector))
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+    assert cache.lookup(ask("where is oslo"), LLM) is None
+    stats = cache.stats()
+    assert (stats.errors, stats.hits_exact, stats.admitted) == (3, 1, 1)
+    assert cache.check() == []
+
+
+def test_an_embedder_that_changes_its_length_costs_the_semantic_hits_alone(make):
+    cache = make(embeddings=Broken([1.0, 0.0], [1.0, 0.0, 0.0]))
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    cache.update(ask("Where is Rome?"), LLM, chat("In Italy."))
+    assert texts(cache.lookup(ask("Where is Rome?"), LLM)) == ["In Italy."]
+    assert (cache.stats().errors, cache.stats().admitted) == (1, 2)
+    assert cache.check() == []
+
+
+def test_with_a_broken_index_exact_hits_still_work_and_it_can_be_repaired(cache, monkeypatch):
+    with monkeypatch.context() as patched:
+        for name in ("put", "nearest"):
+            patched.setattr(cache.index, name, fails)
+        cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+        assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+        assert cache.lookup(ask("where is oslo"), LLM) is None
+        assert cache.stats().errors == 2
+    assert len(cache.check(fix=True)) == 1
+    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["In Norway."]
+
+
+@pytest.mark.parametrize("broken", ["get", "use", "admit"])
+def test_with_a_broken_ledger_nothing_is_raised(cache, monkeypatch, broken):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    monkeypatch.setattr(cache.ledger, broken, fails)
+    found = cache.lookup(ask("Where is Oslo?"), LLM)
+    assert texts(found) == (["In Norway."] if broken == "admit" else None)
+    cache.update(ask("Where is Rome?"), LLM, chat("In Italy."))
+    assert cache.stats().errors == 1
+    assert cache.stats().hits_exact == (broken == "admit")
+
+
+def test_with_a_broken_listener_everything_else_works(make):
+    cache = make(on_event=fails)
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+    stats = cache.stats()
+    assert (stats.errors, stats.misses, stats.admitted, stats.hits_exact) == (3, 1, 1, 1)
+
+
+def unknown(usage):
+    message = "no price for this model"
+    raise ValueError(message)
+
+
+def test_an_answer_no_price_is_known_for_is_stored_and_counted(make):
+    cache = make(price=unknown)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
+    assert (cache.stats().unpriced, cache.stats().errors) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "price",
+    [fails, lambda _: float("nan"), lambda _: -1.0, lambda _: "1 dollar", lambda _: float("inf")],
+    ids=["raises", "NaN", "negative", "text", "infinite"],
+)
+def test_with_a_broken_price_nothing_is_raised_and_nothing_unsound_is_kept(make, price):
+    cache = make(price=price)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert cache.lookup(ask("Where is Oslo?"), LLM) in (None, chat("In Norway."))
+    assert cache.stats().errors + cache.stats().unpriced == 1
+    assert cache.check() == []
+
+
+@pytest.mark.parametrize("extra", [object(), b"x", {1, 2}], ids=["object", "bytes", "set"])
+def test_an_answer_that_cannot_be_serialised_is_dropped_and_counted(cache, extra):
+    cache.update(ask("Where is Oslo?"), LLM, [Generation(text="x", generation_info={"a": extra})])
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    assert (cache.stats().errors, cache.stats().admitted) == (1, 0)
+
+
+def test_a_question_without_a_stable_key_is_refused_twice_and_not_stored(cache):
+    llm = "[('response_format', <class 'nowhere.Answer'>)]"
+    assert cache.lookup(ask("Where is Oslo?"), llm) is None
+    cache.update(ask("Where is Oslo?"), llm, chat("In Norway."))
+    stats = cache.stats()
+    assert (stats.refused, stats.errors, stats.entries) == (2, 0, 0)
+
+
+@pytest.mark.parametrize("planted", ["garbage", "[]", '[{"text": 5}]'])
+def test_a_stored_answer_that_cannot_be_read_is_a_miss_and_not_a_hit(cache, planted):
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    (entry,) = cache.ledger
+    entry.answer = planted
+    assert not cache.lookup(ask("Where is Oslo?"), LLM)
+    assert not cache.lookup(ask("where is oslo"), LLM)
+    assert (cache.stats().hits_exact, cache.stats().hits_semantic) == (0, 0)
+    assert cache.stats().saved == 0
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["In Norway."]
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    ["[", "\x00", "🙂", "???", "[" * 5000, ask("\x00"), "\ud800", ask("\ud800")],
+    ids=["bracket", "NUL", "emoji", "marks", "brackets", "NUL in chat", "half", "half in chat"],
+)
+def test_a_strange_prompt_is_stored_and_found(cache, prompt):
+    assert cache.lookup(prompt, LLM) is None
+    cache.update(prompt, LLM, chat("In Norway."))
+    assert texts(cache.lookup(prompt, LLM)) == ["In Norway."]
+
+
+def test_two_questions_of_punctuation_alone_are_no_fault(make):
+    cache = make(embeddings=Broken([1.0, 0.0]))
+    cache.update(ask("???"), LLM, chat("What?"))
+    cache.lookup(ask("!!!"), LLM)
+    assert cache.stats().errors == 0
+
+
+def test_the_empty_prompt_is_served_exactly(cache):
+    for prompt in ("", ask("")):
+        cache.update(prompt, LLM, chat("Nothing asked."))
+        assert texts(cache.lookup(prompt, LLM)) == ["Nothing asked."]
+    assert cache.lookup(" ", LLM) is None
+
+
+def test_a_megabyte_is_stored_and_found_exactly_in_a_moment(make):
+    letters = Letters()
+    cache = make(embeddings=letters)
+    words = "all work and no play " * 50_000
+    start = time.perf_counter()
+    cache.update(ask(words + "a"), LLM, chat("A dull boy."))
+    assert texts(cache.lookup(ask(words + "a"), LLM)) == ["A dull boy."]
+    assert cache.lookup(ask(words + "b"), LLM) is None
+    assert time.perf_counter() - start < 3
+    assert letters.asked == []
+
+
+# Arguments
+
+
+@pytest.mark.parametrize("capacity", [0, -1, True, "12 parsecs", "0", "-1", "", None, 0.5, [3]])
+def test_a_wrong_capacity_is_refused_with_its_value(capacity):
+    with pytest.raises(ValueError, match="capacity must be a positive number") as refused:
+        LECCache(capacity=capacity, embeddings=Letters())
+    assert str(refused.value).endswith(f"got {capacity!r}")
+
+
+@pytest.mark.parametrize(
+    ("capacity", "total", "unit"),
+    [
+        (7, 7, "entries"),
+        ("7", 7, "entries"),
+        ("512MB", 512_000_000, "bytes"),
+        ("1KiB", 1024, "bytes"),
+    ],
+)
+def test_a_capacity_is_entries_or_a_size(make, capacity, total, unit):
+    cache = make(capacity=capacity)
+    assert cache.stats().capacity == total
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert (cache.stats().size == 1) == (unit == "entries")
+
+
+def test_embeddings_and_a_reader_are_one_too_many():
+    with pytest.raises(ValueError, match="embeddings and reader were both given"):
+        LECCache(embeddings=Letters(), reader=Reader(Letters()))
+
+
+@pytest.mark.parametrize("similarity", [0, 1.5])
+def test_a_wrong_threshold_is_refused(similarity):
+    with pytest.raises(ValueError, match="similarity must be in"):
+        LECCache(embeddings=Letters(), match=Threshold(similarity))
+
+
+# LangChain
+
+
+def test_a_model_given_the_cache_is_asked_once(cache, no_global_cache):
+    model = FakeListChatModel(responses=["In Norway.", "In Sweden."], cache=cache)
+    answers = [model.invoke("Where is Oslo?").content for _ in range(3)]
+    assert answers == ["In Norway."] * 3
+    assert model.invoke("where is oslo").content == "In Norway."
+    assert model.invoke("Who was Napoleon?").content == "In Sweden."
+    stats = cache.stats()
+    assert (stats.misses, stats.hits_exact, stats.hits_semantic) == (2, 2, 1)
+
+
+def test_every_model_uses_the_global_cache(cache, no_global_cache):
+    set_llm_cache(cache)
+    model = FakeListChatModel(responses=["In Norway.", "In Sweden."])
+    assert [model.invoke("Where is Oslo?").content for _ in range(2)] == ["In Norway."] * 2
+    kept_out = FakeListChatModel(responses=["In Norway.", "In Sweden."], cache=False)
+    assert [kept_out.invoke("Where is Oslo?").content for _ in range(2)] == [
+        "In Norway.",
+        "In Sweden.",
+    ]
+    assert cache.stats().misses == 1
+
+
+def test_a_models_own_cache_goes_before_the_global_one(cache, no_global_cache):
+    set_llm_cache(InMemoryCache())
+    FakeListChatModel(responses=["In Norway."], cache=cache).invoke("Where is Oslo?")
+    assert cache.stats().admitted == 1
+    assert get_llm_cache()._cache == {}
+
+
+# Events, numbers, threads
+
+
+def test_every_lookup_and_update_is_told_and_counted(make):
+    events = []
+    cache = make(capacity=2, policy=LRU(), on_event=events.append)
+    for city in ("Oslo", "Rome", "Oslo", "Lima", "Oslo"):
+        prompt = ask(f"Where is {city}?")
+        if cache.lookup(prompt, LLM) is None:
+            cache.update(prompt, LLM, chat(city))
+    assert [type(event) for event in events] == [
+        *(Miss, Admission, Miss, Admission, Hit, Miss, Admission, Hit)
+    ]
+    told = Counter(type(event) for event in events)
+    stats = cache.stats()
+    assert (stats.misses, stats.hits_exact, stats.admitted) == (told[Miss], told[Hit], 3)
+    assert (stats.entries, stats.size, stats.evicted) == (2, 2, 1)
+    assert len(events[6].evicted) == 1
+
+
+def test_threads_share_a_cache(make):
+    cache, wrong = make(capacity=10, price=tokens), []
+
+    def work(thread):
+        random = np.random.default_rng(thread)
+        for number in random.integers(0, 30, size=60):
+            prompt = ask(f"Where is {number}?" if random.random() < 0.5 else f"where is {number}")
+            found = cache.lookup(prompt, LLM)
+            if found is None:
+                cache.update(prompt, LLM, chat(f"{number}", tokens=int(number)))
+            elif texts(found) != [f"{number}"]:
+                wrong.append((number, texts(found)))
+            if len(cache.ledger) > 10:
+                wrong.append("over capacity")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, range(8)))
+    stats = cache.stats()
+    assert wrong == []
+    assert stats.errors == 0
+    assert stats.hits_exact + stats.hits_semantic + stats.misses == 8 * 60
+    assert stats.admitted + stats.bypassed == stats.misses
+    assert stats.hits_exact > 0
+    assert cache.check() == []
+
+
+def test_a_clear_in_the_middle_of_other_threads_work_breaks_nothing(make):
+    cache, done = make(capacity=10), threading.Event()
+
+    def work():
+        while not done.is_set():
+            cache.lookup(ask("where is oslo"), LLM)
+            cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(20):
+        cache.clear()
+    done.set()
+    for thread in threads:
+        thread.join()
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["In Norway."]
+    assert cache.check() == []
+
+
+# Any history
+
+CITIES = ("Oslo", "Rome", "Lima", "Kyiv", "Bonn", "Graz")
+SPELLINGS = ("Where is {}?", "where is {}", "WHERE IS {}")
+PROMPTS = [ask(spelling.format(city)) for city in CITIES for spelling in SPELLINGS]
+LLMS = ("one", "two")
+
+
+class Histories(RuleBasedStateMachine):
+    """Updates, lookups and clears, against a dictionary of the newest answers."""
+
+    @initialize(capacity=st.integers(1, 8), in_bytes=st.booleans())
+    def open(self, capacity, in_bytes):
+        size = f"{capacity}KB" if in_bytes else capacity
+        self.cache = LECCache(capacity=size, embeddings=Letters(), price=tokens)
+        self.newest, self.counted = {}, Counter()
+
+    @rule(
+        prompt=st.sampled_from(PROMPTS),
+        llm=st.sampled_from(LLMS),
+        cost=st.integers(0, 100),
+        calls=st.booleans(),
+    )
+    def update(self, prompt, llm, cost, calls):
+        number = self.counted["updates"]
+        self.counted["updates"] += 1
+        said = f"{llm}-{PROMPTS.index(prompt) // len(SPELLINGS)}-{number}"
+        answer = calling(said=said) if calls else chat(said, tokens=cost)
+        self.cache.update(prompt, llm, answer)
+        self.newest[prompt, llm] = (said, calls)
+
+    @rule(prompt=st.sampled_from(PROMPTS), llm=st.sampled_from(LLMS))
+    def lookup(self, prompt, llm):
+        self.counted["lookups"] += 1
+        key = self.cache.reader.read(prompt, llm).key
+        held = self.cache.ledger.get(key) is not None
+        found = self.cache.lookup(prompt, llm)
+        own = self.newest.get((prompt, llm))
+        if held:
+            assert self.said(found) == own[0]
+        elif found is not None:
+            city = PROMPTS.index(prompt) // len(SPELLINGS)
+            alike = PROMPTS[city * len(SPELLINGS) : (city + 1) * len(SPELLINGS)]
+            plain = {self.newest.get((p, llm), ("", True)) for p in alike if p != prompt}
+            assert (self.said(found), False) in plain
+
+    @precondition(lambda self: self.counted["updates"] > 3)
+    @rule()
+    def clear(self):
+        self.cache.clear()
+        assert len(self.cache.ledger) == 0
+        self.newest.clear()
+
+    @staticmethod
+    def said(found):
+        (generation,) = found
+        calls = generation.message.tool_calls
+        return calls[0]["args"]["said"] if calls else generation.text
+
+    @invariant()
+    def is_sound(self):
+        stats = self.cache.stats()
+        assert 0 <= stats.size <= stats.capacity
+        assert stats.entries == len(list(self.cache.ledger))
+        assert stats.admitted + stats.bypassed == self.counted["updates"]
+        assert stats.hits_exact + stats.hits_semantic + stats.misses == self.counted["lookups"]
+        assert (stats.errors, stats.refused) == (0, 0)
+
+    def teardown(self):
+        assert self.cache.check() == []
+        self.cache.close()
+
+
+TestAnyHistory = Histories.TestCase
+TestAnyHistory.settings = settings(
+    max_examples=25,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+
+
+def test_a_query_is_a_hit_or_a_miss_by_type(cache):
+    assert isinstance(cache.find(ask("Where is Oslo?"), LLM), Miss)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    hit = cache.find(ask("Where is Oslo?"), LLM)
+    assert isinstance(hit, Hit)
+    assert isinstance(hit.query, Query)

@@ -1,0 +1,589 @@
+"""Both ledgers against one that scans lists: who is evicted, what is remembered, what survives."""
+
+import math
+import random
+import sqlite3
+import tempfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy.exc import IntegrityError
+
+from langchain_cachemux.ledger import MemoryLedger
+from langchain_cachemux.policies import GDSF, LEC, LFU, LRU
+from langchain_cachemux.sql import SqlLedger
+from langchain_cachemux.testing import check_ledger
+from langchain_cachemux.types import Admission, Entry
+
+POLICIES = {
+    "LEC": LEC,
+    "ageing LEC": lambda: LEC(half_life=7),
+    "GDSF": GDSF,
+    "LFU": LFU,
+    "LRU": LRU,
+}
+each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+
+
+class Scan:
+    """The ledger as one would explain it: a list of entries, scanned for the least."""
+
+    def __init__(self, capacity, policy, ghosts):
+        self.capacity, self.policy, self.bound = capacity, policy, ghosts
+        self.clear()
+
+    def clear(self):
+        self.held, self.ghosts, self.now, self.most = [], [], 0, 0
+
+    def get(self, key):
+        return next((entry for entry in self.held if entry.key == key), None)
+
+    def request(self, entry):
+        self.now += 1
+        entry.requested(self.now, self.policy.half_life)
+        entry.worth = self.policy.worth(entry)
+
+    def use(self, key):
+        entry = self.get(key)
+        if entry is not None:
+            self.request(entry)
+        return entry is not None
+
+    def admit(self, entry):
+        old = self.get(entry.key)
+        for before in [old] if old else [g for g in self.ghosts if g.key == entry.key]:
+            entry.count, entry.last = before.count, before.last
+        entry.uses = old.uses if old else 0
+        self.ghosts = [g for g in self.ghosts if g.key != entry.key]
+        self.request(entry)
+        stay, leave = [e for e in self.held if e is not old], []
+        while sum(e.size for e in stay) + entry.size > self.capacity:
+            least = min([*stay, entry], key=lambda e: (e.worth, e.last))
+            if least is entry:
+                self.held = [e for e in self.held if e is not old]
+                self.leave(entry)
+                return None, (entry.key,) if old else ()
+            stay.remove(least)
+            leave.append(least)
+        for victim in leave:
+            self.leave(victim)
+        self.held = [*stay, entry]
+        self.most = max(self.most, len(self.held))
+        return entry, tuple(victim.key for victim in leave)
+
+    def leave(self, entry):
+        if entry.size <= self.capacity:
+            self.policy.evicted(entry)
+        bound = 10 * self.most if self.bound is None else self.bound
+        self.ghosts = [*self.ghosts, entry][-bound:] if bound else []
+
+    def forget(self, key):
+        held = self.get(key) is not None
+        self.held = [e for e in self.held if e.key != key]
+        self.ghosts = [g for g in self.ghosts if g.key != key]
+        return held
+
+
+def books(ledger):
+    """Everything that two ledgers must agree on; a slot is each one's own affair."""
+    held = ledger.held if isinstance(ledger, Scan) else ledger
+    fields = "cost size count uses last worth answer".split()
+    return {e.key: tuple(getattr(e, name) for name in fields) for e in held}
+
+
+def trace(n, *, seed=0, keys=40, sizes=(1,)):
+    """Requests (key, cost, size): the first keys are the favourites, each key has its cost."""
+    chance = random.Random(seed)
+    for _ in range(n):
+        key = min(int(chance.paretovariate(0.6)), keys)
+        yield f"k{key}", 1.0 + key * 7 % 11, sizes[key % len(sizes)]
+
+
+def play(ledger, requests):
+    """Hit or admit each request in turn; the keys evicted, in their order."""
+    evicted = []
+    for key, cost, size in requests:
+        if not ledger.use(key):
+            evicted += ledger.admit(Entry(key, cost=cost, size=size)).evicted
+    return evicted
+
+
+@pytest.fixture
+def sql(tmp_path):
+    """Open ledgers over SQLite files, by default each its own; all are closed at the end."""
+    opened = []
+
+    def make(capacity, policy, ghosts=None, *, name=None, about=None):
+        url = f"sqlite:///{tmp_path}/{name or len(opened)}.db"
+        opened.append(SqlLedger(url, capacity=capacity, policy=policy, ghosts=ghosts, about=about))
+        return opened[-1]
+
+    yield make
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture(params=["memory", "sql"])
+def make(request, sql):
+    """Build either ledger from `(capacity, policy, ghosts)`."""
+    if request.param == "sql":
+        return sql
+    return lambda capacity, policy, ghosts=None: MemoryLedger(
+        capacity, policy=policy, ghosts=ghosts
+    )
+
+
+def test_ledger_keeps_the_contract(make):
+    check_ledger(make)
+
+
+class Same(RuleBasedStateMachine):
+    """Three ledgers under the same operations: by scanning, by a heap, and in SQLite."""
+
+    policy = staticmethod(LEC)
+
+    @initialize(in_bytes=st.booleans(), ghosts=st.sampled_from([None, 0, 2]))
+    def open(self, in_bytes, ghosts):
+        self.folder = tempfile.TemporaryDirectory()
+        self.capacity, self.in_bytes, self.ghosts = (12 if in_bytes else 3), in_bytes, ghosts
+        self.scan = Scan(self.capacity, self.policy(), ghosts)
+        self.memory = MemoryLedger(self.capacity, policy=self.policy(), ghosts=ghosts)
+        self.connect()
+        self.requests = 0
+
+    def connect(self):
+        url = f"sqlite:///{self.folder.name}/ledger.db"
+        options = {"capacity": self.capacity, "policy": self.policy(), "ghosts": self.ghosts}
+        self.sql = SqlLedger(url, **options)
+
+    def entry(self, key, cost, size):
+        size = size if self.in_bytes else 1
+        return Entry(key, cost, size, answer=f"{key} {self.requests}")
+
+    keys = st.sampled_from("abcdefgh")
+    costs = st.sampled_from([0.5, 1.0, 1.5, 4.0, 40.0])
+    sizes = st.integers(1, 13)
+
+    @rule(key=keys, cost=costs, size=sizes)
+    def request(self, key, cost, size):
+        if self.scan.get(key) is None:
+            self.admit(key, cost, size)
+        else:
+            self.use(key)
+
+    @rule(key=keys, cost=costs, size=sizes)
+    def admit(self, key, cost, size):
+        self.requests += 1
+        kept, evicted = self.scan.admit(self.entry(key, cost, size))
+        for ledger in (self.memory, self.sql):
+            admission = ledger.admit(self.entry(key, cost, size))
+            assert admission.evicted == evicted
+            assert (admission.slot is None) == (kept is None)
+            assert kept is None or ledger.get(key).slot == admission.slot
+
+    @rule(key=keys)
+    def use(self, key):
+        self.requests += 1
+        expected = self.scan.use(key)
+        assert self.memory.use(key) == self.sql.use(key) == expected
+
+    @rule(key=keys)
+    def get(self, key):
+        expected = self.scan.get(key)
+        for ledger in (self.memory, self.sql):
+            found = ledger.get(key)
+            assert (found and found.answer) == (expected and expected.answer)
+
+    @precondition(lambda self: self.requests > 5)
+    @rule(key=keys)
+    def forget(self, key):
+        expected = self.scan.forget(key)
+        assert self.memory.forget(key) == self.sql.forget(key) == expected
+
+    @precondition(lambda self: self.requests > 15)
+    @rule()
+    def clear(self):
+        self.requests = 0
+        for ledger in (self.scan, self.memory, self.sql):
+            ledger.clear()
+
+    @precondition(lambda self: self.requests > 5)
+    @rule()
+    def reopen(self):
+        self.sql.close()
+        self.connect()
+
+    @invariant()
+    def same(self):
+        expected = books(self.scan)
+        for ledger in (self.memory, self.sql):
+            assert books(ledger) == expected
+            assert len(ledger) == len(expected) <= self.capacity
+            assert ledger.size == sum(size for _, size, *_ in expected.values()) <= self.capacity
+            assert ledger.check() == []
+
+    def teardown(self):
+        self.sql.close()
+        self.folder.cleanup()
+
+
+@each_policy
+def test_heap_database_and_scan_agree_whatever_happens(policy):
+    class Machine(Same):
+        pass
+
+    Machine.policy = staticmethod(policy)
+    Machine.TestCase.settings = settings(max_examples=10, stateful_step_count=30)
+    Machine.TestCase("runTest").debug()
+
+
+@each_policy
+@given(seed=st.integers(0, 10**9), capacity=st.integers(1, 12), in_bytes=st.booleans())
+@settings(max_examples=25)
+def test_the_heap_evicts_what_a_scan_for_the_least_worth_would(policy, seed, capacity, in_bytes):
+    requests = list(trace(400, seed=seed, sizes=(1, 4, 2, 3) if in_bytes else (1,)))
+    heap, scan = MemoryLedger(capacity, policy=policy()), Scan(capacity, policy(), None)
+    for key, cost, size in requests:
+        if not scan.use(key):
+            expected = scan.admit(Entry(key, cost, size))[1]
+            assert not heap.use(key)
+            assert heap.admit(Entry(key, cost, size)).evicted == expected
+        else:
+            assert heap.use(key)
+    assert books(heap) == books(scan)
+    assert heap.check() == []
+
+
+def test_the_heap_does_not_grow_with_uses():
+    ledger = MemoryLedger(3, policy=LRU())
+    for turn in range(10_000):
+        play(ledger, [(str(turn % 3), 1.0, 1)])
+    assert len(ledger._heap) <= 2 * 3 + 65
+
+
+@each_policy
+def test_a_reopened_ledger_holds_the_same_and_goes_on_evicting_the_same(policy, sql):
+    requests = list(trace(240, sizes=(1, 3, 2)))
+    whole, first = sql(12, policy()), sql(12, policy(), name="again")
+    evicted = play(whole, requests[:120])
+    assert play(first, requests[:120]) == evicted
+    assert evicted
+    before = books(first)
+    first.close()
+    again = sql(12, policy(), name="again")
+    assert books(again) == before
+    assert play(again, requests[120:]) == play(whole, requests[120:])
+    assert books(again) == books(whole)
+
+
+def test_the_clock_of_gdsf_survives_reopening(sql):
+    # At size 1: A = 5, then B = 7 evicts it and the clock is 5. Reopened, C of cost 1 is 5 + 1 = 6.
+    ledger = sql(1, GDSF(), name="x")
+    play(ledger, [("A", 5.0, 1), ("B", 7.0, 1)])
+    ledger.close()
+    ledger = sql(1, GDSF(), name="x")
+    entry = Entry("C", cost=1.0)
+    ledger.admit(entry)
+    assert entry.worth == 6.0
+
+
+def test_the_clock_of_gdsf_survives_reopening_at_its_highest(sql):
+    # Capacity 10. A = 1/1, B = 900/9 = 100. N = 200/5 = 40 would need B to go too, so it stays out:
+    # clock 40. C = 40 + 40/4 = 50 would need B as well: clock 50. D = 50 + 60 = 110 takes A's place,
+    # whose worth is 1: the clock stays at 50, after reopening too, where E is 50 + 61 = 111.
+    requests = [("A", 1.0, 1), ("B", 900.0, 9), ("N", 200.0, 5), ("C", 40.0, 4), ("D", 60.0, 1)]
+    policy, name = GDSF(), "x"
+    ledger = sql(10, policy, name=name)
+    assert play(ledger, requests) == ["A"]
+    assert policy.clock == 50.0
+    ledger.close()
+    ledger = sql(10, GDSF(), name=name)
+    entry = Entry("E", cost=61.0)
+    ledger.admit(entry)
+    assert entry.worth == 111.0
+
+
+def test_the_clock_of_gdsf_survives_clearing_and_reopening(sql):
+    # The clock is 5 when all is cleared. C = 5 + 1 is written; reopened, D = 5 + 2 may evict it.
+    ledger = sql(1, GDSF(), name="x")
+    play(ledger, [("A", 5.0, 1), ("B", 7.0, 1)])
+    ledger.clear()
+    ledger.admit(Entry("C", cost=1.0))
+    ledger.close()
+    assert sql(1, GDSF(), name="x").admit(Entry("D", cost=2.0)).evicted == ("C",)
+
+
+def test_an_entry_too_large_for_the_ledger_does_not_age_the_others(make):
+    policy = GDSF()
+    ledger = make(10, policy)
+    ledger.admit(Entry("A"))
+    assert ledger.admit(Entry("huge", cost=1e9, size=11)) == Admission(None)
+    assert policy.clock == 0.0
+    assert books(ledger).keys() == {"A"}
+
+
+def test_an_answer_that_outgrew_the_ledger_leaves_with_its_old_self(make):
+    ledger = make(10, LEC())
+    play(ledger, [("A", 1.0, 3), ("B", 1.0, 3)])
+    assert ledger.admit(Entry("A", cost=1e9, size=11)) == Admission(None, ("A",))
+    assert books(ledger).keys() == {"B"}
+    assert ledger.check() == []
+
+
+def test_a_newcomer_evicts_as_many_as_it_needs_and_no_more(make):
+    ledger = make(10, LRU())
+    play(ledger, [("A", 1.0, 4), ("B", 1.0, 4), ("C", 1.0, 2)])
+    assert ledger.admit(Entry("D", size=5)).evicted == ("A", "B")
+    assert (len(ledger), ledger.size) == (2, 7)
+
+
+def test_a_victims_slot_goes_to_the_newcomer(make):
+    ledger = make(2, LRU())
+    a, b = (ledger.admit(Entry(key)).slot for key in "ab")
+    assert {a, b} == {0, 1}
+    assert ledger.admit(Entry("c")) == Admission(a, ("a",))
+    assert ledger.admit(Entry("d")) == Admission(b, ("b",))
+
+
+def test_forgetting_says_whether_it_was_held_and_drops_ghosts_too(make):
+    ledger = make(1, LEC())
+    play(ledger, [("a", 1.0, 1), ("b", 5.0, 1)])
+    assert ledger.forget("b")
+    assert not ledger.forget("a")  # a ghost
+    assert not ledger.forget("b")
+    for key in "ab":
+        entry = Entry(key)
+        ledger.admit(entry)
+        assert (entry.count, entry.uses) == (1.0, 1)
+
+
+@pytest.mark.parametrize(("ghosts", "remembered"), [(None, 10), (3, 3), (0, 0)])
+def test_the_ghosts_forgotten_first_are_those_evicted_first(make, ghosts, remembered):
+    # At size 1 by default 10 ghosts: k0 … k14 each evict the one before; k0 … k13 are ghosts.
+    ledger, found = make(1, LRU(), ghosts), []
+    play(ledger, [(f"k{i}", 1.0, 1) for i in range(15)])
+    ledger.forget("k14")
+    for i in range(14):
+        entry = Entry(f"k{i}")
+        ledger.admit(entry)
+        found += [i] if entry.count == 2.0 else []
+        ledger.forget(f"k{i}")
+    assert found == list(range(14 - remembered, 14))
+
+
+def test_a_use_freezes_a_new_worth_and_a_look_does_not(make):
+    ledger = make(2, LFU())
+    ledger.admit(Entry("a"))
+    for _ in range(3):
+        ledger.get("a")
+        assert ledger.get("a").worth == 1.0
+    ledger.use("a")
+    assert ledger.get("a").worth == 2.0
+
+
+def test_a_vector_comes_back_as_it_was_bit_for_bit(make):
+    vector = np.array([1 / 3, -0.0, 1e-30, 1.0], dtype=np.float32)
+    ledger = make(2, LRU())
+    ledger.admit(Entry("a", vector=vector))
+    assert ledger.get("a").vector.tobytes() == vector.tobytes()
+
+
+def test_more_entries_than_a_page_are_all_iterated_once(make):
+    ledger = make(600, LRU())
+    play(ledger, [(str(i), 1.0, 1) for i in range(530)])
+    assert sorted(entry.key for entry in ledger) == sorted(map(str, range(530)))
+
+
+def test_a_smaller_capacity_at_reopening_evicts_the_least_and_remembers_them(sql):
+    ledger = sql(10, LEC(), name="x")
+    play(ledger, [(str(i), float(i), 2) for i in (3, 5, 1, 4, 2)])
+    ledger.close()
+    ledger = sql(5, LEC(), name="x")
+    assert books(ledger).keys() == {"4", "5"}
+    assert ledger.check() == []
+    entry = Entry("1", cost=100.0, size=1)
+    ledger.admit(entry)
+    assert entry.count == 2.0
+    assert entry.slot < 5  # of the five slots, one that became free
+
+
+def test_another_policy_at_reopening_values_anew(sql):
+    # By last use A is the least, by uses C is.
+    ledger = sql(3, LRU(), name="x")
+    play(ledger, [(key, 1.0, 1) for key in "AABBC"])
+    ledger.close()
+    ledger = sql(3, LFU(), name="x")
+    assert {e.key: e.worth for e in ledger} == {"A": 2.0, "B": 2.0, "C": 1.0}
+    assert ledger.admit(Entry("D")).evicted == ("C",)
+
+
+def test_another_half_life_at_reopening_values_anew(sql):
+    ledger = sql(3, LEC(half_life=2), name="x")
+    play(ledger, [(key, 1.0, 1) for key in "AAAB"])
+    stored = {e.key: e.count for e in ledger}
+    ledger.close()
+    ledger = sql(3, LEC(), name="x")
+    assert {e.key: e.worth for e in ledger} == {k: math.log2(c) for k, c in stored.items()}
+
+
+def test_a_ledger_made_about_something_else_is_refused_naming_both(sql):
+    ledger = sql(3, LRU(), name="x", about={"embedder": "mini"})
+    ledger.admit(Entry("a"))
+    ledger.close()
+    with pytest.raises(ValueError, match=r"embedder is 'large', .* made with 'mini'"):
+        sql(3, LRU(), name="x", about={"embedder": "large"})
+    assert sql(3, LRU(), name="x", about={"embedder": "mini"}).get("a").key == "a"
+
+
+@pytest.mark.parametrize("capacity", [0, -1, math.nan])
+def test_a_capacity_that_is_not_positive_is_refused_by_name_and_value(make, capacity):
+    with pytest.raises(ValueError, match=f"capacity must be positive, got {capacity!r}"):
+        make(capacity, LRU())
+
+
+def test_a_negative_number_of_ghosts_is_refused_by_name_and_value(make):
+    with pytest.raises(ValueError, match="ghosts must be >= 0, got -1"):
+        make(1, LRU(), -1)
+
+
+def test_an_admission_that_fails_changes_nothing(sql):
+    ledger = sql(1, GDSF())
+    ledger.admit(Entry("a"))
+    before = books(ledger)
+    with pytest.raises(IntegrityError):
+        ledger.admit(Entry("b", cost=9.0, answer=None))
+    assert books(ledger) == before
+    assert ledger.check() == []
+
+
+def test_a_read_does_not_wait_for_a_writer(sql):
+    ledger = sql(2, LRU())
+    ledger.admit(Entry("a"))
+    writing, done = threading.Event(), threading.Event()
+
+    def write():
+        with ledger._transaction():
+            writing.set()
+            assert done.wait(60), "the reader waited for the writer"
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert writing.wait(60)
+        results = []
+        reader = threading.Thread(
+            target=lambda: results.append((ledger.get("a").key, len(ledger), ledger.size))
+        )
+        reader.start()
+        reader.join(20)
+        assert results == [("a", 1, 1)]
+    finally:
+        done.set()
+        writer.join()
+        reader.join()
+
+
+def test_two_ledgers_on_one_file_keep_one_set_of_books_and_one_clock(sql):
+    one, two = sql(1, GDSF(), name="x"), sql(1, GDSF(), name="x")
+    play(one, [("A", 5.0, 1), ("B", 7.0, 1)])
+    entry = Entry("C", cost=3.0)
+    assert two.admit(entry).evicted == ("B",)
+    assert entry.worth == 8.0
+    assert books(one) == books(two)
+
+
+def swarm(work, n=8):
+    """Run `work(i)` in n threads that start together; what they raised."""
+    barrier, raised = threading.Barrier(n), []
+
+    def run(i):
+        barrier.wait()
+        try:
+            work(i)
+        except Exception as error:  # noqa: BLE001
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def busy(ledger, i, n):
+    """Uses, admissions of many sizes, looks and forgetting, by thread i."""
+    chance = random.Random(i)
+    for key, cost, size in trace(n, seed=i, sizes=(1, 2, 3)):
+        if chance.random() < 0.05:
+            ledger.forget(key)
+        elif not ledger.use(key):
+            ledger.admit(Entry(key, cost, size))
+        ledger.get(key)
+        assert ledger.size <= ledger.capacity
+
+
+@pytest.mark.parametrize("policy", [LEC, GDSF])
+def test_threads_leave_the_books_in_order(make, policy):
+    ledger = make(20, policy())
+    assert swarm(lambda i: busy(ledger, i, 200)) == []
+    assert ledger.check() == []
+    assert 0 < ledger.size <= 20
+
+
+def test_every_request_of_every_thread_is_counted(make):
+    ledger = make(4, LRU())
+    assert swarm(lambda i: play(ledger, [(str(i % 4), 1.0, 1)] * 50)) == []
+    assert max(entry.last for entry in ledger) == 8 * 50
+    assert sum(entry.count for entry in ledger) == 8 * 50
+
+
+def test_threads_over_two_ledgers_on_one_file_leave_the_books_in_order(sql):
+    ledgers = [sql(20, LEC(), name="x"), sql(20, LEC(), name="x")]
+    assert swarm(lambda i: busy(ledgers[i % 2], i, 50)) == []
+    assert [ledger.check() for ledger in ledgers] == [[], []]
+    assert books(ledgers[0]) == books(ledgers[1])
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (lambda ledger: setattr(ledger, "_size", 9), "size 9 is not the sum"),
+        (lambda ledger: ledger._free.append(0), "slots are not a permutation"),
+        (lambda ledger: ledger._heap.clear(), "missing from the heap"),
+        (lambda ledger: ledger._counts.update(a=(1.0, 1)), "a ghost is held"),
+        (lambda ledger: setattr(ledger, "capacity", 1), "size 2 exceeds capacity 1"),
+    ],
+)
+def test_check_finds_what_is_wrong_in_memory(harm, problem):
+    ledger = MemoryLedger(2, policy=LRU())
+    play(ledger, [("a", 1.0, 1), ("b", 1.0, 1)])
+    assert ledger.check() == []
+    harm(ledger)
+    assert any(problem in found for found in ledger.check())
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE books SET size = 9", "size 9 is not the sum"),
+        ("UPDATE books SET held = 9", "held 9 is not the number"),
+        ("UPDATE books SET slots = 9", "slots are not a permutation"),
+        ("DELETE FROM payloads WHERE key = 'a'", "no payload"),
+        ("INSERT INTO ghosts (key, count, last) VALUES ('a', 1, 1)", "a ghost is held"),
+        ("UPDATE entries SET size = 5; UPDATE books SET size = 10", "size 10 exceeds capacity 2"),
+    ],
+)
+def test_check_finds_what_is_wrong_in_a_database(sql, tmp_path, statement, problem):
+    ledger = sql(2, LRU(), name="x")
+    play(ledger, [("a", 1.0, 1), ("b", 1.0, 1)])
+    assert ledger.check() == []
+    connection = sqlite3.connect(Path(tmp_path) / "x.db")
+    connection.executescript(statement)
+    connection.close()
+    assert any(problem in found for found in ledger.check())

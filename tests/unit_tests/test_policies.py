@@ -1,0 +1,231 @@
+"""Each policy on one worked example, the contract of all, and who leaves when one comes."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_cachemux.estimators import Mean
+from langchain_cachemux.ledger import MemoryLedger
+from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, victims
+from langchain_cachemux.testing import check_policy
+from langchain_cachemux.types import Entry, Estimate, Query
+
+POLICIES = {
+    "LEC": LEC,
+    "LEC of half-life 3": lambda: LEC(half_life=3),
+    "LEC of half-life 100000": lambda: LEC(half_life=1e5),
+    "GDSF": GDSF,
+    "LFU": LFU,
+    "LRU": LRU,
+}
+
+
+def play(policy, requests, *, capacity=2, costs=None, sizes=None, ghosts=None):
+    """Request keys in turn; a hit is a use, a miss is admitted. The ledger, and what happened."""
+    ledger, events = MemoryLedger(capacity, policy=policy, ghosts=ghosts), []
+    for key in requests.split():
+        if ledger.use(key):
+            events.append(f"{key} hit")
+            continue
+        entry = Entry(key, cost=(costs or {}).get(key, 1.0), size=(sizes or {}).get(key, 1))
+        admission = ledger.admit(entry)
+        if admission.slot is None:
+            events.append(f"{key} stays out")
+        events.extend(f"{gone} out" for gone in admission.evicted)
+    return ledger, events
+
+
+def keys(ledger):
+    return {entry.key for entry in ledger}
+
+
+@pytest.mark.parametrize("make", POLICIES.values(), ids=POLICIES)
+def test_policy_keeps_the_contract(make):
+    check_policy(make)
+
+
+def test_lru_evicts_what_was_used_longest_ago():
+    # A B C A B at size 2. C finds A oldest: A out. A finds B oldest: B out. B finds C oldest: C out.
+    ledger, events = play(LRU(), "A B C A B")
+    assert events == ["A out", "B out", "C out"]
+    assert keys(ledger) == {"A", "B"}
+    # With A used again before C comes, B is the oldest.
+    assert play(LRU(), "A B A C")[1] == ["A hit", "B out"]
+
+
+def test_lfu_evicts_what_was_used_least_and_the_older_of_two():
+    # A A B C C B B: A has 2 uses. C ties with B at 1 and is the younger: B out. C is used again, 2.
+    # B counts from its admission, so it has 1 however often it comes: it stays out, twice.
+    ledger, events = play(LFU(), "A A B C C B B")
+    assert events == ["A hit", "B out", "C hit", "B stays out", "B stays out"]
+    assert keys(ledger) == {"A", "C"}
+
+
+def test_lfu_and_lru_are_blind_to_cost():
+    for policy in (LFU, LRU):
+        plain = play(policy(), "A B C A B A")[1]
+        assert play(policy(), "A B C A B A", costs={"A": 1e6, "B": 1e-6})[1] == plain
+
+
+def test_gdsf_ages_by_its_clock():
+    # Cost 3 for A, 1 for the rest, size 2. A = 0+3, B = 0+1; C = 0+1 ties with B and is younger:
+    # B out, clock 1. D = 1+1: C (1) out, clock 1. E = 1+1: D (2, older) out, clock 2.
+    # F = 2+1 = 3: E (2) out, clock 2. G = 2+1 = 3: A (3, older than F) out at last, clock 3.
+    ledger, events = play(GDSF(), "A B C D E F G", costs={"A": 3.0})
+    assert events == ["B out", "C out", "D out", "E out", "A out"]
+    assert ledger.policy.clock == 3.0
+
+
+def test_gdsf_worth_is_clock_plus_uses_times_cost_per_size():
+    policy = GDSF()
+    entry = Entry("A", cost=6.0, size=4, uses=2)
+    assert policy.worth(entry) == 3.0
+    policy.evicted(Entry("B", worth=10.0))
+    assert policy.worth(entry) == 13.0
+    policy.evicted(Entry("C", worth=5.0))  # a lesser victim does not turn the clock back
+    assert policy.worth(entry) == 13.0
+
+
+def test_lec_keeps_what_is_expected_to_cost_most():
+    # A costs 4, B and C cost 1, size 2. A = 1·4; B = 1·1; C = 1·1 ties and is the younger: B out.
+    # B is remembered: 2·1 beats C: C out. C is remembered: 2·1 ties with B, younger: B out.
+    # B has then 3·1: C out. A has 4 and stays, seen only once.
+    ledger, events = play(LEC(), "A B C B C B", costs={"A": 4.0})
+    assert events == ["B out", "C out", "B out", "C out"]
+    assert keys(ledger) == {"A", "B"}
+
+
+def test_lec_leaves_out_a_newcomer_worth_less_than_all_and_counts_it():
+    # A and B cost 3, C costs 1. C is worth 1, then 2 of the 3 it needs: it stays out. At 3 it ties
+    # with A and is the younger.
+    ledger, events = play(LEC(), "A B C C C", costs={"A": 3.0, "B": 3.0})
+    assert events == ["C stays out", "C stays out", "A out"]
+    assert keys(ledger) == {"B", "C"}
+
+
+def test_lec_without_ageing_never_forgets_and_with_ageing_does():
+    # A is asked 8 times, then B, C, D, E in turn at size 1. By counts alone A's 8 is never reached
+    # before each of them was asked 8 times; with half-life 2, A is worth 2 after 4 requests.
+    assert keys(play(LEC(), "A " * 8 + "B C D E " * 2, capacity=1)[0]) == {"A"}
+    assert keys(play(LEC(half_life=2), "A " * 8 + "B C D E " * 2, capacity=1)[0]) != {"A"}
+
+
+@given(
+    st.tuples(st.integers(1, 50), st.integers(1, 50)),
+    st.tuples(st.floats(0.01, 100), st.floats(0.01, 100)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.integers(0, 200),
+    st.sampled_from([2.0, 20.0, math.inf]),
+)
+def test_lec_orders_entries_at_any_later_time_by_aged_count_times_cost_per_size(
+    times, costs, sizes, wait, half_life
+):
+    one, two = (Entry("k", cost=c, size=s) for c, s in zip(costs, sizes, strict=True))
+    for entry, last in zip((one, two), times, strict=True):
+        entry.requested(last, half_life)
+        entry.worth = LEC(half_life=half_life).worth(entry)
+    now = max(times) + wait
+    expected = [0.5 ** ((now - e.last) / half_life) * e.count * e.cost / e.size for e in (one, two)]
+    if not math.isclose(*expected, rel_tol=1e-9):
+        assert (one.worth < two.worth) == (expected[0] < expected[1])
+
+
+def test_lec_values_a_free_answer_below_any_other_and_does_not_fail():
+    free, cheap = Entry("a", cost=0.0, count=1e6), Entry("b", cost=1e-12, count=1.0)
+    assert LEC().worth(free) < LEC().worth(cheap)
+
+
+@pytest.mark.parametrize("half_life", [0, -1.0, math.nan])
+def test_lec_refuses_a_half_life_that_is_no_number_of_requests(half_life):
+    with pytest.raises(ValueError, match=rf"half_life .* got {half_life!r}"):
+        LEC(half_life=half_life)
+
+
+class Fixed:
+    """An estimator as theory.md §2.1 warns of: the width is 1, in no unit, the floor too."""
+
+    def __init__(self, floor):
+        self.floor, self.inner = floor, Mean()
+
+    def predict(self, x):
+        return Estimate(self.inner.predict(x).mean, 1.0, self.floor)
+
+    def learn(self, x, cost):
+        self.inner.learn(x, cost)
+
+
+def misses(policy, estimator, *, unit, ghosts=None):
+    """Run 4000 requests through a ledger of 10 places; what was missed, and what that cost.
+
+    50 queries: query i is asked in proportion to 1/(i+1), and every other one costs 50 times more.
+    """
+    state, ledger, missed, paid = 1, MemoryLedger(10, policy=policy, ghosts=ghosts), [], 0.0
+    weights = [1 / (i + 1) for i in range(50)]
+    for _ in range(4000):
+        state = state * 6364136223846793005 % 2**64 + 1442695040888963407
+        point, i = (state >> 33) % 2**31 / 2**31 * sum(weights), 0
+        while point > weights[i]:
+            point, i = point - weights[i], i + 1
+        if ledger.use(str(i)):
+            continue
+        noise = 0.8 + 0.4 * ((state >> 20) % 1000) / 1000
+        cost = unit * (50.0 if i % 2 else 1.0) * noise
+        missed.append(i)
+        paid += cost
+        query = Query(str(i))
+        estimator.learn(query, cost)
+        ledger.admit(Entry(str(i), cost=estimator.predict(query).lower))
+    return missed, paid / unit
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_a_width_in_the_unit_of_the_costs_keeps_lec_from_becoming_lfu_or_lru(unit):
+    _, lec = misses(LEC(), Mean(), unit=unit)
+    _, lfu = misses(LFU(), Mean(), unit=unit)
+    _, lru = misses(LRU(), Mean(), unit=unit)
+    assert lec < 0.6 * min(lfu, lru)
+
+
+def test_lec_misses_the_same_whatever_the_unit():
+    cents, _ = misses(LEC(), Mean(), unit=1.0)
+    dollars, _ = misses(LEC(), Mean(), unit=2.0**-7)  # a power of two: no rounding between them
+    assert cents == dollars
+
+
+def test_a_width_in_the_wrong_unit_makes_lec_lfu_over_a_floor_and_lru_over_none():
+    # theory.md §2.1: every bound sits on its floor, so cost is no longer seen at all.
+    over, _ = misses(LEC(), Fixed(floor=1e-9), unit=1e-6, ghosts=0)
+    assert over == misses(LFU(), Mean(), unit=1e-6, ghosts=0)[0]
+    none, _ = misses(LEC(), Fixed(floor=0.0), unit=1e-6)
+    assert none == misses(LRU(), Mean(), unit=1e-6)[0]
+    assert over != misses(LEC(), Mean(), unit=1e-6, ghosts=0)[0]
+
+
+def residents(*worths_and_sizes):
+    return [Entry(str(i), worth=w, size=s, last=i + 1) for i, (w, s) in enumerate(worths_and_sizes)]
+
+
+def test_nobody_leaves_while_there_is_room():
+    assert victims(Entry("new"), 0, residents((1, 1))) == []
+    assert victims(Entry("new"), -3, residents()) == []
+
+
+def test_the_least_leave_until_the_newcomer_fits():
+    least = residents((1, 2), (2, 2), (3, 2))
+    assert victims(Entry("new", worth=9, last=9), 3, least) == least[:2]
+
+
+def test_a_newcomer_among_those_that_would_have_to_leave_stays_out_and_nobody_leaves():
+    assert victims(Entry("new", worth=1.5, last=9), 3, residents((1, 2), (2, 2))) is None
+
+
+def test_of_two_equal_worths_the_older_leaves():
+    least = residents((1, 1))
+    assert victims(Entry("new", worth=1, last=9), 1, least) == least
+    assert victims(Entry("new", worth=1, last=0), 1, least) is None
+
+
+def test_a_newcomer_that_would_not_fit_even_alone_stays_out():
+    assert victims(Entry("new", worth=9, last=9), 5, residents((1, 2), (2, 2))) is None
