@@ -12,15 +12,14 @@ import json
 import os
 import platform
 import statistics
-import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from langchain_cachemux.pair import local_pair
 from rich.progress import track
 
 from langchain_cachemux.demo import Demo, Recording, draw, read_questions
+from langchain_cachemux.pair import local_pair
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = range(5)
@@ -30,8 +29,8 @@ def main() -> None:
     """Run and write the results file."""
     questions = read_questions()
     runs = []
-    with local_pair() as pair, tempfile.TemporaryDirectory() as folder:
-        recording = Recording(Path(folder) / "answers.jsonl")
+    with local_pair() as pair:
+        recording = Recording()
         for seed in SEEDS:
             run = Demo(pair, questions, draw(questions, 300, seed=seed), recording=recording)
             for _ in track(run, f"seed {seed}", total=300):

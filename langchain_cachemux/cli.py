@@ -156,7 +156,8 @@ def result_table(report: dict[str, Any]) -> Table:
     """The demo's result, an arm a row, with the optimum below as the floor."""
     table = Table(title=f"{report['requests']} requests, capacity {report['capacity']}")
     for heading in COLUMNS:
-        table.add_column(heading, justify="left" if heading == "arm" else "right")
+        left = heading == "arm"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in rows(report):
         table.add_row(*row)
     return table
@@ -172,13 +173,13 @@ PACKAGES = (
 COLUMNS = (
     "arm",
     "seconds",
-    "of large only",
+    "share",
     "TFLOP",
-    "dollars",
-    "hits exact + semantic",
-    "wrong hits",
+    "US$",
+    "hits = + ≈",
+    "wrong",
     "right",
-    "× optimum",
+    "× opt.",
 )
 
 
@@ -190,7 +191,7 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
             f"{arm['cost']:.1f}",
             f"{arm['share']:.0%}",
             f"{arm['flops'] / 1e12:.2f}" if arm["flops"] else "–",
-            f"{arm['dollars']:.4f}",
+            f"{arm['dollars']:.3f}",
             f"{arm['hits_exact']} + {arm['hits_semantic']}",
             str(arm["wrong_hits"]),
             f"{arm['accuracy']:.0%}",
@@ -200,7 +201,7 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
     ]
     first = report["arms"][0]["cost"] or 1.0
     floor = report["optimum"]["routed"]
-    bound = ["offline optimum (knows the future)", f"{floor:.1f}", f"{floor / first:.0%}"]
+    bound = ["offline optimum", f"{floor:.1f}", f"{floor / first:.0%}"]
     return [*cells, [*bound, "–", "–", "–", "0", "–", "1.00"]]
 
 
@@ -214,6 +215,7 @@ def _reading(report: dict[str, Any]) -> str:
         f"it asked {small} {last['calls'].get(small, 0)} times and {large} "
         f"{last['calls'].get(large, 0)} times. "
         f"Answers right: {last['accuracy']:.1%} against {first['accuracy']:.1%}. "
+        f"Hits are exact + semantic; wrong ones are counted apart. The optimum knows the future. "
         f"Dollars at today's list prices, {prices}."
     )
 
@@ -276,8 +278,11 @@ def _pair(small: str, large: str, base_url: str) -> Iterator[demo_.Pair]:
 
 @contextmanager
 def _recording(path: Path | None) -> Iterator[demo_.Recording]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield demo_.Recording(path or Path(folder) / "answers.jsonl")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        demo_.Recording(path or Path(folder) / "answers.jsonl") as recording,
+    ):
+        yield recording
 
 
 def _write(path: Path, text: str) -> None:

@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TextIO
 
 from langchain_core.language_models import LanguageModelInput
 from langchain_core.messages import AIMessage, HumanMessage, message_to_dict, messages_from_dict
 from langchain_core.runnables.base import RunnableSerializable
-from pydantic import ConfigDict
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from langchain_cachemux.cache import Event, LECCache
 from langchain_cachemux.costs import Decoder, dollars, flops, seconds, usage_of
@@ -113,6 +114,22 @@ class Arm:
         return self.right / max(self.requests, 1)
 
 
+class _Near(TypedDict):
+    question: str
+    answers: list[str]
+
+
+class _Line(TypedDict):
+    id: str
+    question: str
+    paraphrases: list[str]
+    answers: list[str]
+    near: NotRequired[list[_Near]]
+
+
+_LINE = TypeAdapter(_Line)
+
+
 def read_questions(path: Path | None = None) -> list[Question]:
     """Read questions, one JSON object a line; by default those that come with the package.
 
@@ -125,21 +142,22 @@ def read_questions(path: Path | None = None) -> list[Question]:
         if not line.strip():
             continue
         try:
-            item = json.loads(line)
-            near = tuple((n["question"], tuple(n["answers"])) for n in item.get("near", ()))
-            question = Question(
-                str(item["id"]),
-                str(item["question"]),
-                tuple(item["paraphrases"]),
-                tuple(item["answers"]),
-                near,
-            )
-        except (ValueError, KeyError, TypeError) as error:
+            item = _LINE.validate_json(line)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the line"
             msg = (
                 f"{path or 'questions.jsonl'}, line {number}: expected an object with id, question,"
-                f" paraphrases and answers: {error!r}"
+                f" paraphrases and answers; {where}: {first['msg']}"
             )
             raise ValueError(msg) from error
+        question = Question(
+            item["id"],
+            item["question"],
+            tuple(item["paraphrases"]),
+            tuple(item["answers"]),
+            tuple((near["question"], tuple(near["answers"])) for near in item.get("near", ())),
+        )
         questions.append(question)
     if not questions:
         msg = f"{path}: holds no question"
@@ -183,19 +201,35 @@ def draw(questions: list[Question], n: int, *, seed: int, skew: float = 1.2) -> 
 
 
 class Recording:
-    """Answers of (model, prompt) pairs with what they took; appended to a file as they come."""
+    """Answers of (model, prompt) pairs with what they took; appended to a file as they come.
+
+    Args:
+        path: The file; what an earlier run recorded there is not asked again.
+    """
 
     def __init__(self, path: Path | None = None) -> None:
         self._answers: dict[tuple[str, str], dict[str, Any]] = {}
         self._file: TextIO | None = None
-        if path is not None:
-            for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-                try:
-                    told = json.loads(line)
-                except ValueError:  # the last line of a run that was stopped while writing it
-                    continue
-                self._answers[told["model"], told["prompt"]] = told["answer"]
-            self._file = path.open("a", encoding="utf-8")
+        if path is None:
+            return
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        for line in lines:
+            try:
+                told = json.loads(line)
+            except ValueError:  # a blank, or the last line of a run that was stopped while it wrote
+                continue
+            self._answers[told["model"], told["prompt"]] = told["answer"]
+        self._file = path.open("a", encoding="utf-8")
+        self._file.write("\n" if lines else "")
+
+    def __enter__(self) -> Self:
+        """Return the recording; its file is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
     def ask(self, name: str, model: Runnable[Any, Any], prompt: str) -> AIMessage:
         """Return the model's answer, asked now or before; its metadata say what it took then."""
@@ -294,7 +328,13 @@ class Demo:
         self.arms = [track.arm for track in self._tracks]
 
     def __iter__(self) -> Iterator[tuple[Request, list[str]]]:
-        """Run one request through every arm at a time; what came of it in each, in words."""
+        """Run one request through every arm at a time; what came of it in each, in words.
+
+        Loading the encoder is charged to no arm, like loading the models.
+        """
+        for track in self._tracks:
+            if track.cache is not None:
+                track.cache.reader.embeddings.embed_query("warm up")
         for request in self.requests:
             yield request, [self._serve(track, request) for track in self._tracks]
 

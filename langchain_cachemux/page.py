@@ -8,6 +8,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
 
 COLOURS = ("#4c566a", "#d08770", "#5e81ac", "#2e8b57")
@@ -69,7 +71,8 @@ def _svg(draw: Any, report: dict[str, Any]) -> str:
     axes.spines[["top", "right"]].set_visible(False)
     draw(axes, report)
     out = io.StringIO()
-    figure.savefig(out, format="svg")
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(out, format="svg", metadata=nothing)
     text = out.getvalue()
     return text[text.index("<svg") :]
 
@@ -89,7 +92,7 @@ def _line(axes: Axes, report: dict[str, Any]) -> None:
 def _bars(axes: Axes, report: dict[str, Any]) -> None:
     """Requests by who answered them; an escalated one was asked of both models."""
     small, large = report["models"]
-    parts = {
+    parts: dict[str, Callable[[dict[str, Any]], int]] = {
         "exact hit": lambda arm: arm["hits_exact"],
         "semantic hit": lambda arm: arm["hits_semantic"] - arm["wrong_hits"],
         "wrong hit": lambda arm: arm["wrong_hits"],

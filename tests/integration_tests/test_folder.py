@@ -55,7 +55,7 @@ cache = LECCache(sys.argv[1], capacity=int(sys.argv[2]), embeddings=cheap)
 
 
 def child(folder, code, *, capacity=1000):
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         [sys.executable, "-c", CHILD + code, str(folder), str(capacity)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

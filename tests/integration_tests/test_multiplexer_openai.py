@@ -353,18 +353,32 @@ def test_when_none_parses_the_outcome_is_that_of_the_large_model_alone(
     assert mux.cache.stats().entries == 0
 
 
-def test_an_object_and_words_are_kept_apart(multiplexed, server):
+class Being(BaseModel):
+    """Of the same fields as a person, and another."""
+
+    name: str
+    age: int
+    wings: int = 0
+
+
+def test_words_and_objects_of_each_schema_and_method_are_kept_apart(multiplexed, server):
     server.says[MINI] = ADA
     mux = multiplexed()
+    variants = [
+        mux,
+        mux.with_structured_output(Person),
+        mux.with_structured_output(Being),
+        mux.with_structured_output(Person, method="json_mode"),
+        mux.with_structured_output(Being, method="json_mode"),
+        mux.with_structured_output(Person, method="function_calling"),
+        mux.with_structured_output(Person, method="function_calling", strict=True),
+    ]
 
-    mux.invoke("Who, in JSON?")
-    mux.with_structured_output(Person).invoke("Who, in JSON?")
-    mux.with_structured_output(PersonDict).invoke("Who, in JSON?")
-    mux.with_structured_output(Person, strict=True, method="function_calling").invoke(
-        "Who, in JSON?"
-    )
+    for _ in range(2):
+        answers = [variant.invoke("Who, in JSON?") for variant in variants]
 
-    assert len(server.requests) == 4
+    assert [type(answer) for answer in answers[1:5]] == [Person, Being] * 2
+    assert len(server.requests) == len(variants)
 
 
 @every_way
