@@ -347,7 +347,7 @@ class LECCache(BaseCache):
         if self._in_bytes:
             entry.size = len(text) + len(entry.text)
             entry.size += 0 if entry.vector is None else entry.vector.nbytes
-        cost = self._cost(generations, elapsed)
+        cost = self._cost(answers.read(text)[0], elapsed)
         with self._writing:
             if cost is not None:
                 self.estimator.learn(query, cost)
@@ -361,9 +361,9 @@ class LECCache(BaseCache):
         self._counts["evicted"] += len(admission.evicted)
         self._tell(admission)
 
-    def _cost(self, generations: Sequence[Generation], elapsed: float | None) -> float | None:
+    def _cost(self, answer: Generation, elapsed: float | None) -> float | None:
         """What the miss cost: as the multiplexer measured it, or the price of the usage."""
-        message = answers.message_of(generations[0])
+        message = answers.message_of(answer)
         told = message.response_metadata.get("cachemux", {}) if message else {}
         if "cost" in told:
             return float(told["cost"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -154,7 +155,8 @@ def ask(
 
 def result_table(report: dict[str, Any]) -> Table:
     """The demo's result, an arm a row, with the optimum below as the floor."""
-    table = Table(title=f"{report['requests']} requests, capacity {report['capacity']}")
+    title = f"{report['requests']} requests, capacity {report['capacity']}"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
     for heading in COLUMNS:
         left = heading == "arm"
         table.add_column(heading, justify="left" if left else "right", no_wrap=True)
@@ -179,7 +181,7 @@ COLUMNS = (
     "hits = + ≈",
     "wrong",
     "right",
-    "× opt.",
+    "×opt.",
 )
 
 

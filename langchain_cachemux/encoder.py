@@ -60,10 +60,17 @@ class SentenceEncoder(Embeddings):
 @cache
 def _model() -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
 
     folder = _packaged() or _fetched()
     _verify(folder / "model.safetensors")
-    return SentenceTransformer(str(folder), device="cpu")
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return SentenceTransformer(str(folder), device="cpu")
+    finally:
+        if shown:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def _packaged() -> Path | None:

@@ -165,7 +165,8 @@ class Ridge:
     """Linear in the query's vector: mean = wᵀx, width = β·σ·sqrt(xᵀA⁻¹x), A = λI + Σxxᵀ (LinUCB).
 
     σ is the error of its own predictions, each made before its cost was seen, so the width is in the
-    unit of the costs. O(d²) a step. A query with no vector is predicted by the intercept alone.
+    unit of the costs; the first, made of nothing, counts only until there is a second. O(d²) a step. A
+    query with no vector is predicted by the intercept alone.
 
     Args:
         width: β above.
@@ -195,7 +196,7 @@ class Ridge:
         if not self._n:
             return UNKNOWN
         features = self._features(x)
-        sigma = math.sqrt(self._squared_errors / self._n)
+        sigma = math.sqrt(self._squared_errors / max(self._n - 1, 1))
         leverage = float(features @ self._inverse @ features)
         width = self.width * sigma * math.sqrt(max(leverage, 0.0))
         mean = max(float(self._weights @ features), self._floor.value)
@@ -215,7 +216,7 @@ class Ridge:
         self._inverse -= np.outer(gain, gain)
         self._weights += (self._inverse @ features) * error
         self._n += 1
-        self._squared_errors += error**2
+        self._squared_errors = error**2 + (self._squared_errors if self._n > 2 else 0.0)  # noqa: PLR2004
         self._floor.add(cost)
 
     def _features(self, x: Query) -> NDArray[np.float64]:

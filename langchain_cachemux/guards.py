@@ -63,7 +63,8 @@ def contrasts(new: str, stored: str) -> str | None:
     for group in _CONTRASTS:
         mine, theirs = _members(group, left), _members(group, right)
         if mine and theirs and mine != theirs:
-            return f"{_show(mine)} is not {_show(theirs)}"
+            order = "in this order " if sorted(mine) == sorted(theirs) else ""
+            return f"{_show(mine)} {order}is not {_show(theirs)}"
     return None
 
 

@@ -9,7 +9,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    convert_to_messages,
+)
 from langchain_core.runnables import RunnableLambda
 
 from langchain_cachemux.costs import Decoder
@@ -111,8 +117,9 @@ class _Server:
     def route(self, name: str, examples: list[BaseMessage]) -> RunnableLambda[Any, AIMessage]:
         """A route to the model: the same weights, with these examples before the question."""
 
-        def answer(messages: Sequence[BaseMessage]) -> AIMessage:
-            prompt = [SystemMessage(INSTRUCTION), *examples, *messages]
+        def answer(question: str | Sequence[BaseMessage]) -> AIMessage:
+            asked = [question] if isinstance(question, str) else question
+            prompt = [SystemMessage(INSTRUCTION), *examples, *convert_to_messages(asked)]
             message: AIMessage = self._client(name).invoke(prompt)
             return message
 

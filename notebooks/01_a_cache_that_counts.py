@@ -172,7 +172,9 @@ axes.axvline(0.85, color="#4c566a", ls="--", lw=1)
 axes.text(0.848, 0, "threshold", ha="right", fontsize=9)
 axes.set_yticks(range(len(seen)), [text for _, text, *_ in reversed(seen)], fontsize=8)
 axes.set(xlabel="similarity to the nearest stored question")
-axes.set_title("green: the same question, orange: another one; filled: served", fontsize=10, loc="left")
+axes.set_title(
+    "green: the same question, orange: another one; filled: served", fontsize=10, loc="left"
+)
 axes.spines[["top", "right"]].set_visible(False)
 figure.tight_layout()
 
@@ -216,7 +218,9 @@ for axes, policy in zip(panels, (LRU(), LEC(half_life=60)), strict=True):
                 axes.barh(row, 1, left=request, color=plt.cm.Blues(0.3 + costs[name] / 35))
     for request, name in enumerate(asked):
         hit = request and name in held[request - 1]
-        axes.plot(request + 0.5, list(costs).index(name), "o", ms=5, color="#2e8b57" if hit else "#bf616a")
+        axes.plot(
+            request + 0.5, list(costs).index(name), "o", ms=5, color="#2e8b57" if hit else "#bf616a"
+        )
     axes.set_yticks(range(len(costs)), [f"{name} ({cost})" for name, cost in costs.items()])
     axes.invert_yaxis()
     axes.set(xlabel="request", xlim=(0, len(asked)))
@@ -288,9 +292,13 @@ for name, colour, shift in zip(models, ("#5e81ac", "#d08770"), (-0.08, 0.08), st
     axes.errorbar(x, mean, yerr=width, fmt="_", color=colour, capsize=0, lw=2, ms=9, label=name)
     axes.plot(x, [m - w for m, w in zip(mean, width, strict=True)], "v", color=colour, ms=6)
     first = [p + shift for p, t in zip(places, told, strict=True) if t["route"] == name]
-    axes.plot(first, [0.04] * len(first), "s", color=colour, ms=6, transform=axes.get_xaxis_transform())
+    axes.plot(
+        first, [0.04] * len(first), "s", color=colour, ms=6, transform=axes.get_xaxis_transform()
+    )
 axes.set(xlabel="question", ylabel="seconds expected", xlim=(0.5, len(told) + 1.5))
-axes.set_title("line: mean ± width, triangle: what is compared; square: asked first", fontsize=9, loc="left")
+axes.set_title(
+    "line: mean ± width, triangle: what is compared; square: asked first", fontsize=9, loc="left"
+)
 axes.margins(y=0.2)
 axes.legend(frameon=False, fontsize=8)
 axes.spines[["top", "right"]].set_visible(False)

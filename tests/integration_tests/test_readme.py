@@ -60,7 +60,7 @@ def readme(tmp_path, monkeypatch):
         return namespace
 
     yield run
-    opened = [get_llm_cache(), getattr(namespace.get("llm"), "cache", None)]
+    opened = [get_llm_cache(), getattr(namespace.get("llm"), "cache", None), namespace.get("cache")]
     set_llm_cache(before)
     for cache in filter(None, opened):
         cache.close()
@@ -95,12 +95,19 @@ def test_the_blocks_run_in_order_and_do_what_they_say(readme):
     assert set(told) >= {"model", "reason", "cost"}
     assert accepted.content == f"{told['model']} model's answer"
 
+    names = readme()  # a guard's reason
+    asked = re.findall(r'^cache\.find\("(.+)", ""\)\.(\w+)  # (.+)$', README, re.MULTILINE)
+    assert len(asked) == 2
+    for question, attribute, told in asked:
+        verdict = names["cache"].find(question, "")
+        assert repr(getattr(verdict, attribute)) == told
+
     with pytest.raises(StopIteration):
         readme()  # every block was looked at here
 
 
 def test_the_commands_it_names_exist():
-    (shell,) = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    shell = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[0]
     named = re.findall(r"^make (\w+)", shell, re.MULTILINE)
     assert named == ["demo", "test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

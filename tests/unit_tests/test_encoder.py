@@ -56,9 +56,7 @@ from langchain_cachemux import SentenceEncoder
 SentenceEncoder()
 print(sorted({"torch", "transformers", "sentence_transformers"} & sys.modules.keys()))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
 

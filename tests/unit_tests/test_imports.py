@@ -19,9 +19,7 @@ TIMED = "import time; t = time.perf_counter(); import {}; print(time.perf_counte
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=True
-    )
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=True)
 
 
 def imported(statement: str) -> set[str]:

@@ -238,7 +238,7 @@ def test_heap_database_and_scan_agree_whatever_happens(policy):
         pass
 
     Machine.policy = staticmethod(policy)
-    Machine.TestCase.settings = settings(max_examples=10, stateful_step_count=30)
+    Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=30)
     Machine.TestCase("runTest").debug()
 
 
@@ -342,6 +342,21 @@ def test_a_newcomer_evicts_as_many_as_it_needs_and_no_more(make):
     assert (len(ledger), ledger.size) == (2, 7)
 
 
+def test_one_newcomer_may_evict_very_many(make):
+    ledger = make(40, LRU())
+    play(ledger, [(str(i), 1.0, 1) for i in range(40)])
+    assert ledger.admit(Entry("big", size=30)).evicted == tuple(map(str, range(30)))
+    assert ledger.check() == []
+
+
+def test_the_ledger_alone_says_what_was_requested_and_where_it_is(make):
+    ledger = make(2, LFU())
+    entry = Entry("a", count=9.0, uses=9, last=9, worth=9.0, slot=9)
+    ledger.admit(entry)
+    for said in (entry, ledger.get("a")):
+        assert (said.count, said.uses, said.last, said.worth, said.slot) == (1.0, 1, 1, 1.0, 0)
+
+
 def test_a_victims_slot_goes_to_the_newcomer(make):
     ledger = make(2, LRU())
     a, b = (ledger.admit(Entry(key)).slot for key in "ab")
@@ -395,8 +410,9 @@ def test_a_vector_comes_back_as_it_was_bit_for_bit(make):
 
 def test_more_entries_than_a_page_are_all_iterated_once(make):
     ledger = make(600, LRU())
-    play(ledger, [(str(i), 1.0, 1) for i in range(530)])
-    assert sorted(entry.key for entry in ledger) == sorted(map(str, range(530)))
+    keys = ["k" * length for length in range(1, 531)]  # each begins the next
+    play(ledger, [(key, 1.0, 1) for key in keys])
+    assert sorted(entry.key for entry in ledger) == keys
 
 
 def test_a_smaller_capacity_at_reopening_evicts_the_least_and_remembers_them(sql):

@@ -306,8 +306,12 @@ def test_a_batch_answers_each_question_and_learns_from_each():
     assert mux.cache.check() == []
 
 
-async def test_the_event_loop_waits_for_neither_embedder_nor_judge_nor_cache():
+async def test_the_event_loop_waits_for_neither_embedder_nor_judge_nor_router_nor_cache():
     where = []
+
+    class Learning(Fixed):
+        def learn(self, x, cost):
+            where.append(threading.current_thread())
 
     class Where(Words):
         def embed_query(self, text):
@@ -327,10 +331,11 @@ async def test_the_event_loop_waits_for_neither_embedder_nor_judge_nor_cache():
         where.append(threading.current_thread())
         return True
 
-    mux = multiplexed(accept=accept, cache=Cache(embeddings=Where()))
+    router = Router({"small": Learning(0.0), "large": Learning(1.0)})
+    mux = multiplexed(router=router, accept=accept, cache=Cache(embeddings=Where()))
     await mux.ainvoke(QUESTION)
 
-    assert len(where) == 4
+    assert len(where) == 5
     assert threading.main_thread() not in where
 
 
@@ -583,7 +588,10 @@ WRAPPINGS = {
     "bound": lambda model: model.bind(seed=7),
     "configured": lambda model: model.with_config(tags=["x"]),
     "retried": lambda model: model.with_retry(),
-    "with fallbacks": lambda model: model.with_fallbacks([model]),
+    "with a fallback": lambda model: model.with_fallbacks([Fake(model="spare")]),
+    "as a fallback": lambda model: Fake(model="small", says=ConnectionError("down")).with_fallbacks(
+        [model]
+    ),
     "in a chain": lambda model: RunnableLambda(lambda messages, **_: messages) | model,
     "prompted": lambda model: ChatPromptTemplate([MessagesPlaceholder("all")]) | model,
     "configurable": lambda model: model.configurable_fields(
@@ -943,6 +951,7 @@ def test_with_a_shared_cache_a_question_is_embedded_once():
     mux.invoke(QUESTION)
 
     assert mux.cache.stats().admitted == 1
+    assert mux.reader is mux.cache.reader
     assert words.asked == [QUESTION]
 
 
