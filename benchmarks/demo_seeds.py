@@ -1,6 +1,8 @@
 """The demo over paired seeds: every arm on the same five streams, each answer asked of a model once.
 
-python benchmarks/demo_seeds.py    # writes benchmarks/results/demo_seeds.json, about 5 minutes
+python benchmarks/demo_seeds.py [RECORDING]    # writes benchmarks/results/demo_seeds.json, about 12 minutes
+
+A recording (`cachemux demo --record FILE` writes one, and this script too) is taken up where it ends.
 
 `demo.json` is the run of seed 0 that the README shows. Seconds are those of this machine; the claims
 are the ratios, with their spread over the seeds.
@@ -12,6 +14,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -30,7 +33,7 @@ def main() -> None:
     questions = read_questions()
     runs = []
     with local_pair() as pair:
-        recording = Recording()
+        recording = Recording(Path(sys.argv[1]) if sys.argv[1:] else None)
         for seed in SEEDS:
             run = Demo(pair, questions, draw(questions, 300, seed=seed), recording=recording)
             for _ in track(run, f"seed {seed}", total=300):

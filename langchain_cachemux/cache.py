@@ -204,8 +204,9 @@ class LECCache(BaseCache):
         return verdict, generations
 
     def _start(self, query: Query) -> deque[float]:
-        """Start the stopwatch of a miss; equal prompts asked at once have one each."""
+        """Start the stopwatch of a miss; equal prompts asked at once have one each, the newest first."""
         stopwatch = self._asked.setdefault(query.key, deque(maxlen=64))
+        self._asked.move_to_end(query.key)
         stopwatch.append(time.perf_counter())
         while len(self._asked) > PENDING:
             self._asked.popitem(last=False)
@@ -281,16 +282,21 @@ class LECCache(BaseCache):
         folder.mkdir(parents=True, exist_ok=True)
         folder = folder.resolve()
         try:
-            lock = FileLock(folder / "lock", timeout=0, is_singleton=True, thread_local=False)
+            lock = FileLock(folder / "lock", timeout=0, thread_local=False)
             self._closing.enter_context(lock)
         except Timeout:
-            msg = f"path {str(folder)!r} is open in another process; close the cache there first"
+            msg = (
+                f"path {str(folder)!r} is already open, here or in another process; close it there"
+            )
             raise ValueError(msg) from None
         ledger = SqlLedger(
             f"sqlite:///{folder / 'ledger.db'}",
             capacity=capacity,
             policy=policy,
-            about={"embeddings": _name_of(self.reader.embeddings)},
+            about={
+                "embeddings": _name_of(self.reader.embeddings),
+                "capacity unit": "bytes" if self._in_bytes else "entries",
+            },
         )
         self._closing.callback(ledger.close)
         self.ledger, self.index = ledger, ChromaIndex.folder(folder / "chroma")
@@ -371,7 +377,7 @@ class LECCache(BaseCache):
             return None
         try:
             return self.price(usage_of(message, seconds=elapsed or 0.0))
-        except ValueError as error:
+        except (ValueError, LookupError) as error:
             self._counts["unpriced"] += 1
             log.warning("%s; the answer is valued at what others cost", error)
             return None

@@ -35,8 +35,6 @@ from langchain_cachemux.types import Hit, Usage
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
-LIST_PRICES = ("gpt-4o-mini", "gpt-4o")
-"""The pair whose list prices the demo's tokens are billed at."""
 ENCODER = Decoder(layers=6, width=384, feed_forward=1536)
 """all-MiniLM-L6-v2, to count its FLOPs by the same formula."""
 
@@ -77,6 +75,10 @@ class Pair:
     accept: Accept | None = None
     decoders: Mapping[str, Decoder] | None = None
     """Their shapes, when FLOPs can be counted."""
+    billed: Mapping[str, str] = field(default_factory=dict)
+    """The model at whose list price each one's tokens are billed; their own names by default."""
+    warm: Callable[[], object] = lambda: None
+    """Loads what the first call would wait for."""
 
 
 @dataclass(slots=True)
@@ -315,8 +317,7 @@ class Demo:
             for place, (near, _) in enumerate(question.near)
         }
         self.small, self.large = pair.models
-        prices = dict(zip(pair.models, LIST_PRICES, strict=True))
-        self._dollars = lambda usage: dollars(replace(usage, model=prices[usage.model]))
+        self._billed = {name: pair.billed.get(name, name.split(":")[-1]) for name in pair.models}
         self._flops = flops(pair.decoders) if pair.decoders else lambda _: 0.0
         half_life = 20 * capacity
         self._tracks = [
@@ -332,39 +333,35 @@ class Demo:
 
         Loading the encoder is charged to no arm, like loading the models.
         """
+        self.pair.warm()
         for track in self._tracks:
             if track.cache is not None:
                 track.cache.reader.embeddings.embed_query("warm up")
         for request in self.requests:
             yield request, [self._serve(track, request) for track in self._tracks]
 
-    def report(self, *, progress: Callable[[Iterable[Request]], Iterable[Request]] = iter) -> Any:
-        """Return everything as plain data for JSON; asks the small model what is still unknown.
+    def report(
+        self,
+        *,
+        optimal: bool = True,
+        progress: Callable[[Iterable[Request]], Iterable[Request]] = iter,
+    ) -> dict[str, Any]:
+        """Return everything as plain data for JSON.
 
-        The optimum knows the future: it keeps the best answers, matches every wording and no
-        near-miss, and routes each miss to the cheapest model that answers it as well as the large.
+        Args:
+            optimal: Also say what the optimum costs, for which the models are asked what no arm did.
+            progress: Shows how far that is.
         """
-        served = self.requests[: self.arms[0].requests]
-        large_costs, routed_costs = [], []
-        for request in progress(served):
-            answers = [self.recording.ask(n, m, request.text) for n, m in self.pair.models.items()]
-            costs = [usage_of(answer).seconds for answer in answers]
-            well = [request.right(str(answer.content)) for answer in answers]
-            large_costs.append(costs[1])
-            routed_costs.append(min(costs) if well[0] >= well[1] else costs[1])
-        identities = [request.identity for request in served]
-        floors = {
-            "large": optimum(identities, large_costs, capacity=self.capacity),
-            "routed": optimum(identities, routed_costs, capacity=self.capacity),
-        }
-        first = self.arms[0]
+        served = self.requests[: self.arms[-1].requests]
+        floors = self._optimum(progress(served)) if optimal else {}
+        first, floor = self.arms[0], floors.get("routed", 0.0)
         rows = []
         for arm in self.arms:
-            row = {**asdict(arm), "cost": arm.cost, "accuracy": arm.accuracy}
-            row["share"] = arm.cost / first.cost if first.cost else 1.0
-            row["saved"] = 1 - row["share"]
-            row["over_optimum"] = arm.cost / floors["routed"] if floors["routed"] else 1.0
-            rows.append(row)
+            share = arm.cost / first.cost if first.cost else 1.0
+            row = {**asdict(arm), "cost": arm.cost, "accuracy": arm.accuracy, "share": share}
+            rows.append(
+                {**row, "saved": 1 - share, "over_optimum": arm.cost / floor if floor else None}
+            )
         return {
             "arms": rows,
             "optimum": floors,
@@ -372,7 +369,26 @@ class Demo:
             "capacity": self.capacity,
             "similarity": self.similarity,
             "models": dict(self.pair.what),
-            "list_prices": dict(zip(self.pair.models, LIST_PRICES, strict=True)),
+            "billed": self._billed,
+        }
+
+    def _optimum(self, served: Iterable[Request]) -> dict[str, float]:
+        """The least cost of being as right as the large model, knowing the future.
+
+        Every wording is matched and no near-miss; a routed miss goes to the cheapest model that
+        answers it as well as the large one. Being wrong can be cheaper.
+        """
+        identities, large_costs, routed_costs = [], [], []
+        for request in served:
+            answers = [self.recording.ask(n, m, request.text) for n, m in self.pair.models.items()]
+            costs = [usage_of(answer).seconds for answer in answers]
+            well = [request.right(str(answer.content)) for answer in answers]
+            identities.append(request.identity)
+            large_costs.append(costs[1])
+            routed_costs.append(min(costs) if well[0] >= well[1] else costs[1])
+        return {
+            "large": optimum(identities, large_costs, capacity=self.capacity),
+            "routed": optimum(identities, routed_costs, capacity=self.capacity),
         }
 
     def _track(self, name: str, models: list[str], policy: Any) -> _Track:
@@ -414,6 +430,12 @@ class Demo:
         arm.line.append(arm.cost)
         return outcome
 
+    def _dollars(self, usage: Usage) -> float:
+        try:
+            return dollars(replace(usage, model=self._billed[usage.model]))
+        except ValueError:  # not on any list
+            return 0.0
+
     def _outcome(self, track: _Track, request: Request, usages: list[Usage]) -> str:
         arm = track.arm
         asked = " → ".join(usage.model for usage in usages)
@@ -432,7 +454,7 @@ class Demo:
         return asked
 
     def _hit(self, arm: Arm, request: Request, hit: Hit) -> str:
-        stored = self._identity[hit.entry.text]
+        stored = request.identity if hit.kind == "exact" else self._identity[hit.entry.text]
         if stored == request.identity:
             return f"{hit.kind} hit"
         arm.wrong_hits += 1

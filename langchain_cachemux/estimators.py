@@ -119,15 +119,15 @@ class Mean:
         within = self._within / self._repeats if self._repeats else 0.0
         n, own = self._own.get(x.key, (0, 0.0))
         if n and not within:
-            return Estimate(own, 0.0, self._floor.value)
+            return self._estimate(own, 0.0)
         expected = self._expected(x)
         between = self._between(within)
         if not n:
             width = expected.width if self.prior else self.width * math.sqrt(between)
-            return Estimate(expected.mean, width, self._floor.value)
+            return self._estimate(expected.mean, width)
         kappa = within / (between + (within + between) / self._firsts.n)
         mean = (n * own + kappa * expected.mean) / (n + kappa)
-        return Estimate(mean, self.width * math.sqrt(within / (n + kappa)), self._floor.value)
+        return self._estimate(mean, self.width * math.sqrt(within / (n + kappa)))
 
     def learn(self, x: Query, cost: float) -> None:
         """Add one cost of `x`.
@@ -151,6 +151,10 @@ class Mean:
         self._floor.add(cost)
         if self.prior:
             self.prior.learn(x, cost)
+
+    def _estimate(self, mean: float, width: float) -> Estimate:
+        """With the floor, or the mean when that is below it: some costs are 0."""
+        return Estimate(mean, width, min(self._floor.value, mean))
 
     def _expected(self, x: Query) -> Estimate:
         return self.prior.predict(x) if self.prior else Estimate(self._firsts.mean, 0.0)

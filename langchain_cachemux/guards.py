@@ -72,14 +72,15 @@ def subject(new: str, stored: str) -> str | None:
     """Neither may replace the other's subject: words left over on both sides ask something else.
 
     Left over are the words that have no like on the other side (itself, a form of it, a synonym)
-    and do more than ask or connect. One side may say more than the other, unless something is ranked:
-    the largest land animal is not the largest animal.
+    and do more than ask or connect. One side may name the category of what is asked for (the capital,
+    the capital city) and nothing more: raw chicken is not chicken. Where something is ranked, not even
+    that.
     """
     left, right = _subjects(new), _subjects(stored)
     mine = [word for word in left if not any(_akin(word, other) for other in right)]
     theirs = [word for word in right if not any(_akin(word, other) for other in left)]
-    ranked = _RANK.search(f"{new} {stored}")
-    if (mine and theirs) or (ranked and (mine or theirs)):
+    restricts = _RANK.search(f"{new} {stored}") or not _CATEGORIES.issuperset(mine + theirs)
+    if (mine and theirs) or (restricts and (mine or theirs)):
         return f"{_show(mine)} is not {_show(theirs)}"
     return None
 
@@ -92,11 +93,19 @@ def order(new: str, stored: str) -> str | None:
     return None
 
 
-GUARDS: tuple[Guard, ...] = (numbers, negation, names, contrasts, subject, order)
+def symbols(new: str, stored: str) -> str | None:
+    """The operators must be the same ones in the same order: == is not !=."""
+    left, right = (_SYMBOLS.findall(_HYPHEN.sub(" ", text)) for text in (new, stored))
+    return None if left == right else f"the symbols differ: {_show(left)}, stored {_show(right)}"
+
+
+GUARDS: tuple[Guard, ...] = (numbers, symbols, negation, names, contrasts, subject, order)
 """All of the above."""
 
 
 _WORD = re.compile(r"\.?\d+(?:[.,:/]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[+*/÷×=%$€£°<>-](?=\s*\d)")
+_SYMBOLS = re.compile(r"[=!<>&|^%~]{2,}|[=<>&|*^~%\\/]|[+−–-](?=\s*[\w(])|(?<=\w)!(?=\s*\w)")
+_HYPHEN = re.compile(r"(?<=[^\W\d])[-–/](?=[^\W\d]{2})|(?<=\s)[-–](?=\s)|(?<=\d)\s?%")
 _SENTENCE = re.compile(r"[.!?:]\s+|\n+")
 _OPPOSITE_PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
 _UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
@@ -313,6 +322,15 @@ _EMPTY = frozenset(
     " find found look looks see happen happens come comes equal equals result value use used using"
     " world whole currently current now today".split()
 )
+_CATEGORIES = frozenset(
+    "city country nation state planet ocean sea river mountain animal bird fish insect metal gas liquid"
+    " element chemical colour color month day year season language currency shape instrument musical"
+    " noun verb adjective sentence phrase letter person people writer author painter artist book play"
+    " novel film movie company team sport game food fruit vegetable plant appliance tool device compass"
+    " direction side part place location paint unit symbol formula pay pays paid write written credited"
+    " calculate compute work choose pick speak spoken".split()
+)
+"""Words that name the kind of what is asked for, or how one comes by it, without restricting it."""
 _SUFFIXES = "ations ation ions ings ers ors ion ing ies ian est er or ed es ly al s e y".split()
 _SYNONYMS = tuple(
     frozenset(group.split())

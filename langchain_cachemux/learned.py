@@ -24,7 +24,7 @@ class SklearnEstimator:
     examples kept, each time a quarter of them has come anew.
 
     Args:
-        regressor: An unfitted regressor; by default `SGDRegressor` with the Huber loss.
+        regressor: An unfitted regressor; by default `SGDRegressor`.
         delta: δ above, in (0, 1).
         examples: Recent (vector, cost) pairs kept for fitting, and errors kept for the width.
     """
@@ -45,7 +45,7 @@ class SklearnEstimator:
             raise ValueError(msg)
         self.delta = delta
         self._regressor = (
-            SGDRegressor(loss="huber", random_state=0) if regressor is None else clone(regressor)
+            SGDRegressor(eta0=0.1, random_state=0) if regressor is None else clone(regressor)
         )
         self._examples: deque[tuple[Vector, float]] = deque(maxlen=examples)
         self._errors: deque[float] = deque(maxlen=examples)
@@ -91,5 +91,11 @@ class SklearnEstimator:
             self._next_fit = self._all.n + max(1, len(self._examples) // 4)
 
     def _mean(self, vector: Vector) -> float:
-        """The prediction, in the cost's unit: the regressor sees costs of about 1."""
-        return float(self._regressor.predict(vector[np.newaxis])[0]) * self._scale
+        """The prediction, in the cost's unit: the regressor sees costs of about 1.
+
+        A regressor that needs more examples than there are (five neighbours, of three) is spared.
+        """
+        try:
+            return float(self._regressor.predict(vector[np.newaxis])[0]) * self._scale
+        except ValueError:
+            return self._all.mean

@@ -26,7 +26,8 @@ class Threshold:
     """Serve the nearest stored answer that is similar enough and that no guard objects to.
 
     Args:
-        similarity: Least cosine to serve, in (0, 1].
+        similarity: Least cosine to serve, in (0, 1]; at 1 nothing but exact matches is served, since
+            two texts may have one vector.
         guards: What must not differ; by default `GUARDS`, written for English.
     """
 
@@ -39,6 +40,8 @@ class Threshold:
 
     def judge(self, query: Query, matches: Iterable[Match]) -> Hit | Miss:
         """Return the first match at or above the threshold that passes every guard."""
+        if self.similarity == 1:
+            return Miss(query, "only exact matches are served")
         nearest, objection = None, ""
         for match in matches:
             nearest = nearest or match
@@ -56,6 +59,6 @@ class Threshold:
         return Miss(query, reason, nearest)
 
     def _objection(self, new: str, stored: str) -> str | None:
-        if new.casefold() == stored.casefold():
+        if new == stored:
             return None
         return next(filter(None, (guard(new, stored) for guard in self.guards)), None)

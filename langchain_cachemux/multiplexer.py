@@ -570,7 +570,7 @@ def _billed(price: Price, name: str, model: Any) -> str:
     for candidate in (name, _name(model) or name):
         try:
             _cost(price, Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate))
-        except ValueError as error:
+        except (ValueError, LookupError) as error:
             errors.append(error)
         else:
             return candidate

@@ -81,8 +81,9 @@ def _line(axes: Axes, report: dict[str, Any]) -> None:
     """Cumulative seconds: large only is the ceiling, the offline optimum the floor."""
     for arm, colour in zip(report["arms"], COLOURS, strict=False):
         axes.plot(arm["line"], color=colour, label=f"{arm['name']} ({arm['share']:.0%})", lw=2)
-    floor = report["optimum"]["routed"]
-    axes.axhline(floor, color="#888", ls="--", lw=1, label="offline optimum, whole stream")
+    if report["optimum"]:
+        floor = report["optimum"]["routed"]
+        axes.axhline(floor, color="#888", ls="--", lw=1, label="offline optimum, whole stream")
     axes.axvline(report["requests"] / 2, color="#ccc", lw=1)
     axes.annotate("popularity drifts", (report["requests"] / 2, 0), color="#888", fontsize=9)
     axes.set(xlabel="request", ylabel="seconds so far", ylim=(0, None))
@@ -115,7 +116,7 @@ def _misses(arm: dict[str, Any]) -> int:
 
 
 def _scatter(axes: Axes, report: dict[str, Any]) -> None:
-    """Each arm's share of the cost and of right answers; the shaded range is out of reach."""
+    """Each arm's share of the cost and of right answers; in the shaded range, only by being less right."""
     arms = report["arms"]
     for arm, colour in zip(arms, COLOURS, strict=False):
         axes.scatter(arm["share"], arm["accuracy"], s=90, color=colour, zorder=3)
@@ -126,7 +127,7 @@ def _scatter(axes: Axes, report: dict[str, Any]) -> None:
             textcoords="offset points",
             fontsize=9,
         )
-    floor = report["optimum"]["routed"] / arms[0]["cost"] if arms[0]["cost"] else 0.0
+    floor = report["optimum"].get("routed", 0.0) / (arms[0]["cost"] or 1.0)
     axes.axvspan(0, floor, color="#eee")
     axes.annotate(
         "below the offline optimum", (floor / 2, 0.02), ha="center", fontsize=8, color="#888"

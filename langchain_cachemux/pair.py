@@ -78,6 +78,8 @@ def local_pair() -> Iterator[Pair]:
             },
             accept=sure,
             decoders={SMALL: SMOLLM2_135M, LARGE: SMOLLM2_135M},
+            billed={SMALL: "gpt-4o-mini", LARGE: "gpt-4o"},
+            warm=server.start,
         )
     finally:
         server.stop()
@@ -92,7 +94,10 @@ def named_pair(small: str, large: str, *, base_url: str | None = None) -> Pair:
     from langchain.chat_models import init_chat_model
 
     where: dict[str, Any] = {"base_url": base_url} if base_url else {}
-    models = {name: init_chat_model(name, temperature=0, **where) for name in (small, large)}
+    models = {}
+    for name in (small, large):
+        told = {"logprobs": True} if name.startswith("openai:") else {}
+        models[name] = init_chat_model(name, temperature=0, **where, **told)
     return Pair(
         models=models,
         what={name: f"{name} {base_url or ''}".strip() for name in models},
@@ -104,7 +109,7 @@ def sure(_question: Sequence[BaseMessage], answer: AIMessage) -> bool:
     """True when the answer is whole and no token of it was a guess, as far as the model tells."""
     told = answer.response_metadata
     tokens = (told.get("logprobs") or {}).get("content") or []
-    whole = told.get("finish_reason", "stop") == "stop"
+    whole = str(told.get("finish_reason", "stop")).casefold() == "stop"
     return whole and min((t["logprob"] for t in tokens), default=0.0) >= SURE
 
 
@@ -113,17 +118,26 @@ class _Server:
 
     def __init__(self) -> None:
         self._running: Any = None
+        self._clients: dict[str, Any] = {}
 
     def route(self, name: str, examples: list[BaseMessage]) -> RunnableLambda[Any, AIMessage]:
         """A route to the model: the same weights, with these examples before the question."""
 
         def answer(question: str | Sequence[BaseMessage]) -> AIMessage:
+            self.start()
             asked = [question] if isinstance(question, str) else question
             prompt = [SystemMessage(INSTRUCTION), *examples, *convert_to_messages(asked)]
-            message: AIMessage = self._client(name).invoke(prompt)
+            message: AIMessage = self._clients[name].invoke(prompt)
             return message
 
         return RunnableLambda(answer, name=name)
+
+    def start(self) -> None:
+        """Start the server, unless it runs; its first call pays for paging the weights in."""
+        if self._running is None:
+            self._running = _start()
+            self._clients = {name: self._client(name) for name in (SMALL, LARGE)}
+            self._clients[SMALL].invoke("hi", max_tokens=1)
 
     def stop(self) -> None:
         """Stop the server, if it was started."""
@@ -132,10 +146,7 @@ class _Server:
     def _client(self, name: str) -> Any:
         from langchain_openai import ChatOpenAI
 
-        fresh = self._running is None
-        if fresh:
-            self._running = _start()
-        client = ChatOpenAI(
+        return ChatOpenAI(
             base_url=f"{self._running.listening_address}/v1",
             api_key="local",
             model=name,
@@ -149,9 +160,6 @@ class _Server:
                 "cache_prompt": False
             },  # what a call costs must not depend on the one before
         )
-        if fresh:
-            client.invoke("hi", max_tokens=1)  # the first call pays for paging the weights in
-        return client
 
 
 def _start() -> Any:

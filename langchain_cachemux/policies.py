@@ -82,13 +82,16 @@ class GDSF:
 
 
 class LFU:
-    """Least Frequently Used: requests since admission, blind to cost."""
+    """Least Frequently Used: all requests, those before an eviction too, blind to cost.
+
+    The baseline of arXiv 2306.02003.
+    """
 
     half_life = math.inf
 
     def worth(self, entry: Entry) -> float:
-        """The number of uses."""
-        return float(entry.uses)
+        """The number of requests, as far as they are remembered."""
+        return entry.count
 
     def evicted(self, entry: Entry) -> None:
         """Nothing to learn."""

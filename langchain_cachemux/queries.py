@@ -66,6 +66,7 @@ class Reader:
         scope: What of the model's parameters must be equal: `per_model` or `any_model`, or your own.
         max_chars: A text longer than this is matched exactly or not at all, because an encoder
             reads only its beginning (all-MiniLM-L6-v2: 256 tokens).
+        max_pieces: The same bound in word pieces, by a generous guess of how a text is cut.
         memo: Vectors remembered.
     """
 
@@ -75,15 +76,17 @@ class Reader:
         *,
         scope: Scope = per_model,
         max_chars: int = 1000,
+        max_pieces: int = 240,
         memo: int = 1024,
     ) -> None:
-        for name, value in (("max_chars", max_chars), ("memo", memo)):
+        for name, value in (("max_chars", max_chars), ("max_pieces", max_pieces), ("memo", memo)):
             if value < 1:
                 msg = f"{name} must be at least 1, got {value!r}"
                 raise ValueError(msg)
         self.embeddings = embeddings
         self.scope = scope
         self.max_chars = max_chars
+        self.max_pieces = max_pieces
         self.memo = memo
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
         self._length = 0
@@ -112,7 +115,7 @@ class Reader:
             key=_hash(scope, whole),
             scope=scope,
             context=_hash(earlier),
-            text=text if len(text) <= self.max_chars else "",
+            text=text if len(text) <= self.max_chars and _pieces(text) <= self.max_pieces else "",
         )
 
     def embed(self, query: Query) -> Query:
@@ -146,6 +149,12 @@ class Reader:
             raise ValueError(msg)
         self._length = len(vector)
         return vector / norm
+
+
+def _pieces(text: str) -> int:
+    """Guess, from above, into how many pieces a tokenizer cuts a text: words by four, symbols by one."""
+    words = re.findall(r"\w+|[^\w\s]", text)
+    return sum(-(-len(word) // 4) if word.isascii() else len(word) for word in words)
 
 
 def _hash(*parts: str) -> str:

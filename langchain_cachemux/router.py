@@ -40,11 +40,7 @@ class Router:
         return Route(model, f"least lower bound of {bounds}", estimates)
 
     def predict(self, x: Query) -> Estimate:
-        """Estimate what a miss will cost: the estimate of the model it would be routed to.
-
-        Its `lower` is min_k max(B1, mean_k - width_k), the worth of a stored answer to the router's
-        owner.
-        """
+        """Estimate what a routed miss will cost: its `lower` is min_k max(B1_k, mean_k - width_k)."""
         route = self.choose(x)
         return min(route.estimates.values(), key=lambda e: (e.lower, e.optimistic))
 

@@ -243,7 +243,6 @@ def test_ridge_refuses_a_vector_of_another_length_and_is_not_changed_by_it():
     assert estimator.predict(query((1, 0, 0))) == before
 
 
-@pytest.mark.xfail(reason="the floor is the least positive cost, and 0 is below it", strict=True)
 def test_an_answer_that_costs_nothing_is_not_bounded_above_its_mean():
     estimator = Mean()
     estimator.learn(Query("free"), 0.0)

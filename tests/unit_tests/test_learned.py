@@ -49,7 +49,6 @@ def test_estimator_keeps_the_contract(make):
     check_estimator(lambda: SklearnEstimator(make()))
 
 
-@pytest.mark.xfail(reason="5 neighbours are asked for when 1 example is kept", strict=True)
 def test_a_regressor_that_needs_several_examples_is_not_asked_before_it_has_them():
     learned(KNeighborsRegressor(n_neighbors=5), stream(3)).predict(query((0, 0, 0, 0)))
 
@@ -121,7 +120,6 @@ def test_what_depends_on_the_vector_is_learned(make):
     assert estimator.predict(query((-1, 1, 0, 0))).mean == pytest.approx(5, rel=0.05)
 
 
-@pytest.mark.xfail(reason="Huber's ε = 0.1 and η = 0.01 take thousands of steps", strict=True)
 def test_by_default_a_thousand_costs_teach_more_than_their_mean_does():
     history = stream(1000)
     estimator, average = learned(None, history), np.mean([cost for _, cost in history])
