@@ -1,6 +1,6 @@
-"""The demo over paired seeds: every arm on the same five streams, each answer asked of a model once.
+"""The demo over paired seeds: every arm on the same five streams, each answer asked once.
 
-python benchmarks/demo_seeds.py [RECORDING]    # writes benchmarks/results/demo_seeds.json, about 12 minutes
+python benchmarks/demo_seeds.py [RECORDING]    # about 12 minutes
 
 A recording (`cachemux demo --record FILE` writes one, and this script too) is taken up where it ends.
 

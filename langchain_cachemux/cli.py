@@ -222,7 +222,8 @@ def _reading(report: dict[str, Any]) -> str:
         f"it asked {small} {last['calls'].get(small, 0)} times and {large} "
         f"{last['calls'].get(large, 0)} times. "
         f"Answers right: {last['accuracy']:.1%} against {first['accuracy']:.1%}. "
-        f"Hits are exact + semantic; wrong ones are counted apart. The optimum knows the future and is as right as the large model. "
+        f"Hits are exact + semantic; wrong ones are counted apart. The optimum knows the future "
+        f"and is as right as the large model. "
         f"Dollars at today's list prices, {prices}."
     )
 

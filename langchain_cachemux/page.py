@@ -116,7 +116,7 @@ def _misses(arm: dict[str, Any]) -> int:
 
 
 def _scatter(axes: Axes, report: dict[str, Any]) -> None:
-    """Each arm's share of the cost and of right answers; in the shaded range, only by being less right."""
+    """Each arm's share of the cost and of right answers; in the shade only by being less right."""
     arms = report["arms"]
     for arm, colour in zip(arms, COLOURS, strict=False):
         axes.scatter(arm["share"], arm["accuracy"], s=90, color=colour, zorder=3)

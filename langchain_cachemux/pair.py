@@ -96,7 +96,7 @@ def named_pair(small: str, large: str, *, base_url: str | None = None) -> Pair:
     where: dict[str, Any] = {"base_url": base_url} if base_url else {}
     models = {}
     for name in (small, large):
-        told = {"logprobs": True} if name.startswith("openai:") else {}
+        told: dict[str, Any] = {"logprobs": True} if name.startswith("openai:") else {}
         models[name] = init_chat_model(name, temperature=0, **where, **told)
     return Pair(
         models=models,

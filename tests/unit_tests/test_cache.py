@@ -225,10 +225,17 @@ def test_a_semantic_hit_is_not_served_to_another_model_unless_it_may(make):
 
 
 def test_the_threshold_given_decides(make):
-    strict = make(match=Threshold(1.0))
+    strict = make(match=Threshold(0.9999))
     strict.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
     assert texts(strict.lookup(ask("Where is Oslo? "), LLM)) == ["In Norway."]
     assert strict.lookup(ask("Where is Oslo, Ana?"), LLM) is None
+
+
+def test_at_threshold_1_nothing_but_exact_matches_is_served(make):
+    exact = make(match=Threshold(1))
+    exact.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    assert exact.find(ask("Where is Oslo? "), LLM).reason == "only exact matches are served"
+    assert texts(exact.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
 
 
 def test_the_newest_answer_replaces_the_older(cache):

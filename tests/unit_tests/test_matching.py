@@ -81,9 +81,10 @@ def test_without_guards_similarity_alone_decides():
     assert Threshold(0.9, guards=()).judge(ASKED, [found]).entry is found.entry
 
 
-def test_the_same_words_in_another_case_are_not_shown_to_the_guards():
-    found = match(1.0, "HOW TALL IS EVEREST?")
-    assert isinstance(Threshold(guards=[always]).judge(ASKED, [found]), Hit)
+def test_the_same_text_is_not_shown_to_the_guards_and_another_case_of_it_is():
+    rule = Threshold(guards=[always])
+    assert isinstance(rule.judge(ASKED, [match(1.0, ASKED.text)]), Hit)
+    assert isinstance(rule.judge(ASKED, [match(1.0, ASKED.text.upper())]), Miss)
 
 
 def test_guards_may_come_from_a_generator_and_are_asked_every_time():

@@ -55,12 +55,12 @@ def test_lru_evicts_what_was_used_longest_ago():
     assert play(LRU(), "A B A C")[1] == ["A hit", "B out"]
 
 
-def test_lfu_evicts_what_was_used_least_and_the_older_of_two():
-    # A A B C C B B: A has 2 uses. C ties with B at 1 and is the younger: B out. C is used again, 2.
-    # B counts from its admission, so it has 1 however often it comes: it stays out, twice.
+def test_lfu_evicts_what_was_asked_least_and_the_older_of_two():
+    # A A B C C B B: A has 2. C ties with B at 1 and is the younger: B out. C is used again, 2.
+    # B comes back with what it had, 2, and is the younger of A and C at 2: A out. B is used, 3.
     ledger, events = play(LFU(), "A A B C C B B")
-    assert events == ["A hit", "B out", "C hit", "B stays out", "B stays out"]
-    assert keys(ledger) == {"A", "C"}
+    assert events == ["A hit", "B out", "C hit", "A out", "B hit"]
+    assert keys(ledger) == {"B", "C"}
 
 
 def test_lfu_and_lru_are_blind_to_cost():
@@ -185,7 +185,7 @@ def test_a_width_in_the_unit_of_the_costs_keeps_lec_from_becoming_lfu_or_lru(uni
     _, lec = misses(LEC(), Mean(), unit=unit)
     _, lfu = misses(LFU(), Mean(), unit=unit)
     _, lru = misses(LRU(), Mean(), unit=unit)
-    assert lec < 0.6 * min(lfu, lru)
+    assert lec < 0.7 * min(lfu, lru)
 
 
 def test_lec_misses_the_same_whatever_the_unit():
