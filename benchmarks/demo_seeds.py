@@ -48,6 +48,7 @@ def main() -> None:
         first = [run["arms"][0] for run in runs]
         shares = [arm["share"] for arm in arms]
         summary[arm["name"]] = {
+            "share of large only, pooled": sum(a["cost"] for a in arms) / sum(f["cost"] for f in first),
             "share of large only, mean": statistics.mean(shares),
             "sd": statistics.stdev(shares),
             "worst": max(shares),
