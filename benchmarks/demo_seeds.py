@@ -5,7 +5,7 @@ python benchmarks/demo_seeds.py [RECORDING]    # about 12 minutes
 A recording (`cachemux demo --record FILE` writes one, and this script too) is taken up where it ends.
 
 `demo.json` is the run of seed 0 that the README shows. Seconds are those of this machine; the claims
-are the ratios, with their spread over the seeds.
+are the ratios, with their spread over the seeds. Cost is in TFLOP.
 """
 
 from __future__ import annotations
@@ -48,13 +48,15 @@ def main() -> None:
         first = [run["arms"][0] for run in runs]
         shares = [arm["share"] for arm in arms]
         summary[arm["name"]] = {
-            "share of large only, pooled": sum(a["cost"] for a in arms) / sum(f["cost"] for f in first),
+            "share of large only, pooled": sum(a["cost"] for a in arms)
+            / sum(f["cost"] for f in first),
             "share of large only, mean": statistics.mean(shares),
             "sd": statistics.stdev(shares),
             "worst": max(shares),
-            "share in FLOPs, mean": statistics.mean(
-                a["flops"] / f["flops"] for a, f in zip(arms, first, strict=True)
-            ),
+            "share in seconds, pooled": sum(a["seconds"] + a["overhead"] for a in arms)
+            / sum(f["seconds"] for f in first),
+            "share in dollars, pooled": sum(a["dollars"] for a in arms)
+            / sum(f["dollars"] for f in first),
             "over the optimum, mean": statistics.mean(arm["over_optimum"] for arm in arms),
             "accuracy minus large only, points": [
                 round(100 * (a["accuracy"] - f["accuracy"]), 2)

@@ -177,9 +177,9 @@ PACKAGES = (
 )
 COLUMNS = (
     "arm",
-    "seconds",
-    "share",
     "TFLOP",
+    "share",
+    "seconds",
     "US$",
     "hits = + ≈",
     "wrong",
@@ -193,9 +193,9 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
     cells = [
         [
             arm["name"],
-            f"{arm['cost']:.1f}",
-            f"{arm['share']:.0%}",
             f"{arm['flops'] / 1e12:.2f}" if arm["flops"] else "–",
+            f"{arm['share']:.0%}",
+            f"{arm['seconds'] + arm['overhead']:.1f}",
             f"{arm['dollars']:.3f}" if arm["dollars"] else "–",
             f"{arm['hits_exact']} + {arm['hits_semantic']}",
             str(arm["wrong_hits"]),
@@ -208,8 +208,9 @@ def rows(report: dict[str, Any]) -> list[list[str]]:
         return cells
     first = report["arms"][0]["cost"] or 1.0
     floor = report["optimum"]["routed"]
-    bound = ["offline optimum", f"{floor:.1f}", f"{floor / first:.0%}"]
-    return [*cells, [*bound, "–", "–", "–", "0", "–", "1.00"]]
+    cost, time = (f"{floor:.2f}", "–") if report["arms"][0]["flops"] else ("–", f"{floor:.1f}")
+    bound = ["offline optimum", cost, f"{floor / first:.0%}", time]
+    return [*cells, [*bound, "–", "–", "0", "–", "1.00"]]
 
 
 def _reading(report: dict[str, Any]) -> str:
@@ -217,8 +218,8 @@ def _reading(report: dict[str, Any]) -> str:
     small, large = report["models"]
     prices = ", ".join(f"{name} as {model}" for name, model in report["billed"].items())
     return (
-        f"{last['name']} saved {last['saved']:.0%} of {first['name']}'s {first['cost']:.1f} seconds"
-        f" ({last['overhead']:.1f} s of its cost are the cache and the router themselves); "
+        f"{last['name']} saved {last['saved']:.0%} of {first['name']}'s {first['cost']:.1f} "
+        f"{first['unit']} ({last['overhead']:.1f} of its seconds are the cache and the router); "
         f"it asked {small} {last['calls'].get(small, 0)} times and {large} "
         f"{last['calls'].get(large, 0)} times. "
         f"Answers right: {last['accuracy']:.1%} against {first['accuracy']:.1%}. "
@@ -242,9 +243,17 @@ def _watch(run: demo_.Demo) -> bool:
 
     def view() -> Group:
         table = Table()
-        for heading in ("arm", "seconds so far", "hits", "wrong", "right", "calls", "this request"):
+        for heading in (
+            "arm",
+            f"{run.arms[0].unit} so far",
+            "hits",
+            "wrong",
+            "right",
+            "calls",
+            "this request",
+        ):
             table.add_column(
-                heading, justify="right" if heading in ("seconds so far", "right") else "left"
+                heading, justify="right" if heading.endswith(("so far", "right")) else "left"
             )
         for arm, outcome in zip(run.arms, latest or [""] * len(run.arms), strict=True):
             calls = ", ".join(f"{name} {n}" for name, n in arm.calls.items())

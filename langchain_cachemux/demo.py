@@ -2,8 +2,10 @@
 
 Large model only · LFU cache + large · LEC cache + large · LEC cache + multiplexer. Every arm sees the
 same requests in the same order and embeds for itself. A (model, prompt) pair is asked once and
-replayed to the other arms from a recording, each time charged the seconds that the real call took;
-what the cache and the router take themselves is measured and charged too.
+replayed to the other arms from a recording, each time charged what the real call took: its seconds, its
+dollars at list prices, and its FLOPs, which are what the router saves when they can be counted, because
+they do not depend on what else the machine was doing. The encoder's FLOPs and the seconds of the cache
+and the router are charged too.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from langchain_cachemux.cache import Event, LECCache
-from langchain_cachemux.costs import Decoder, dollars, flops, seconds, usage_of
+from langchain_cachemux.costs import Decoder, Price, dollars, flops, seconds, usage_of
 from langchain_cachemux.matching import Threshold
 from langchain_cachemux.multiplexer import Accept, MultiplexedLLM
 from langchain_cachemux.policies import LEC, LFU
@@ -86,7 +88,8 @@ class Arm:
     """One arm's account, as it stands."""
 
     name: str
-    unit: str = "seconds"
+    unit: str
+    """Of `cost`: TFLOP, or seconds when FLOPs cannot be counted."""
     requests: int = 0
     seconds: float = 0.0
     """Of the models."""
@@ -107,8 +110,8 @@ class Arm:
 
     @property
     def cost(self) -> float:
-        """Seconds of the models, of the cache and of the router."""
-        return self.seconds + self.overhead
+        """What the router saves: FLOPs of models and encoder, or seconds of everything."""
+        return self.flops / 1e12 if self.unit == "TFLOP" else self.seconds + self.overhead
 
     @property
     def accuracy(self) -> float:
@@ -319,6 +322,8 @@ class Demo:
         self.small, self.large = pair.models
         self._billed = {name: pair.billed.get(name, name.split(":")[-1]) for name in pair.models}
         self._flops = flops(pair.decoders) if pair.decoders else lambda _: 0.0
+        self._price: Price = self._flops if pair.decoders else seconds
+        self._unit = "TFLOP" if pair.decoders else "seconds"
         half_life = 20 * capacity
         self._tracks = [
             self._track("large only", [self.large], None),
@@ -381,14 +386,19 @@ class Demo:
         identities, large_costs, routed_costs = [], [], []
         for request in served:
             answers = [self.recording.ask(n, m, request.text) for n, m in self.pair.models.items()]
-            costs = [usage_of(answer).seconds for answer in answers]
+            usages = [
+                replace(usage_of(a), model=n)
+                for n, a in zip(self.pair.models, answers, strict=True)
+            ]
+            costs = [self._price(usage) for usage in usages]
             well = [request.right(str(answer.content)) for answer in answers]
             identities.append(request.identity)
             large_costs.append(costs[1])
             routed_costs.append(min(costs) if well[0] >= well[1] else costs[1])
+        unit = 1e12 if self._unit == "TFLOP" else 1.0
         return {
-            "large": optimum(identities, large_costs, capacity=self.capacity),
-            "routed": optimum(identities, routed_costs, capacity=self.capacity),
+            "large": optimum(identities, large_costs, capacity=self.capacity) / unit,
+            "routed": optimum(identities, routed_costs, capacity=self.capacity) / unit,
         }
 
     def _track(self, name: str, models: list[str], policy: Any) -> _Track:
@@ -400,7 +410,7 @@ class Demo:
             for model in models
         }
         if policy is None:
-            return _Track(Arm(name), log, replayed[self.large], None, [])
+            return _Track(Arm(name, self._unit), log, replayed[self.large], None, [])
         events: list[Event] = []
         cache = LECCache(
             capacity=self.capacity,
@@ -409,8 +419,8 @@ class Demo:
             on_event=events.append,
         )
         accept = self.pair.accept if len(models) > 1 else None
-        runnable = MultiplexedLLM(models=replayed, cache=cache, accept=accept, price=seconds)
-        return _Track(Arm(name), log, runnable, cache, events)
+        runnable = MultiplexedLLM(models=replayed, cache=cache, accept=accept, price=self._price)
+        return _Track(Arm(name, self._unit), log, runnable, cache, events)
 
     def _serve(self, track: _Track, request: Request) -> str:
         arm, log = track.arm, track.log

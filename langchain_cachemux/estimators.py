@@ -168,9 +168,10 @@ class Mean:
 class Ridge:
     """Linear in the query's vector: mean = wᵀx, width = β·σ·sqrt(xᵀA⁻¹x), A = λI + Σxxᵀ (LinUCB).
 
-    σ is the error of its own predictions, each made before its cost was seen, so the width is in the
-    unit of the costs; the first, made of nothing, counts only until there is a second. O(d²) a step. A
-    query with no vector is predicted by the intercept alone.
+    σ² is the mean square of the errors of its own predictions, each made before its cost was seen, so
+    the width is in the unit of the costs. The first prediction, of nothing, errs by the whole cost: a
+    prior that fades as 1/n, and keeps a model whose first answers failed alike from being written off.
+    O(d²) a step. A query with no vector is predicted by the intercept alone.
 
     Args:
         width: β above.
@@ -200,7 +201,7 @@ class Ridge:
         if not self._n:
             return UNKNOWN
         features = self._features(x)
-        sigma = math.sqrt(self._squared_errors / max(self._n - 1, 1))
+        sigma = math.sqrt(self._squared_errors / self._n)
         leverage = float(features @ self._inverse @ features)
         width = self.width * sigma * math.sqrt(max(leverage, 0.0))
         mean = max(float(self._weights @ features), self._floor.value)
@@ -220,7 +221,7 @@ class Ridge:
         self._inverse -= np.outer(gain, gain)
         self._weights += (self._inverse @ features) * error
         self._n += 1
-        self._squared_errors = error**2 + (self._squared_errors if self._n > 2 else 0.0)  # noqa: PLR2004
+        self._squared_errors += error**2
         self._floor.add(cost)
 
     def _features(self, x: Query) -> NDArray[np.float64]:

@@ -54,7 +54,8 @@ def page(report: dict[str, Any], *, columns: tuple[str, ...], rows: list[list[st
 (large only: {arms[0]["accuracy"]:.0%})</h1>
 <p>One stream of {report["requests"]} requests through four arms, side by side; each cache holds
 {report["capacity"]} answers.</p><ul>{models}</ul>
-<table><caption>Seconds are those of the real calls, and of the cache and router themselves.</caption>
+<table><caption>The share is of the TFLOP, or of the seconds where FLOPs cannot be counted; seconds
+are those of the real calls, and of the cache and router themselves.</caption>
 <tr>{head}</tr>{body}</table>
 <h2>Cost as the requests come in</h2>{_svg(_line, report)}
 <h2>Who answered</h2>{_svg(_bars, report)}
@@ -78,7 +79,7 @@ def _svg(draw: Any, report: dict[str, Any]) -> str:
 
 
 def _line(axes: Axes, report: dict[str, Any]) -> None:
-    """Cumulative seconds: large only is the ceiling, the offline optimum the floor."""
+    """Cumulative cost: large only is the ceiling, the offline optimum the floor."""
     for arm, colour in zip(report["arms"], COLOURS, strict=False):
         axes.plot(arm["line"], color=colour, label=f"{arm['name']} ({arm['share']:.0%})", lw=2)
     if report["optimum"]:
@@ -86,7 +87,7 @@ def _line(axes: Axes, report: dict[str, Any]) -> None:
         axes.axhline(floor, color="#888", ls="--", lw=1, label="offline optimum, whole stream")
     axes.axvline(report["requests"] / 2, color="#ccc", lw=1)
     axes.annotate("popularity drifts", (report["requests"] / 2, 0), color="#888", fontsize=9)
-    axes.set(xlabel="request", ylabel="seconds so far", ylim=(0, None))
+    axes.set(xlabel="request", ylabel=f"{report['arms'][0]['unit']} so far", ylim=(0, None))
     axes.legend(frameon=False)
 
 

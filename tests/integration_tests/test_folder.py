@@ -186,7 +186,9 @@ def test_a_folder_open_in_another_process_is_refused_until_it_closes_there(tmp_p
     other = child(tmp_path, 'print("open", flush=True); input(); cache.close(); print("closed")')
     with other:
         assert other.stdout.readline() == "open\n"
-        with pytest.raises(ValueError, match="is open in another process") as refused:
+        with pytest.raises(
+            ValueError, match="is already open, here or in another process"
+        ) as refused:
             opened(tmp_path)
         assert str(tmp_path) in str(refused.value)
         assert other.communicate("\n")[0] == "closed\n"

@@ -192,7 +192,6 @@ def test_ridge_is_the_closed_form_with_the_error_of_its_own_predictions(history,
     for i, (vector, cost) in enumerate(history):
         _, before = ridge_oracle(history[:i], shrinkage)
         errors.append(cost - before @ features(vector))
-    errors = errors[1:] or errors  # the first prediction was made of nothing
     A, weights = ridge_oracle(history, shrinkage)  # noqa: N806
     x, floor = features(at), min(cost for _, cost in history)
     width = 2.0 * math.sqrt(np.mean(np.square(errors)) * (x @ np.linalg.solve(A, x)))
@@ -213,7 +212,7 @@ def test_ridge_stays_the_closed_form_over_thousands_of_costs():
     x = features((0.5, -0.5, 1.0))
     estimate = estimator.predict(query((0.5, -0.5, 1.0)))
     assert estimate.mean == pytest.approx(weights @ x, rel=1e-9)
-    sigma = math.sqrt(estimator._squared_errors / 4999)
+    sigma = math.sqrt(estimator._squared_errors / 5000)
     assert estimate.width == pytest.approx(sigma * math.sqrt(x @ np.linalg.solve(A, x)), rel=1e-9)
 
 

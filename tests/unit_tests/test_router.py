@@ -4,11 +4,12 @@ import math
 import random
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.estimators import UNKNOWN, Mean
+from langchain_cachemux.estimators import UNKNOWN, Mean, Ridge
 from langchain_cachemux.router import Router
 from langchain_cachemux.testing import check_estimator
 from langchain_cachemux.types import Estimate, Query
@@ -145,3 +146,20 @@ def test_threads_lose_no_cost():
     for thread in threads:
         thread.join()
     assert counts.n == 400
+
+
+def test_a_model_whose_first_answers_failed_alike_is_tried_again():
+    router = Router({"small": Ridge(), "large": Ridge()})
+    rng = np.random.default_rng(0)
+    queries = [
+        Query(str(n), vector=v / np.linalg.norm(v)) for n, v in enumerate(rng.normal(size=(60, 32)))
+    ]
+    for query in queries[:2]:
+        router.learn(query, 11.0, "small")
+        router.learn(query, 10.0, "large")
+
+    for query in queries[2:]:
+        route = router.choose(query).model
+        router.learn(query, 1.0 if route == "small" else 10.0, route)
+
+    assert router.choose(queries[-1]).model == "small"
