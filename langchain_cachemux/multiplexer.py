@@ -15,9 +15,8 @@ from typing import Any, TypeAlias
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 from langchain_core.exceptions import OutputParserException
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import LanguageModelInput
 from langchain_core.load import dumps
-from langchain_core.load.serializable import Serializable
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -29,9 +28,7 @@ from langchain_core.messages import (
 from langchain_core.outputs import ChatGeneration
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.config import run_in_executor
-from langchain_core.runnables.configurable import DynamicRunnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -41,6 +38,7 @@ from langchain_cachemux.costs import Price, seconds, usage_of
 from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.queries import Reader
 from langchain_cachemux.router import Router
+from langchain_cachemux.runnables import name_of, plain, uncached, written
 from langchain_cachemux.types import Query, Route, Usage
 
 Accept: TypeAlias = Callable[[Sequence[BaseMessage], AIMessage], bool]
@@ -117,7 +115,7 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
             msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
             raise ValueError(msg)
         super().__init__(
-            models={name: _uncached(model) for name, model in named.items()},
+            models={name: uncached(model) for name, model in named.items()},
             router=router,
             accept=accept,
             cache=cache,
@@ -503,7 +501,7 @@ def _named(
         msg = f"{'small' if small is None else 'large'} is missing; give small and large, or models"
         raise ValueError(msg)
     pair = {"small": _model("small", small), "large": _model("large", large)}
-    names = [_name(model) or role for role, model in pair.items()]
+    names = [name_of(model) or role for role, model in pair.items()]
     if names[0] == names[1]:
         msg = f"small and large are both named {names[0]!r}; name them yourself with models={{...}}"
         raise ValueError(msg)
@@ -530,32 +528,6 @@ def _model(argument: str, model: Any) -> Runnable[Any, Any]:
     raise ValueError(msg)
 
 
-def _inside(model: Any) -> list[Runnable[Any, Any]]:
-    """The Runnables that a Runnable is made of, one level down; none in a chat model."""
-    if isinstance(model, BaseChatModel) or not isinstance(model, BaseModel):
-        return []
-    held: list[Any] = []
-    for value in vars(model).values():
-        if isinstance(value, dict):
-            held += value.values()
-        else:
-            held += value if isinstance(value, list) else [value]
-    return [part for part in held if isinstance(part, Runnable)]
-
-
-def _chat_model(model: Any) -> BaseChatModel | None:
-    """The chat model at the bottom of a Runnable; the first, when there are several."""
-    if isinstance(model, BaseChatModel):
-        return model
-    return next(filter(None, map(_chat_model, _inside(model))), None)
-
-
-def _name(model: Any) -> str | None:
-    """The name that the chat model at the bottom of a Runnable goes by."""
-    chat_model = _chat_model(model)
-    return chat_model._get_ls_params().get("ls_model_name") if chat_model else None
-
-
 def _cost(price: Price, usage: Usage) -> float:
     cost = float(price(usage))
     if not 0 <= cost < math.inf:
@@ -567,7 +539,7 @@ def _cost(price: Price, usage: Usage) -> float:
 def _billed(price: Price, name: str, model: Any) -> str:
     """The name under which `price` knows a model: the one the user gave it, or its own."""
     errors = []
-    for candidate in (name, _name(model) or name):
+    for candidate in (name, name_of(model) or name):
         try:
             _cost(price, Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate))
         except (ValueError, LookupError) as error:
@@ -577,53 +549,12 @@ def _billed(price: Price, name: str, model: Any) -> str:
     raise errors[0]
 
 
-def _uncached(part: Any) -> Any:
-    """A copy whose chat models use no cache: it would store every answer a second time."""
-    if isinstance(part, BaseChatModel):
-        return part.model_copy(update={"cache": False})
-    if isinstance(part, dict):
-        return {name: _uncached(value) for name, value in part.items()}
-    if isinstance(part, list):
-        return [_uncached(value) for value in part]
-    if _inside(part):
-        return part.model_copy(update=_uncached(vars(part)))
-    return part
-
-
 def _parameters(owner: MultiplexedLLM, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
     """The `llm_string` of them all: an answer is shared whichever of them gave it, and only then."""
-    models = {name: _written(model, {}, config) for name, model in owner.models.items()}
+    models = {name: written(model, {}, config) for name, model in owner.models.items()}
     structure = owner.structure and owner.structure.written
-    call = str(sorted(_plain(kwargs).items()))
+    call = str(sorted(plain(kwargs).items()))
     return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
-
-
-def _written(model: Any, bound: Mapping[str, Any], config: RunnableConfig) -> str:
-    """What a Runnable asks and with which parameters; what only reads the answer is left out."""
-    if isinstance(model, DynamicRunnable):
-        model, config = model.prepare(config)
-    if isinstance(model, BaseChatModel):
-        return model._get_llm_string(**_plain(bound))
-    if isinstance(model, RunnableBindingBase):
-        return _written(model.bound, {**model.kwargs, **bound}, config)
-    parts = _inside(model)
-    while parts and _chat_model(parts[-1]) is None:
-        parts.pop()
-    if parts:
-        return json.dumps([type(model).__qualname__, *(_written(p, bound, config) for p in parts)])
-    if isinstance(model, Serializable) and model.is_lc_serializable():
-        return dumps(model)
-    told = repr(model)  # a Runnable that cannot tell its parameters is known by its name alone
-    return told if " at 0x" not in told else f"{type(model).__qualname__} {model.get_name()}"
-
-
-def _plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with a class's schema in place of the class, of which only the name would show."""
-    return {
-        name: convert_to_json_schema(value) if isinstance(value, type) else value
-        for name, value in kwargs.items()
-        if name != "ls_structured_output_format"
-    }
 
 
 def _default_embeddings() -> Embeddings:

@@ -1,0 +1,83 @@
+"""What a Runnable is made of: the chat model at its bottom, its name, its parameters in writing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumps
+from langchain_core.load.serializable import Serializable
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.configurable import DynamicRunnable
+from langchain_core.utils.function_calling import convert_to_json_schema
+from pydantic import BaseModel
+
+
+def inside(model: Any) -> list[Runnable[Any, Any]]:
+    """The Runnables that a Runnable is made of, one level down; none in a chat model."""
+    if isinstance(model, BaseChatModel) or not isinstance(model, BaseModel):
+        return []
+    held: list[Any] = []
+    for value in vars(model).values():
+        if isinstance(value, dict):
+            held += value.values()
+        else:
+            held += value if isinstance(value, list) else [value]
+    return [part for part in held if isinstance(part, Runnable)]
+
+
+def chat_model(model: Any) -> BaseChatModel | None:
+    """The chat model at the bottom of a Runnable; the first, when there are several."""
+    if isinstance(model, BaseChatModel):
+        return model
+    return next(filter(None, map(chat_model, inside(model))), None)
+
+
+def name_of(model: Any) -> str | None:
+    """The name that the chat model at the bottom of a Runnable goes by."""
+    bottom = chat_model(model)
+    return bottom._get_ls_params().get("ls_model_name") if bottom else None
+
+
+def uncached(part: Any) -> Any:
+    """A copy whose chat models use no cache: it would store every answer a second time."""
+    if isinstance(part, BaseChatModel):
+        return part.model_copy(update={"cache": False})
+    if isinstance(part, dict):
+        return {name: uncached(value) for name, value in part.items()}
+    if isinstance(part, list):
+        return [uncached(value) for value in part]
+    if inside(part):
+        return part.model_copy(update=uncached(vars(part)))
+    return part
+
+
+def written(model: Any, bound: Mapping[str, Any], config: RunnableConfig) -> str:
+    """What a Runnable asks and with which parameters; what only reads the answer is left out."""
+    if isinstance(model, DynamicRunnable):
+        model, config = model.prepare(config)
+    if isinstance(model, BaseChatModel):
+        return model._get_llm_string(**plain(bound))
+    if isinstance(model, RunnableBindingBase):
+        return written(model.bound, {**model.kwargs, **bound}, config)
+    parts = inside(model)
+    while parts and chat_model(parts[-1]) is None:
+        parts.pop()
+    if parts:
+        return json.dumps([type(model).__qualname__, *(written(p, bound, config) for p in parts)])
+    if isinstance(model, Serializable) and model.is_lc_serializable():
+        return dumps(model)
+    told = repr(model)  # a Runnable that cannot tell its parameters is known by its name alone
+    return told if " at 0x" not in told else f"{type(model).__qualname__} {model.get_name()}"
+
+
+def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with a class's schema in place of the class, of which only the name would show."""
+    return {
+        name: convert_to_json_schema(value) if isinstance(value, type) else value
+        for name, value in kwargs.items()
+        if name != "ls_structured_output_format"
+    }
