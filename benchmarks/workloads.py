@@ -11,12 +11,15 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 REQUESTS, KEYS, SIGMA = 200_000, 10_000, 1.2
 """Of the synthetic streams; sigma is the standard deviation of the logarithm of a key's cost."""
@@ -72,9 +75,7 @@ def synthetic(*, seed: int = 0) -> Iterator[Workload]:
     for skew in (0.6, 0.8, 1.0):
         yield _priced(f"zipf {skew}", _zipf(rng, skew), rng)
     noisy = _priced("zipf 0.9, cost noise 0.8", _zipf(rng, 0.9), rng)
-    yield Workload(
-        noisy.name, noisy.keys, noisy.costs * rng.lognormal(-0.32, 0.8, len(noisy.keys))
-    )
+    yield Workload(noisy.name, noisy.keys, noisy.costs * rng.lognormal(-0.32, 0.8, len(noisy.keys)))
     yield _priced("drift: ranks swapped", _swapped(rng), rng)
     yield _priced("drift: keys churn", _zipf(rng, 0.9) + np.arange(REQUESTS) // 20, rng)
     ranks = _zipf(rng, 0.9)

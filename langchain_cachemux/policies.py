@@ -3,22 +3,29 @@
 A worth is frozen when its entry is used, so a heap, a database column and a replay can all hold
 it. A policy that ages does it without touching the others: by forward decay (`LEC`: the aged count
 enters as a logarithm, and the logarithms of all entries fall at one rate, so their order stays), or
-by a clock that only rises (`GDSF`).
+by a clock that only rises (`GDSF`, `GreedyDual`).
+
+No policy is best everywhere: counts that never age are right when popularity stands still, and far off
+when it moves. A ledger given several policies keeps a shadow of each, the keys alone that it would hold,
+and follows the one whose misses have cost least lately (`leader`). `robust` is the default set.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from langchain_cachemux.types import Entry
 
 
 FLOOR = 1e-300
 """Stands for a cost of zero where its logarithm is taken."""
+LOSS_HALF_LIFE = 30_000
+"""Requests after which a shadow's miss counts half in the choice of the leader."""
 
 
 class Policy(Protocol):
@@ -36,6 +43,7 @@ class Policy(Protocol):
         ...
 
 
+@dataclass(kw_only=True, eq=False)
 class LEC:
     """Least Expected Cost: aged count x lower bound of a miss's cost / size (arXiv 2306.02003).
 
@@ -46,11 +54,13 @@ class LEC:
         half_life: Requests after which an earlier request counts half.
     """
 
-    def __init__(self, *, half_life: float = math.inf) -> None:
-        if not half_life > 0:
-            msg = f"half_life must be a positive number of requests, got {half_life!r}"
+    half_life: float = math.inf
+
+    def __post_init__(self) -> None:
+        """Refuse a half-life that is no positive number."""
+        if not self.half_life > 0:
+            msg = f"half_life must be a positive number of requests, got {self.half_life!r}"
             raise ValueError(msg)
-        self.half_life = half_life
 
     def worth(self, entry: Entry) -> float:
         """log2(F·c/s) + t/H: the logarithm of the aged expected cost per unit of capacity."""
@@ -61,26 +71,50 @@ class LEC:
         """Nothing to learn."""
 
 
+@dataclass(kw_only=True, eq=False)
 class GDSF:
-    """Greedy-Dual-Size-Frequency: clock + uses·cost/size; the clock is the last victim's worth.
+    """Greedy-Dual-Size-Frequency: clock + count·cost/size; the clock is the last victim's worth.
 
-    Cherkasova 1998.
+    Cherkasova 1998, who counts the requests since admission.
+
+    Args:
+        remember: Count the requests before an eviction too.
     """
 
+    remember: bool = False
+    clock: float = field(default=0.0, init=False, repr=False)
     half_life = math.inf
 
-    def __init__(self) -> None:
-        self.clock = 0.0
-
     def worth(self, entry: Entry) -> float:
-        """H = L + f·c/s, with f counted since admission."""
-        return self.clock + entry.uses * entry.cost / entry.size
+        """H = L + f·c/s."""
+        frequency = entry.count if self.remember else entry.uses
+        return self.clock + frequency * entry.cost / entry.size
 
     def evicted(self, entry: Entry) -> None:
         """Advance the clock to the victim's worth; it never falls."""
         self.clock = max(self.clock, entry.worth)
 
 
+@dataclass(kw_only=True, eq=False)
+class GreedyDual:
+    """Greedy-Dual-Size: clock + cost/size; LRU when all cost and size the same.
+
+    Young 1994; Cao and Irani 1997.
+    """
+
+    clock: float = field(default=0.0, init=False, repr=False)
+    half_life = math.inf
+
+    def worth(self, entry: Entry) -> float:
+        """H = L + c/s."""
+        return self.clock + entry.cost / entry.size
+
+    def evicted(self, entry: Entry) -> None:
+        """Advance the clock to the victim's worth; it never falls."""
+        self.clock = max(self.clock, entry.worth)
+
+
+@dataclass(kw_only=True, eq=False)
 class LFU:
     """Least Frequently Used: all requests, those before an eviction too, blind to cost.
 
@@ -97,6 +131,7 @@ class LFU:
         """Nothing to learn."""
 
 
+@dataclass(kw_only=True, eq=False)
 class LRU:
     """Least Recently Used, blind to cost."""
 
@@ -108,6 +143,21 @@ class LRU:
 
     def evicted(self, entry: Entry) -> None:
         """Nothing to learn."""
+
+
+def robust(entries: int) -> tuple[Policy, ...]:
+    """Return the default policies for a capacity of about `entries`: near the best of all, everywhere.
+
+    The paper's LEC for what stands still, with a half-life of twenty capacities for what drifts, and
+    three greedy-dual rules for what comes in bursts (benchmarks/results/robustness.json).
+    """
+    return (
+        LEC(),
+        LEC(half_life=20 * entries),
+        GDSF(remember=True),
+        GDSF(),
+        GreedyDual(),
+    )
 
 
 def victims(newcomer: Entry, excess: int, least: Iterable[Entry]) -> list[Entry] | None:
@@ -130,3 +180,23 @@ def victims(newcomer: Entry, excess: int, least: Iterable[Entry]) -> list[Entry]
         leaving.append(entry)
         excess -= entry.size
     return leaving if excess <= 0 else None
+
+
+def leader(losses: Sequence[float], followed: int) -> int:
+    """Return the place of the least loss; the policy followed so far, when none is below its own."""
+    least = min(losses)
+    return followed if losses[followed] <= least else losses.index(least)
+
+
+def named(policies: Policy | Sequence[Policy]) -> tuple[Policy, ...]:
+    """Return one policy or several as a tuple.
+
+    Raises:
+        ValueError: There is none, or something in it is no policy.
+    """
+    several = tuple(policies) if isinstance(policies, list | tuple) else (policies,)
+    bad = [p for p in several if not callable(getattr(p, "worth", None))]
+    if bad or not several:
+        msg = f"policy must be a policy or several, got {policies!r}"
+        raise ValueError(msg)
+    return several

@@ -1,28 +1,30 @@
 """The durable ledger: the same books in a database, one transaction a request.
 
-Worths are frozen at use, so the least is an indexed column away and nothing has to be loaded at
-opening. Valuations and payloads live in two tables: a hit rewrites a row of numbers, not an answer.
+Worths are frozen at use, so the least of each shadow is an indexed column away and nothing has to be
+loaded at opening. Counts, standings with the policies and payloads live in three tables: a hit rewrites
+rows of numbers, not an answer.
 """
 
 from __future__ import annotations
 
-import json
+import math
 import threading
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
 
-from langchain_cachemux.policies import victims
+from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, victims
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_cachemux.policies import Policy
 
-SCHEMA = "1"
+SCHEMA = "2"
 
 _tables = sa.MetaData()
 _about = sa.Table(
@@ -39,20 +41,17 @@ _books = sa.Table(
     sa.Column("held", sa.Integer, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("slots", sa.Integer, nullable=False),
-    sa.Column("victim_worth", sa.Double),
+    sa.Column("leader", sa.Integer, nullable=False),
 )
 _entries = sa.Table(
     "entries",
     _tables,
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("slot", sa.Integer, nullable=False, unique=True),
-    sa.Column("worth", sa.Double, nullable=False),
-    sa.Column("last", sa.BigInteger, nullable=False),
-    sa.Column("count", sa.Double, nullable=False),
-    sa.Column("uses", sa.Integer, nullable=False),
     sa.Column("cost", sa.Double, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Index("least", "worth", "last"),
+    sa.Column("counts", sa.JSON, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
 )
 _payloads = sa.Table(
     "payloads",
@@ -63,19 +62,56 @@ _payloads = sa.Table(
     sa.Column("vector", sa.LargeBinary),
     sa.Column("answer", sa.Text, nullable=False),
 )
+_shadows = sa.Table(
+    "shadows",
+    _tables,
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("loss", sa.Double, nullable=False),
+    sa.Column("victim_worth", sa.Double),
+)
+_standings = sa.Table(
+    "standings",
+    _tables,
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("uses", sa.Double, nullable=False),
+    sa.Column("last", sa.BigInteger, nullable=False),
+    sa.Column("worth", sa.Double, nullable=False),
+    sa.Index("least", "place", "worth", "last"),
+)
+_strays = sa.Table(
+    "strays",
+    _tables,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.UniqueConstraint("place", "key"),
+    sa.Index("first", "place", "id"),
+    sqlite_autoincrement=True,
+)
 _ghosts = sa.Table(
     "ghosts",
     _tables,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("count", sa.Double, nullable=False),
+    sa.Column("counts", sa.JSON, nullable=False),
     sa.Column("last", sa.BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
 _free = sa.Table("free_slots", _tables, sa.Column("slot", sa.Integer, primary_key=True))
 
-_VALUATION = ("key", "slot", "worth", "last", "count", "uses", "cost", "size")
-_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0}
+_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "leader": 0}
+
+
+@dataclass(slots=True)
+class _Open:
+    """One write transaction: the connection, and the rows that are written back at its end."""
+
+    db: sa.Connection
+    books: dict[str, Any]
+    shadows: list[dict[str, Any]]
 
 
 class SqlLedger:
@@ -85,7 +121,7 @@ class SqlLedger:
         url: Database address, for instance `sqlite:///folder/ledger.db`.
         capacity: Sum of `Entry.size` that may be held; what an earlier, larger capacity held beyond
             it is evicted at opening.
-        policy: What is worth keeping; entries written under another policy are valued anew.
+        policy: What is worth keeping, one or several; entries written under others are valued anew.
         ghosts: Forgotten queries whose counts are remembered; by default ten times the most entries
             ever held.
         about: What the entries are true of (the embedder, say): written when the database is new,
@@ -100,7 +136,7 @@ class SqlLedger:
         url: str,
         *,
         capacity: int,
-        policy: Policy,
+        policy: Policy | Sequence[Policy],
         ghosts: int | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
@@ -111,8 +147,11 @@ class SqlLedger:
             msg = f"ghosts must be >= 0, got {ghosts!r}"
             raise ValueError(msg)
         self.capacity = capacity
-        self.policy = policy
+        self.policies = named(policy)
         self.ghosts = ghosts
+        self._half_lives = tuple(dict.fromkeys(p.half_life for p in self.policies))
+        self._ages = [self._half_lives.index(p.half_life) for p in self.policies]
+        self._fade = 2.0 ** (-1 / LOSS_HALF_LIFE)
         self._lock = threading.RLock()
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -131,10 +170,18 @@ class SqlLedger:
 
     def clear(self) -> None:
         """Drop everything, counts and slots too."""
-        with self._transaction() as (db, _):
-            for table in (_entries, _payloads, _ghosts, _free):
-                db.execute(sa.delete(table))
-            db.execute(sa.update(_books).values(**_FRESH))
+        with self._transaction() as at:
+            for table in (_entries, _payloads, _standings, _strays, _ghosts, _free):
+                at.db.execute(sa.delete(table))
+            at.books |= _FRESH
+            for shadow in at.shadows:
+                shadow |= {"size": 0, "loss": 0.0}
+
+    @property
+    def policy(self) -> Policy:
+        """The policy that is followed now."""
+        with self._reader.connect() as db:
+            return self.policies[int(db.execute(sa.select(_books.c.leader)).scalar_one())]
 
     def __len__(self) -> int:
         """Entries held."""
@@ -151,10 +198,10 @@ class SqlLedger:
         """The entries held, read in batches by key."""
         after = ""
         while True:
-            page = _held().where(_entries.c.key > after).order_by(_entries.c.key).limit(256)
+            page = _HELD.where(_entries.c.key > after).order_by(_entries.c.key).limit(256)
             with self._reader.connect() as db:
                 rows = db.execute(page).all()
-            yield from map(_entry, rows)
+            yield from map(self._entry, rows)
             if not rows:
                 return
             after = rows[-1].key
@@ -162,52 +209,48 @@ class SqlLedger:
     def get(self, key: str) -> Entry | None:
         """Return the entry held under `key`; counts nothing."""
         with self._reader.connect() as db:
-            row = db.execute(_held().where(_entries.c.key == key)).one_or_none()
-        return None if row is None else _entry(row)
+            row = db.execute(_HELD.where(_entries.c.key == key)).one_or_none()
+        return None if row is None else self._entry(row)
 
-    def use(self, key: str) -> bool:
+    def use(self, key: str, *, credit: float = 1.0) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held."""
-        with self._transaction() as (db, books):
-            row = db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
+        with self._transaction() as at:
+            row = at.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
             if row is None:
                 return False
-            entry = Entry(**row._mapping)
-            self._request(entry, books)
-            db.execute(sa.update(_entries).where(_entries.c.key == key).values(_valuation(entry)))
+            entry = Entry(key, row.cost, row.size, counts=tuple(row.counts), last=row.last)
+            self._request(at, entry, credit, stored=True)
+            counted = {"counts": entry.counts, "last": entry.last}
+            at.db.execute(sa.update(_entries).where(_entries.c.key == key).values(counted))
             return True
 
     def admit(self, entry: Entry) -> Admission:
         """Count a request for a new answer and keep it, unless it is the least worth keeping."""
-        with self._transaction() as (db, books):
-            old = db.execute(sa.select(_entries).where(_entries.c.key == entry.key)).one_or_none()
-            known = (
-                old
-                or db.execute(sa.select(_ghosts).where(_ghosts.c.key == entry.key)).one_or_none()
-            )
-            before = dict(known._mapping) if known else {}
-            entry.count, entry.last = before.get("count", 0.0), before.get("last", 0)
-            entry.uses = before.get("uses", 0)
-            db.execute(sa.delete(_ghosts).where(_ghosts.c.key == entry.key))
-            self._request(entry, books)
+        key = entry.key
+        with self._transaction() as at:
+            db, books = at.db, at.books
+            old = db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
+            ghost = db.execute(sa.select(_ghosts).where(_ghosts.c.key == key)).one_or_none()
+            known = old or ghost
+            entry.counts, entry.last = (tuple(known.counts), known.last) if known else ((), 0)
+            if ghost is not None:
+                db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
             if old is not None:
-                _drop(db, books, Entry(**old._mapping))
-            excess = books["size"] + entry.size - self.capacity
-            leaving = victims(entry, excess, _least(db)) if excess > 0 else []
-            forgotten = [entry] if leaving is None else leaving
-            for victim in forgotten:
-                if victim is not entry:
-                    _drop(db, books, victim)
-                if victim.size <= self.capacity:
-                    self._evicted(victim.worth, books)
-                self._remember(db, victim, books)
-            evicted = tuple(v.key for v in forgotten if v is not entry)
-            if leaving is None:
-                return Admission(None, (entry.key,) if old is not None else ())
+                _drop(at, old)
+            if not self._request(at, entry, 1.0, stored=False)[books["leader"]]:
+                self._remember(at, key, entry.counts, entry.last)
+                return Admission(None, () if old is None else (key,))
+            evicted = self._make_room(at, entry.size)
             free = db.execute(sa.select(sa.func.max(_free.c.slot))).scalar()
             entry.slot = books["slots"] if free is None else free
-            db.execute(sa.delete(_free).where(_free.c.slot == entry.slot))
-            db.execute(sa.insert(_entries).values(_valuation(entry)))
+            if free is not None:
+                db.execute(sa.delete(_free).where(_free.c.slot == free))
+            fields = {column.name: getattr(entry, column.name) for column in _entries.c}
+            db.execute(sa.insert(_entries).values(fields))
             db.execute(sa.insert(_payloads).values(_payload(entry)))
+            for place in range(len(self.policies)):
+                if not self._holds(at, place, key):
+                    db.execute(sa.insert(_strays).values(place=place, key=key))
             books["slots"] = max(books["slots"], entry.slot + 1)
             books["held"] += 1
             books["size"] += entry.size
@@ -215,21 +258,21 @@ class SqlLedger:
 
     def forget(self, key: str) -> bool:
         """Drop an entry, its count included; True when it was held."""
-        with self._transaction() as (db, books):
-            db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
-            row = db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
+        with self._transaction() as at:
+            at.db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
+            for held in at.db.execute(sa.select(_standings).where(_standings.c.key == key)).all():
+                at.shadows[held.place]["size"] -= held.size
+            at.db.execute(sa.delete(_standings).where(_standings.c.key == key))
+            row = at.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
             if row is not None:
-                _drop(db, books, Entry(**row._mapping))
+                _drop(at, row)
             return row is not None
 
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
-        with self._transaction() as (db, books):
-            held, size = db.execute(
-                sa.select(
-                    sa.func.count(), sa.func.coalesce(sa.func.sum(_entries.c.size), 0)
-                ).select_from(_entries)
-            ).one()
+        with self._transaction() as at:
+            db, books = at.db, at.books
+            held, size = db.execute(sa.select(sa.func.count(), _sum(_entries.c.size))).one()
             slots = [*db.scalars(sa.select(_entries.c.slot)), *db.scalars(sa.select(_free.c.slot))]
             keys, payloads, ghosts = (
                 set(db.scalars(sa.select(table.c.key))) for table in (_entries, _payloads, _ghosts)
@@ -242,101 +285,223 @@ class SqlLedger:
                 "an entry has no payload, or a payload no entry": keys != payloads,
                 "a ghost is held": not ghosts.isdisjoint(keys),
             }
+            for place, shadow in enumerate(at.shadows):
+                mine = _standings.c.place == place
+                total = db.execute(sa.select(_sum(_standings.c.size)).where(mine)).scalar_one()
+                strays = set(db.scalars(sa.select(_strays.c.key).where(_strays.c.place == place)))
+                shadowed = set(db.scalars(sa.select(_standings.c.key).where(mine)))
+                problems |= {
+                    f"shadow {place}: size is not the sum of sizes": total != shadow["size"],
+                    f"shadow {place}: size exceeds capacity": total > self.capacity,
+                    f"shadow {place}: a stray is no stray": strays != keys - shadowed,
+                }
             return [problem for problem, found in problems.items() if found]
 
     def _open(self, about: dict[str, str]) -> None:
-        _tables.create_all(self._engine)
-        policy = json.dumps([type(self.policy).__name__, self.policy.half_life])
         with self._engine.begin() as db:
+            _about.create(db, checkfirst=True)
             stored = {row.name: row.value for row in db.execute(sa.select(_about))}
             for name, value in about.items():
                 if stored.get(name, value) != value:
                     msg = f"{name} is {value!r}, but the stored entries were made with {stored[name]!r}"
                     raise ValueError(msg)
-            valued = stored.get("policy")
-            for name, value in {**about, "policy": policy}.items():
-                db.execute(sa.delete(_about).where(_about.c.name == name))
-                db.execute(sa.insert(_about).values(name=name, value=value))
+            _tables.create_all(db)
+            valued = {**about, "policy": repr(self.policies)}
+            db.execute(sa.delete(_about).where(_about.c.name.in_(valued)))
+            db.execute(sa.insert(_about), [{"name": n, "value": v} for n, v in valued.items()])
             if db.execute(sa.select(_books.c.id)).one_or_none() is None:
                 db.execute(sa.insert(_books).values(id=1, **_FRESH))
-            if valued not in (None, policy):
+            if stored.get("policy") != valued["policy"]:
                 self._value_anew(db)
-        with self._transaction() as (db, books):
-            while books["size"] > self.capacity:
-                victim = next(_least(db))
-                _drop(db, books, victim)
-                self._evicted(victim.worth, books)
-                self._remember(db, victim, books)
+        with self._transaction() as at:
+            for place, shadow in enumerate(at.shadows):
+                for least in _least(at.db, place):
+                    if shadow["size"] <= self.capacity:
+                        break
+                    self._leave(at, place, least)
+            self._make_room(at, 0)
 
     def _value_anew(self, db: sa.Connection) -> None:
-        """Freeze every worth again: those of two policies cannot be compared."""
-        for row in db.execute(sa.select(_entries)).all():
-            entry = Entry(**row._mapping)
-            worth = self.policy.worth(entry)
-            db.execute(sa.update(_entries).where(_entries.c.key == entry.key).values(worth=worth))
-        db.execute(sa.update(_books).values(victim_worth=None))
+        """Let every policy hold what is held: worths of others cannot be compared with its own."""
+        for table in (_shadows, _standings, _strays, _ghosts):
+            db.execute(sa.delete(table))
+        db.execute(sa.update(_books).values(leader=0))
+        size = db.execute(sa.select(_books.c.size)).scalar_one()
+        rows = db.execute(sa.select(_entries)).all()
+        for place, policy in enumerate(self.policies):
+            db.execute(sa.insert(_shadows).values(place=place, size=size, loss=0.0))
+            for row in rows:
+                entry = Entry(row.key, row.cost, row.size, last=row.last)
+                entry.count = entry.uses = row.counts[0]
+                entry.worth = policy.worth(entry)
+                db.execute(sa.insert(_standings).values(_standing(entry, place)))
+        for row in rows:
+            counts = [row.counts[0]] * len(self._half_lives)
+            db.execute(sa.update(_entries).where(_entries.c.key == row.key).values(counts=counts))
 
     @contextmanager
-    def _transaction(self) -> Iterator[tuple[sa.Connection, dict[str, Any]]]:
-        """One write transaction; the books are written back at its end."""
+    def _transaction(self) -> Iterator[_Open]:
+        """One write transaction; books and shadows are written back at its end."""
         with self._lock, self._engine.begin() as db:
-            row = db.execute(sa.select(_books).with_for_update()).one()
-            before = dict(row._mapping)
-            books = dict(before)
-            if books["victim_worth"] is not None:
-                self.policy.evicted(Entry("", worth=books["victim_worth"]))
-            yield db, books
-            if books != before:
-                db.execute(sa.update(_books).values(books))
+            books = dict(db.execute(sa.select(_books).with_for_update()).one()._mapping)
+            rows = db.execute(sa.select(_shadows).order_by(_shadows.c.place))
+            at = _Open(db, dict(books), [dict(row._mapping) for row in rows])
+            before = [dict(shadow) for shadow in at.shadows]
+            for policy, shadow in zip(self.policies, at.shadows, strict=True):
+                if shadow["victim_worth"] is not None:
+                    policy.evicted(Entry("", worth=shadow["victim_worth"]))
+            yield at
+            if at.books != books:
+                db.execute(sa.update(_books).values(at.books))
+            if at.shadows != before:
+                db.execute(_BY_PLACE, [{**s, "at": s["place"]} for s in at.shadows])
 
-    def _request(self, entry: Entry, books: dict[str, Any]) -> None:
-        books["now"] += 1
-        entry.requested(books["now"], self.policy.half_life)
-        entry.worth = self.policy.worth(entry)
+    def _request(self, at: _Open, entry: Entry, credit: float, *, stored: bool) -> list[bool]:
+        """Tell every policy of a request, and see whom to follow; who holds the entry now."""
+        at.books["now"] += 1
+        entry.requested(at.books["now"], *self._half_lives, credit=credit)
+        mine = sa.select(_standings).where(_standings.c.key == entry.key)
+        known = {row.place: row for row in at.db.execute(mine)}
+        used, holds = [], []
+        for place, (policy, shadow) in enumerate(zip(self.policies, at.shadows, strict=True)):
+            old = known.get(place)
+            entry.count = entry.counts[self._ages[place]]
+            entry.uses = (old.uses if old else 0.0) + credit
+            entry.worth = policy.worth(entry)
+            shadow["loss"] = shadow["loss"] * self._fade + (0.0 if old else entry.cost * credit)
+            if old is not None and old.size == entry.size:
+                used.append({**_standing(entry, place), "at": place, "of": entry.key})
+                holds.append(True)
+            else:
+                holds.append(self._enter(at, place, entry, old, stored=stored))
+        if used:
+            at.db.execute(_BY_KEY, used)
+        losses = [shadow["loss"] for shadow in at.shadows]
+        at.books["leader"] = leader(losses, at.books["leader"])
+        return holds
 
-    def _evicted(self, worth: float, books: dict[str, Any]) -> None:
-        self.policy.evicted(Entry("", worth=worth))
-        books["victim_worth"] = max(worth, books["victim_worth"] or worth)
+    def _enter(
+        self, at: _Open, place: int, entry: Entry, old: sa.Row[Any] | None, *, stored: bool
+    ) -> bool:
+        """Decide whether a shadow takes `entry` in, and who leaves it for that."""
+        db, shadow = at.db, at.shadows[place]
+        if old is not None:
+            db.execute(_STANDING, {"at": place, "of": entry.key})
+            shadow["size"] -= old.size
+        excess = shadow["size"] + entry.size - self.capacity
+        leaving = victims(entry, excess, _least(db, place)) if excess > 0 else []
+        if leaving is None:
+            if entry.size <= self.capacity:
+                self._evicted(at, place, entry.worth)
+            if stored and old is not None:
+                db.execute(sa.insert(_strays).values(place=place, key=entry.key))
+            return False
+        for victim in leaving:
+            self._leave(at, place, victim)
+        db.execute(sa.insert(_standings).values(_standing(entry, place)))
+        shadow["size"] += entry.size
+        if stored:
+            stray = (_strays.c.place == place) & (_strays.c.key == entry.key)
+            db.execute(sa.delete(_strays).where(stray))
+        return True
 
-    def _remember(self, db: sa.Connection, entry: Entry, books: dict[str, Any]) -> None:
-        db.execute(sa.insert(_ghosts).values(key=entry.key, count=entry.count, last=entry.last))
-        bound = 10 * books["slots"] if self.ghosts is None else self.ghosts
+    def _leave(self, at: _Open, place: int, victim: Entry) -> None:
+        """A shadow's least leaves it; if it is stored, it is a stray from now on."""
+        at.db.execute(_STANDING, {"at": place, "of": victim.key})
+        at.shadows[place]["size"] -= victim.size
+        self._evicted(at, place, victim.worth)
+        stored = sa.select(sa.literal(place), _entries.c.key).where(_entries.c.key == victim.key)
+        at.db.execute(sa.insert(_strays).from_select(["place", "key"], stored))
+
+    def _make_room(self, at: _Open, size: int) -> tuple[str, ...]:
+        """Forget what the leader does not hold, the first to have left it first."""
+        evicted = []
+        strays = sa.select(_entries).join(_strays, _strays.c.key == _entries.c.key)
+        mine = strays.where(_strays.c.place == at.books["leader"]).order_by(_strays.c.id).limit(1)
+        while at.books["size"] + size > self.capacity:
+            stray = at.db.execute(mine).one()
+            _drop(at, stray)
+            self._remember(at, stray.key, stray.counts, stray.last)
+            evicted.append(stray.key)
+        return tuple(evicted)
+
+    def _holds(self, at: _Open, place: int, key: str) -> bool:
+        mine = (_standings.c.place == place) & (_standings.c.key == key)
+        return at.db.execute(sa.select(_standings.c.key).where(mine)).one_or_none() is not None
+
+    def _evicted(self, at: _Open, place: int, worth: float) -> None:
+        self.policies[place].evicted(Entry("", worth=worth))
+        shadow = at.shadows[place]
+        before = shadow["victim_worth"]
+        shadow["victim_worth"] = worth if before is None else max(worth, before)
+
+    def _remember(self, at: _Open, key: str, counts: Sequence[float], last: int) -> None:
+        at.db.execute(sa.insert(_ghosts).values(key=key, counts=counts, last=last))
+        bound = 10 * at.books["slots"] if self.ghosts is None else self.ghosts
         kept = sa.select(_ghosts.c.id).order_by(_ghosts.c.id.desc()).limit(1).offset(bound)
-        oldest = db.execute(kept).scalar()
+        oldest = at.db.execute(kept).scalar()
         if oldest is not None:
-            db.execute(sa.delete(_ghosts).where(_ghosts.c.id <= oldest))
+            at.db.execute(sa.delete(_ghosts).where(_ghosts.c.id <= oldest))
+
+    def _entry(self, row: sa.Row[Any]) -> Entry:
+        """The entry with what the leading policy thinks of it: nothing, if its shadow lacks it."""
+        fields = dict(row._mapping)
+        blob, age = fields.pop("vector"), self._ages[fields.pop("leader")]
+        fields["counts"] = tuple(fields["counts"])
+        vector = None if blob is None else np.frombuffer(blob, np.float32)
+        return Entry(**fields, count=fields["counts"][age], vector=vector)
 
 
-def _held() -> sa.Select[Any]:
-    columns = [c for c in _payloads.c if c.name != "key"]
-    return sa.select(_entries, *columns).join(_payloads, _payloads.c.key == _entries.c.key)
+_HELD = (
+    sa.select(
+        _entries,
+        *[column for column in _payloads.c if column.name != "key"],
+        _books.c.leader,
+        sa.func.coalesce(_standings.c.uses, 0.0).label("uses"),
+        sa.func.coalesce(_standings.c.worth, -math.inf).label("worth"),
+    )
+    .join(_payloads, _payloads.c.key == _entries.c.key)
+    .join(_books, sa.true())
+    .outerjoin(
+        _standings, (_standings.c.key == _entries.c.key) & (_standings.c.place == _books.c.leader)
+    )
+)
+_STANDING = sa.delete(_standings).where(
+    (_standings.c.place == sa.bindparam("at")) & (_standings.c.key == sa.bindparam("of"))
+)
+_BY_KEY = sa.update(_standings).where(
+    (_standings.c.place == sa.bindparam("at")) & (_standings.c.key == sa.bindparam("of"))
+)
+_BY_PLACE = sa.update(_shadows).where(_shadows.c.place == sa.bindparam("at"))
 
 
-def _least(db: sa.Connection) -> Iterator[Entry]:
-    """The residents, least (worth, last) first, without their payloads."""
-    after = sa.select(_entries).order_by(_entries.c.worth, _entries.c.last)
+def _least(db: sa.Connection, place: int) -> Iterator[Entry]:
+    """Those a shadow holds, least (worth, last) first."""
+    mine = sa.select(_standings).where(_standings.c.place == place)
+    ordered = mine.order_by(_standings.c.worth, _standings.c.last)
     seen = 0
-    while rows := db.execute(after.offset(seen).limit(8)).all():
-        yield from (Entry(**row._mapping) for row in rows)
+    while rows := db.execute(ordered.offset(seen).limit(8)).all():
+        for row in rows:
+            yield Entry(row.key, size=row.size, uses=row.uses, last=row.last, worth=row.worth)
         seen += len(rows)
 
 
-def _drop(db: sa.Connection, books: dict[str, Any], entry: Entry) -> None:
-    db.execute(sa.delete(_entries).where(_entries.c.key == entry.key))
-    db.execute(sa.delete(_payloads).where(_payloads.c.key == entry.key))
-    db.execute(sa.insert(_free).values(slot=entry.slot))
-    books["held"] -= 1
-    books["size"] -= entry.size
+def _drop(at: _Open, row: sa.Row[Any]) -> None:
+    """Forget a stored answer; what the shadows hold is their own affair."""
+    for table in (_entries, _payloads, _strays):
+        at.db.execute(sa.delete(table).where(table.c.key == row.key))
+    at.db.execute(sa.insert(_free).values(slot=row.slot))
+    at.books["held"] -= 1
+    at.books["size"] -= row.size
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
-    fields = dict(row._mapping)
-    blob = fields.pop("vector")
-    return Entry(**fields, vector=None if blob is None else np.frombuffer(blob, np.float32))
+def _sum(column: sa.Column[int]) -> sa.ColumnElement[int]:
+    return sa.func.coalesce(sa.func.sum(column), 0)
 
 
-def _valuation(entry: Entry) -> dict[str, Any]:
-    return {name: getattr(entry, name) for name in _VALUATION}
+def _standing(entry: Entry, place: int) -> dict[str, Any]:
+    fields = ("key", "size", "uses", "last", "worth")
+    return {"place": place, **{name: getattr(entry, name) for name in fields}}
 
 
 def _payload(entry: Entry) -> dict[str, Any]:

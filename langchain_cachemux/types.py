@@ -68,21 +68,33 @@ class Entry:
     answer: str = ""
     """The generations as JSON."""
 
+    counts: tuple[float, ...] = ()
+    """Requests as of `last`, aged by each half-life of the ledger, remembered through eviction."""
     count: float = 0.0
-    """Requests as of `last`, aged by the policy's half-life and remembered through eviction."""
-    uses: int = 0
-    """Requests since it was last admitted, that one included."""
+    """That of `counts` which belongs to the policy that is asked, or followed."""
+    uses: float = 0.0
+    """Requests since that policy last admitted it, that one included."""
     last: int = 0
     """The ledger's request counter when it was last requested."""
     worth: float = 0.0
-    """What the policy said at `last`; frozen until the next use."""
+    """What that policy said at `last`; frozen until the next use."""
     slot: int = -1
     """Its row in the index."""
 
-    def requested(self, now: int, half_life: float) -> None:
-        """Count one request at time `now`: F ← F·2^(−Δt/H) + 1, forward decay (theory.md §2.2)."""
-        self.count = self.count * 2.0 ** ((self.last - now) / half_life) + 1.0
-        self.uses += 1
+    def requested(self, now: int, *half_lives: float, credit: float = 1.0) -> None:
+        """Count a request at time `now`: F ← F·2^(−Δt/H) + credit, forward decay (theory.md §2.2).
+
+        Args:
+            now: The ledger's request counter.
+            half_lives: H, one or more; `count` goes by the first.
+            credit: How much of a request it was: less when another entry would have served it too.
+        """
+        gap = self.last - now
+        before = self.counts or (0.0,) * len(half_lives)
+        aged = zip(before, half_lives, strict=True)
+        self.counts = tuple([n * 2.0 ** (gap / half_life) + credit for n, half_life in aged])
+        self.count = self.counts[0]
+        self.uses += credit
         self.last = now
 
 
