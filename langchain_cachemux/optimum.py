@@ -11,10 +11,11 @@ prices, no schedule saves more than
 
     D(λ) = Σ_j max(0, saved_j - size_j · Σ_{gaps of j} λ) + capacity · Σ λ
 
-(Lagrange: a feasible schedule takes part of the first sum, and pays less than the second one for its
-gaps). So total - D(λ) is below every cache. Good prices are found by minimising D, first with a
-few constant prices over long windows, then over shorter ones. The same prices say what to drop when the
-cache is full, and what that costs is above the optimum, for it is a schedule that fits.
+(Lagrange: what a feasible schedule saves beyond its prices is at most the first sum, and its prices
+are at most the second). So no cache costs less than total - D(λ). Good prices are found by
+minimising D, first with a few constant prices over long windows, then over shorter ones. The same
+prices say what to drop when the cache is full, and what that costs is no less than the optimum, for
+it is a schedule that fits.
 """
 
 from __future__ import annotations
@@ -340,8 +341,6 @@ def _least(
             step /= 2
             continue
         if found > least:
-            if momentum == 1:
-                break
             momentum, ahead = 1.0, best
         else:
             following = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
