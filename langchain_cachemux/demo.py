@@ -30,8 +30,8 @@ from langchain_cachemux.cache import Event, LECCache
 from langchain_cachemux.costs import Decoder, Price, dollars, flops, seconds, usage_of
 from langchain_cachemux.matching import Threshold
 from langchain_cachemux.multiplexer import Accept, MultiplexedLLM
+from langchain_cachemux.optimum import optimum
 from langchain_cachemux.policies import LEC, LFU
-from langchain_cachemux.replay import optimum
 from langchain_cachemux.types import Hit, Usage
 
 if TYPE_CHECKING:
