@@ -2,8 +2,7 @@
 
 A baseline is one method: `request` counts a request, admits and evicts, and says whether it was a
 hit. Those that an entry's frozen worth can express are policies instead, at the end of this file;
-`Least` replays them, and any other policy, as the literature does: it always keeps the newcomer. A
-`MemoryLedger` may leave it out, and values it before the clock has moved to the victims' worth.
+`Least` replays them, and any other policy, as a cache that always keeps the newcomer.
 """
 
 from __future__ import annotations
@@ -13,7 +12,8 @@ import math
 import random
 from collections import OrderedDict, deque
 from hashlib import blake2b
-from typing import Protocol
+from struct import unpack
+from typing import Protocol, TypeAlias
 
 from langchain_cachemux.policies import Policy
 from langchain_cachemux.types import Entry
@@ -206,6 +206,9 @@ class S3FIFO:
             self._main.push(key, size)
 
 
+Cells: TypeAlias = tuple[int, int, int, int]
+
+
 class Sketch:
     """How often a key was asked for lately: a count-min sketch of four rows of 4-bit counters.
 
@@ -224,27 +227,28 @@ class Sketch:
         self._counters = bytearray(self.ROWS * self._width)
         self._requests, self._period = 0, 10 * capacity
 
-    def cells(self, key: str) -> tuple[int, ...]:
+    def cells(self, key: str) -> Cells:
         """Where `key` is counted, once a row."""
-        digest, width = blake2b(key.encode(), digest_size=4 * self.ROWS).digest(), self._width
-        return tuple(
-            row * width + int.from_bytes(digest[4 * row : 4 * row + 4], "little") % width
-            for row in range(self.ROWS)
-        )
+        width = self._width
+        a, b, c, d = unpack("<4I", blake2b(key.encode(), digest_size=16).digest())
+        return a % width, width + b % width, 2 * width + c % width, 3 * width + d % width
 
-    def add(self, cells: tuple[int, ...]) -> None:
+    def add(self, cells: Cells) -> None:
         """Count one request."""
+        counters = self._counters
         for cell in cells:
-            if self._counters[cell] < self.MOST:
-                self._counters[cell] += 1
+            if counters[cell] < self.MOST:
+                counters[cell] += 1
         self._requests += 1
         if self._requests >= self._period:
             self._counters = self._counters.translate(self.HALVES)
             self._requests //= 2
 
-    def estimate(self, cells: tuple[int, ...]) -> int:
+    def estimate(self, cells: Cells) -> int:
         """Requests counted at all of `cells`, at most 15."""
-        return min(self._counters[cell] for cell in cells)
+        a, b, c, d = cells
+        counters = self._counters
+        return min(counters[a], counters[b], counters[c], counters[d])
 
 
 class WTinyLFU:
@@ -265,7 +269,7 @@ class WTinyLFU:
         self._rooms = capacity - main, main * 4 // 5
         self._window, self._probation, self._protected = Queue(), Queue(), Queue()
         self._sketch = Sketch(capacity)
-        self._known: dict[str, tuple[tuple[int, ...], float]] = {}
+        self._known: dict[str, tuple[Cells, float]] = {}
 
     @property
     def size(self) -> int:
@@ -506,9 +510,10 @@ class Hyperbolic:
 class Least:
     """Evicts the least (worth, last) under a policy and always keeps the newcomer.
 
-    That is how the publications define GreedyDual, GDSF and LFU, and differs from `MemoryLedger` in
-    two ways: the newcomer cannot be the victim, and it is valued after the victims have left, so
-    with the clock that they have advanced. Nothing is remembered of what is evicted.
+    That is how GreedyDual and LFU are published. A `MemoryLedger` differs in two ways: there the
+    newcomer may be the victim, and it is valued before the victims leave, so with the clock as it
+    was before they advanced it. (libCacheSim's GDSF does both, too.) Nothing is remembered of what
+    was evicted, as in a ledger with `ghosts=0`.
 
     Args:
         capacity: Sum of sizes that may be held.
