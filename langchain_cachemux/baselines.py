@@ -175,7 +175,7 @@ class S3FIFO:
         return False
 
     def _evict(self) -> None:
-        if self._small.size >= self._room:
+        if self._small.size >= self._room or not self._main:
             self._evict_small()
         else:
             self._evict_main()
@@ -197,13 +197,12 @@ class S3FIFO:
                 return
 
     def _evict_main(self) -> None:
-        while self._main:
-            key, size = self._main.shift()
-            if not self._uses[key]:
-                del self._uses[key]
-                return
+        key, size = self._main.shift()
+        while self._uses[key]:
             self._uses[key] -= 1
             self._main.push(key, size)
+            key, size = self._main.shift()
+        del self._uses[key]
 
 
 Cells: TypeAlias = tuple[int, int, int, int]
