@@ -132,8 +132,11 @@ class SIEVE:
 class S3FIFO:
     """A small queue filters what comes, a main queue reinserts what is used, ghosts come back.
 
-    Algorithm 1 of Yang et al., SOSP 2023, with a small queue of a tenth of the capacity, counters up
-    to 3, and as many ghosts as the main queue holds. A ghost that returns is one no longer.
+    Yang et al., SOSP 2023: a small queue of a tenth of the capacity, counters up to 3, as many
+    ghosts as the main queue holds. Two rules are those of the authors' later simulator
+    (libCacheSim), not of the paper's Algorithm 1: until the first eviction, what the small queue has
+    no room for goes to main, so that it never grows into a FIFO of everything; and main takes what
+    the small queue promotes even when it is full, and pays for it at the next eviction.
     """
 
     MOST_USES = 3
@@ -141,6 +144,7 @@ class S3FIFO:
     def __init__(self, capacity: int) -> None:
         self.capacity = checked(capacity)
         self._room = max(1, capacity // 10)
+        self._filling = True
         self._small, self._main, self._ghosts = Queue(), Queue(), Queue()
         self._uses: dict[str, int] = {}
 
@@ -164,35 +168,33 @@ class S3FIFO:
             self._uses[key] = min(uses + 1, self.MOST_USES)
             return True
         if size <= self.capacity:
-            queue = self._small
-            if key in self._ghosts:
+            returns = key in self._ghosts
+            if returns:
                 self._ghosts.take(key)
-                queue = self._main
             while self.size + size > self.capacity:
                 self._evict()
-            queue.push(key, size)
+            spare = self._filling and self._small.size >= self._room
+            (self._main if returns or spare else self._small).push(key, size)
             self._uses[key] = 0
         return False
 
     def _evict(self) -> None:
-        if self._small.size >= self._room or not self._main:
-            self._evict_small()
-        else:
+        self._filling = False
+        if self._main.size > self.capacity - self._room or not self._small:
             self._evict_main()
+        else:
+            self._evict_small()
 
     def _evict_small(self) -> None:
-        main = self.capacity - self._room
         while self._small:
             key, size = self._small.shift()
             if self._uses[key] > 1:
-                while self._main and self._main.size + size > main:
-                    self._evict_main()
                 self._main.push(key, size)
                 self._uses[key] = 0
             else:
                 del self._uses[key]
                 self._ghosts.push(key, size)
-                while self._ghosts.size > main:
+                while self._ghosts.size > self.capacity - self._room:
                     self._ghosts.shift()
                 return
 

@@ -66,9 +66,9 @@ def test_sieves_hand_starts_again_at_the_oldest_not_at_the_newcomer():
 
 
 def test_s3fifo_moves_what_was_used_twice_to_main_and_brings_ghosts_back_there():
-    # Size 2: small 1, main 1, one ghost. A is used twice. C: A moves to main, B out. D: C out, and
-    # is the ghost instead of B. C comes back, to main: D out of small. E: small is empty, so main
-    # gives: A, unused there, out.
+    # Size 2: small 1, main 1, one ghost. A is used twice; B finds small full and goes to main. C: A
+    # moves to main too, and small being empty main gives: B out. D: C out, a ghost. C comes back, to
+    # main: D out of small. E: main holds 2, one too many: A, unused there, out.
     told = ["A hit", "A hit", "B out", "C out", "D out", "A out"]
     assert play(S3FIFO(2), "A A A B C D C E") == told
     # Used in main, A is reinserted behind C: C out.
@@ -253,6 +253,15 @@ def test_what_is_larger_than_the_whole_cache_evicts_nobody(make):
 
 
 @each
+def test_what_is_as_large_as_the_cache_finds_its_room(make):
+    cache = make(20)
+    for key in "AAAB":
+        cache.request(key)
+    assert not cache.request("huge", 1.0, 20)
+    assert cache.size <= 20
+
+
+@each
 def test_a_capacity_that_holds_nothing_is_refused(make):
     with pytest.raises(ValueError, match="capacity must be positive, got 0"):
         make(0)
@@ -276,18 +285,10 @@ def slow_sieve(trace, capacity):
     return hits
 
 
-def slow_s3fifo(trace, capacity):  # noqa: C901
-    """Three lists of at most a few keys, oldest first: Algorithm 1, line by line."""
-    small, main, ghosts, uses, hits = [], [], [], {}, []
+def slow_s3fifo(trace, capacity):
+    """Three lists of keys, oldest first."""
+    small, main, ghosts, uses, hits, filling = [], [], [], {}, [], True
     most = max(1, capacity // 10)
-
-    def evict_main():
-        while main:
-            key = main.pop(0)
-            if uses[key] == 0:
-                return
-            main.append(key)
-            uses[key] -= 1
 
     def evict_small():
         while small:
@@ -296,24 +297,27 @@ def slow_s3fifo(trace, capacity):  # noqa: C901
                 ghosts.append(key)
                 del ghosts[: max(0, len(ghosts) - (capacity - most))]
                 return
-            if len(main) >= capacity - most:
-                evict_main()
             main.append(key)
             uses[key] = 0
 
     for key in trace:
-        hits.append(key in small or key in main)
+        hits.append(key in small + main)
         if hits[-1]:
             uses[key] = min(uses[key] + 1, 3)
             continue
         returns = key in ghosts
         ghosts = [ghost for ghost in ghosts if ghost != key]
-        while len(small) + len(main) >= capacity:
-            if len(small) >= most:
+        while len(small + main) == capacity:
+            filling = False
+            if small and len(main) <= capacity - most:
                 evict_small()
+            elif uses[main[0]]:
+                uses[main[0]] -= 1
+                main.append(main.pop(0))
             else:
-                evict_main()
-        (main if returns else small).append(key)
+                main.pop(0)
+        spare = filling and len(small) == most
+        (main if returns or spare else small).append(key)
         uses[key] = 0
     return hits
 
