@@ -24,8 +24,11 @@ class Baseline(Protocol):
 
     capacity: int
     """Sum of sizes that may be held."""
-    size: int
-    """Sum of the sizes held, never above `capacity`; with sizes of 1, the number of keys."""
+
+    @property
+    def size(self) -> int:
+        """Sum of the sizes held, never above `capacity`; with sizes of 1, the number of keys."""
+        ...
 
     def request(self, key: str, cost: float = 1.0, size: int = 1) -> bool:
         """Count one request; True when `key` was held.
