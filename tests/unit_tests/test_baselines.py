@@ -120,6 +120,14 @@ def test_a_sketch_counts_to_15_and_never_too_low():
     assert max(estimates.values()) == 15
 
 
+def test_a_sketch_is_wide_enough_to_tell_as_many_keys_apart_as_it_has_places():
+    sketch = Sketch(100)
+    cells = [sketch.cells(str(i)) for i in range(100)]
+    for cell in cells:
+        sketch.add(cell)
+    assert sum(sketch.estimate(cell) > 1 for cell in cells) <= 1
+
+
 def test_arc_moves_its_border_by_hits_on_ghosts():
     # A B A C B D A at size 2. A's hit moves it to the list of the often asked. C: the border is 0,
     # so the once asked give: B out. B is a ghost of theirs: border 1, so the often asked give: A
@@ -154,6 +162,22 @@ def test_hyperbolic_evicts_the_lowest_rate_since_admission():
     assert play(Hyperbolic(2), "A A A B C")[-1] == "A out"
     # Times the cost: B's 2·1/2 beats A's 4/5.
     assert play(Hyperbolic(2), "A A A B A C", costs={"B": 2.0})[-1] == "A out"
+
+    # Per unit of size: at size 3, B of size 2 gives 2·1/2/2, less than A's 4/5, so B out again.
+    sized = Hyperbolic(3)
+    for key, cost, size in (*[("A", 1, 1)] * 3, ("B", 2, 2), ("A", 1, 1), ("C", 1, 1)):
+        sized.request(key, cost, size)
+    assert "A" in sized
+    assert "B" not in sized
+
+
+def test_hyperbolic_looks_at_all_while_they_are_64():
+    rng = random.Random(0)
+    trace = [str(int(rng.paretovariate(0.5))) for _ in range(2000)]
+    lost = slow_hyperbolic(trace, 64)
+    assert len(lost) > 200
+    assert all(rate == least for rate, least in lost)
+    assert any(rate != least for rate, least in slow_hyperbolic(trace, 65))
 
 
 def test_hyperbolic_draws_the_same_samples_for_the_same_seed():
@@ -361,6 +385,42 @@ def slow_arc(trace, c):  # noqa: C901
     return hits
 
 
+def slow_two_q(trace, capacity):
+    """Three lists, oldest first: the full version, as published."""
+    a1in, a1out, am, hits = [], [], [], []
+    for key in trace:
+        hits.append(key in a1in + am)
+        if key in am:
+            am.remove(key)
+            am.append(key)
+        if hits[-1]:
+            continue
+        home = am if key in a1out else a1in
+        a1out = [ghost for ghost in a1out if ghost != key]
+        if len(a1in + am) == capacity:
+            if len(a1in) > capacity // 4 or not am:
+                a1out = [*a1out, a1in.pop(0)]
+                a1out = a1out[max(0, len(a1out) - capacity // 2) :]
+            else:
+                am.pop(0)
+        home.append(key)
+    return hits
+
+
+def slow_hyperbolic(trace, capacity):
+    """All are looked at, as up to 64 should be. Of equals any may leave, so this gives each rate."""
+    cache, held, lost = Hyperbolic(capacity), {}, []
+    for now, key in enumerate(trace, 1):
+        cache.request(key)
+        rates = {k: n / (now - since) for k, (n, since) in held.items() if k != key}
+        gone = [k for k in held if k not in cache]
+        lost.extend((rates[k], min(rates.values())) for k in gone)
+        held = {k: v for k, v in held.items() if k in cache}
+        uses, since = held.get(key, (0, now))
+        held[key] = uses + 1, since
+    return lost
+
+
 def slow_wtinylfu(trace, capacity):
     """Three lists, oldest first; only the sketch is shared."""
     window, probation, protected, hits = [], [], [], []
@@ -406,6 +466,7 @@ SLOW = {
     "S3FIFO": slow_s3fifo,
     "WTinyLFU": slow_wtinylfu,
     "ARC": slow_arc,
+    "TwoQ": slow_two_q,
     "GDSF": lambda trace, capacity: slow_least(GDSF(), trace, capacity),
     "LRU": lambda trace, capacity: slow_least(LRU(), trace, capacity),
 }
