@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.learned import SklearnEstimator
     from langchain_cachemux.matching import Matcher, Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
-    from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, Policy
+    from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
     from langchain_cachemux.queries import Reader, any_model, per_model
     from langchain_cachemux.router import Router
     from langchain_cachemux.types import Admission, Entry, Estimate, Hit, Miss, Query, Route, Usage
@@ -32,7 +32,7 @@ _NAMES = {
     "guards": "GUARDS Guard",
     "matching": "Matcher Threshold",
     "multiplexer": "MultiplexedLLM",
-    "policies": "GDSF LEC LFU LRU Policy",
+    "policies": "GDSF GreedyDual LEC LFU LRU Policy robust",
     "queries": "Reader any_model per_model",
     "router": "Router",
     "types": "Admission Entry Estimate Hit Miss Query Route Usage",
@@ -50,6 +50,7 @@ __all__ = [
     "Entry",
     "Estimate",
     "Estimator",
+    "GreedyDual",
     "Guard",
     "Hit",
     "LECCache",
@@ -74,6 +75,7 @@ __all__ = [
     "flops",
     "per_million_tokens",
     "per_model",
+    "robust",
     "seconds",
 ]
 

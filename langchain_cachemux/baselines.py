@@ -571,26 +571,6 @@ class Least:
         self.policy.evicted(entry)
 
 
-class GreedyDual:
-    """Clock + cost/size; the clock is the last victim's worth.
-
-    Young 1994; with sizes, Cao & Irani 1997.
-    """
-
-    half_life = math.inf
-
-    def __init__(self) -> None:
-        self.clock = 0.0
-
-    def worth(self, entry: Entry) -> float:
-        """H = L + c/s, however often it was used."""
-        return self.clock + entry.cost / entry.size
-
-    def evicted(self, entry: Entry) -> None:
-        """Advance the clock to the victim's worth; it never falls."""
-        self.clock = max(self.clock, entry.worth)
-
-
 class InCacheLFU:
     """Least Frequently Used since admission; of equals the one used longest ago leaves.
 

@@ -21,7 +21,7 @@ from langchain_cachemux.estimators import Estimator, Mean
 from langchain_cachemux.index import ChromaIndex
 from langchain_cachemux.ledger import Ledger, MemoryLedger
 from langchain_cachemux.matching import Matcher, Threshold
-from langchain_cachemux.policies import LEC, Policy
+from langchain_cachemux.policies import Policy, robust
 from langchain_cachemux.queries import Reader, UnstableKeyError
 from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 Event: TypeAlias = Hit | Miss | Admission
 
-HALF_LIVES = 20
-"""The default policy's half-life, in requests per entry of capacity."""
 TYPICAL_BYTES = 4096
 """An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
 CANDIDATES = 8
@@ -85,7 +83,8 @@ class LECCache(BaseCache):
             time; by default the cache lives in memory.
         capacity: Entries held at most, or bytes when given as text (`"512MB"`).
         embeddings: Any LangChain embeddings; by default all-MiniLM-L6-v2 in this process.
-        policy: What is worth keeping; by default `LEC` with a half-life of twenty capacities.
+        policy: What is worth keeping; of several, the one whose misses have cost least lately. By
+            default `robust`: LEC and its relatives.
         match: What is the same question; by default `Threshold(0.85)` with guards.
         reader: How prompts are read, in place of `Reader(embeddings)`.
         price: Cost of a model call; by default its seconds.
@@ -104,7 +103,7 @@ class LECCache(BaseCache):
         *,
         capacity: int | str = 10_000,
         embeddings: Embeddings | None = None,
-        policy: Policy | None = None,
+        policy: Policy | Sequence[Policy] | None = None,
         match: Matcher | None = None,
         reader: Reader | None = None,
         price: Price = seconds,
@@ -123,7 +122,7 @@ class LECCache(BaseCache):
         self._valued = estimator is not None
         self.on_event = on_event
         entries = max(total // TYPICAL_BYTES, 1) if self._in_bytes else total
-        policy = policy or LEC(half_life=HALF_LIVES * entries)
+        policy = policy or robust(entries)
         self.ledger: Ledger
         self.index: ChromaIndex
         self._asked: OrderedDict[str, deque[float]] = OrderedDict()
@@ -192,7 +191,9 @@ class LECCache(BaseCache):
                 self._fail("reading a stored answer", error)
                 self.ledger.forget(verdict.entry.key)
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
-        if isinstance(verdict, Hit) and not self.ledger.use(verdict.entry.key):
+        if isinstance(verdict, Hit) and not self.ledger.use(
+            verdict.entry.key, credit=verdict.credit
+        ):
             verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
             stopwatch.pop()
@@ -270,7 +271,7 @@ class LECCache(BaseCache):
         """Close the cache."""
         self.close()
 
-    def _open(self, folder: Path, capacity: int, policy: Policy) -> None:
+    def _open(self, folder: Path, capacity: int, policy: Policy | Sequence[Policy]) -> None:
         """Lock the folder, open the ledger in it and the index, and make them agree."""
         from filelock import FileLock, Timeout
 

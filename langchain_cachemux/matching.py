@@ -39,18 +39,27 @@ class Threshold:
         self.guards = GUARDS if guards is None else tuple(guards)
 
     def judge(self, query: Query, matches: Iterable[Match]) -> Hit | Miss:
-        """Return the first match at or above the threshold that passes every guard."""
+        """Return the first match at or above the threshold that passes every guard.
+
+        An answer that is the same question is taken to cost nothing more, and another to cost a miss.
+        So the credit, (min(c, d2) - d1)⁺ of the miss's cost c with the distance costs d1 and d2 of the
+        two nearest (theory.md §1), is 1, or 0 when the next match would have served as well.
+        """
         if self.similarity == 1:
             return Miss(query, "only exact matches are served")
-        nearest, objection = None, ""
+        nearest, objection, served = None, "", None
         for match in matches:
             nearest = nearest or match
             if match.similarity < self.similarity:
                 break
             found = self._objection(query.text, match.entry.text)
+            if found is None and served is not None:
+                return Hit(query, served.entry, "semantic", served.similarity, credit=0.0)
             if found is None:
-                return Hit(query, match.entry, "semantic", match.similarity)
-            objection = objection or found
+                served = match
+            objection = objection or found or ""
+        if served is not None:
+            return Hit(query, served.entry, "semantic", served.similarity)
         if nearest is None:
             return Miss(query, "nothing near is stored")
         if objection:

@@ -114,6 +114,8 @@ class Hit:
     entry: Entry
     kind: Literal["exact", "semantic"]
     similarity: float = 1.0
+    credit: float = 1.0
+    """Share of a miss's cost that would have been paid without this entry, in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

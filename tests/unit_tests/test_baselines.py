@@ -10,7 +10,6 @@ from langchain_cachemux.baselines import (
     ARC,
     S3FIFO,
     SIEVE,
-    GreedyDual,
     Hyperbolic,
     InCacheLFU,
     Least,
@@ -20,7 +19,7 @@ from langchain_cachemux.baselines import (
     WTinyLFU,
 )
 from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import GDSF, LRU
+from langchain_cachemux.policies import GDSF, LRU, GreedyDual
 from langchain_cachemux.testing import check_policy
 from langchain_cachemux.types import Entry
 
