@@ -1,0 +1,568 @@
+"""The default against its peers, and against the best of them picked in hindsight for every cell.
+
+    CACHEMUX_DATA=DIR python benchmarks/robustness.py [--cells FILE] [--processes 2]
+
+About an hour on two free cores. Each finished run is a line of FILE, and a run that has its line is not
+done again: interrupt it, start it again, and delete FILE when the code has changed.
+
+A cell is a workload of `workloads.py` and a capacity: 1 %, 5 % and 20 % of its distinct keys, or 8 of the
+paper's 20. Its measure is the cost of the misses over the cost of all requests, first requests included;
+its ratio is the default's measure over that of the best peer, seed by seed, then the mean over the seeds.
+Traces of at most 100,000 requests are priced, and the paper's streams drawn, with five seeds, paired;
+the longer ones with one.
+
+The default is driven as the cache drives it: on a miss its estimator learns the cost, and the entry
+gets the lower bound. No policy sees the cost of a request that it served. Every peer that values costs is
+given the mean of the costs paid for a key so far, which it never forgets; where a key's cost does not
+vary that is the cost. Those blind to cost are measured by the same costs.
+
+`libcachesim` brings seven of the peers and is not needed for the others, which give its hits
+(tests/integration_tests/test_libcachesim.py); what was not run is listed, with the reason. CAMP is
+GreedyDual with rounded costs, so GreedyDual stands for it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import workloads
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from langchain_cachemux import baselines, policies
+from langchain_cachemux.estimators import Estimator, Mean
+from langchain_cachemux.ledger import MemoryLedger
+from langchain_cachemux.optimum import bracket, static
+from langchain_cachemux.types import Entry, Query
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    Flags: TypeAlias = NDArray[np.bool_]
+    Costs: TypeAlias = NDArray[np.float64]
+
+RESULTS = Path(__file__).parent / "results"
+CAPACITIES = (0.01, 0.05, 0.2)
+TOY, TOY_CAPACITY = 20, 8
+"""Distinct keys of the paper's streams, and the only capacity they are run with."""
+SEEDS, SHORT, SLOW = 5, 100_000, 600_000
+"""Seeds of a trace no longer than SHORT; LRB and Cacheus are not run on one longer than SLOW."""
+TOLERANCE = 0.005
+"""Of the bracket around the offline optimum."""
+DELTA = 0.05
+"""The bound of the theorem may fail with this probability."""
+
+
+@dataclass
+class Paid:
+    """The mean of what a key's misses have cost, for as long as the replay lasts."""
+
+    sums: dict[str, tuple[int, float]]
+
+    def __call__(self, key: str, cost: float) -> float:
+        """Learn what a miss cost; the mean so far."""
+        n, total = self.sums.get(key, (0, 0.0))
+        self.sums[key] = n + 1, total + cost
+        return (total + cost) / (n + 1)
+
+
+@dataclass
+class Bound(Paid):
+    """The lower bound of the paper's theorem (theory.md §1), with B1, B2, N and |Q| told beforehand."""
+
+    least: float
+    most: float
+    requests: int
+    queries: int
+
+    def __call__(self, key: str, cost: float) -> float:
+        """max(B1, mean - (B2 - B1)·sqrt(log(6·N·|Q|/δ) / (2n)))."""
+        mean = super().__call__(key, cost)
+        spread = math.log(6 * self.requests * self.queries / DELTA) / (2 * self.sums[key][0])
+        return max(self.least, mean - (self.most - self.least) * math.sqrt(spread))
+
+
+@dataclass
+class Learned:
+    """What the cache sets an entry's cost to."""
+
+    estimator: Estimator
+
+    def __call__(self, key: str, cost: float) -> float:
+        """Learn what a miss cost; the lower bound of the next."""
+        query = Query(key)
+        self.estimator.learn(query, cost)
+        return self.estimator.predict(query).lower
+
+
+def by_ledger(
+    ledger: MemoryLedger, keys: Sequence[str], costs: Costs, value: Callable[[str, float], float]
+) -> Flags:
+    """Replay as the cache does: a hit is a use, a miss is learned from and offered. The misses."""
+    missed = np.zeros(len(keys), np.bool_)
+    for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
+        if not ledger.use(key):
+            missed[i] = True
+            ledger.admit(Entry(key, value(key, cost)))
+    return missed
+
+
+def by_baseline(cache: baselines.Baseline, keys: Sequence[str], costs: Costs) -> Flags:
+    """Replay a baseline; a miss is told at the mean of what was paid for its key."""
+    missed = np.zeros(len(keys), np.bool_)
+    paid = Paid({})
+    for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
+        if key in cache:
+            cache.request(key)
+        else:
+            missed[i] = True
+            cache.request(key, paid(key, cost))
+    return missed
+
+
+def by_libcachesim(name: str, capacity: int, keys: Sequence[str]) -> Flags:
+    """Replay one of libCacheSim's algorithms, every size 1."""
+    import libcachesim
+
+    cache, request = getattr(libcachesim, name)(capacity), libcachesim.Request()
+    request.obj_size = 1
+    missed = np.zeros(len(keys), np.bool_)
+    for i, key in enumerate(keys):
+        request.obj_id, request.clock_time = int(key) + 1, i
+        missed[i] = not cache.get(request)
+    return missed
+
+
+PEERS: dict[str, Callable[[int], baselines.Baseline]] = {
+    "LRU": lambda n: baselines.Least(n, policy=policies.LRU()),
+    "LFU": lambda n: baselines.Least(n, policy=baselines.InCacheLFU()),
+    "W-TinyLFU": baselines.WTinyLFU,
+    "SIEVE": baselines.SIEVE,
+    "S3-FIFO": baselines.S3FIFO,
+    "ARC": baselines.ARC,
+    "2Q": baselines.TwoQ,
+    "W-TinyLFU x cost": lambda n: baselines.WTinyLFU(n, cost=True),
+    "hyperbolic x cost": baselines.Hyperbolic,
+    "log-frequency x cost": lambda n: baselines.Least(n, policy=baselines.LogFrequency()),
+    "GreedyDual/CAMP": lambda n: baselines.Least(n, policy=policies.GreedyDual()),
+    "GDSF": lambda n: baselines.Least(n, policy=policies.GDSF()),
+}
+BLIND = {"LRU", "LFU", "W-TinyLFU", "SIEVE", "S3-FIFO", "ARC", "2Q", "LFU, whole history"}
+"""Of our own, those that a cost does not move: one replay does for all prices of the same requests."""
+COUNTING = ("LFU, whole history", "LEC by mean", "LEC by the theorem's bound")
+"""These remember every key that was ever asked for."""
+SIMULATED = {
+    "LIRS": "LIRS",
+    "LHD": "LHD",
+    "LeCaR": "LeCaR",
+    "Cacheus": "Cacheus",
+    "LRB": "LRB",
+    "3L-Cache": "ThreeLCache",
+    "Clock2Q+": "Clock2QPlus",
+}
+FIXED = ("LEC", "LEC ageing", "GDSF remembering", "GDSF", "GreedyDual")
+"""The policies of the default, in its order, each alone."""
+RIVALS = (*PEERS, *COUNTING, *SIMULATED)
+BOUNDS = ("static", "bracket")
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A workload's requests under each of its seeds, and the capacities to run it with."""
+
+    name: str
+    kind: str
+    draws: tuple[workloads.Workload, ...]
+
+    @property
+    def capacities(self) -> dict[str, int]:
+        """Label → entries."""
+        distinct = self.draws[0].distinct
+        if distinct == TOY:
+            return {str(TOY_CAPACITY): TOY_CAPACITY}
+        return {f"{share:.0%}": max(1, round(distinct * share)) for share in CAPACITIES}
+
+    def skipped(self, policy: str, entries: int) -> str | None:
+        """Why a policy is not run, or None when it is."""
+        if policy in SIMULATED and not find_spec("libcachesim"):
+            return "libcachesim is not installed"
+        if policy == "Clock2Q+" and entries < 10:
+            return "libcachesim's gives its small queue no room, and misses always"
+        if policy in {"LRB", "Cacheus"} and len(self.draws[0].keys) > SLOW:
+            return f"slow; not run beyond {SLOW:,} requests"
+        return None
+
+
+def streams(folder: Path | None) -> list[Stream]:
+    """Every workload with its draws: five when it is short and they differ, else one."""
+    real: list[Iterable[workloads.Workload]] = []
+    if folder:
+        real = [
+            takewhile(lambda w, seed=seed: not seed or len(w.keys) <= SHORT, workloads.real(folder, seed=seed))
+            for seed in range(SEEDS)
+        ]
+    drawn = [
+        [w for w in workloads.synthetic(seed=seed) if not seed or len(w.keys) <= SHORT]
+        for seed in range(SEEDS)
+    ]
+    found = []
+    for kind, many in (("real", real), ("synthetic", drawn)):
+        by_name: dict[str, list[workloads.Workload]] = {}
+        for workload in (w for one in many for w in one):
+            draws = by_name.setdefault(workload.name, [])
+            same = draws and np.array_equal(draws[0].costs, workload.costs)
+            if not same:
+                draws.append(workload)
+        found += [Stream(name, kind, tuple(draws)) for name, draws in by_name.items()]
+    return found
+
+
+def measure(draws: Sequence[workloads.Workload], entries: int, policy: str) -> dict[str, list[float]]:
+    """Run one policy, or find one bound, under every seed. Name → share of the cost, by seed."""
+    found: dict[str, list[float]] = {}
+    missed = None
+    for seed, draw in enumerate(draws):
+        total = float(draw.costs.sum())
+        if policy == "bracket":
+            optimum = bracket(draw.keys.tolist(), draw.costs, capacity=entries, tolerance=TOLERANCE)
+            found.setdefault("optimum, at least", []).append(optimum.lower / total)
+            found.setdefault("optimum, at most", []).append(optimum.upper / total)
+            continue
+        if policy == "static":
+            least = static(draw.keys.tolist(), draw.costs, capacity=entries)
+            found.setdefault("static", []).append(least / total)
+            continue
+        blind = policy in BLIND or policy in SIMULATED
+        again = blind and np.array_equal(draw.keys, draws[0].keys)
+        if missed is None or not again:
+            missed = misses(draw, entries, policy, seed=seed)
+        found.setdefault(policy, []).append(float(draw.costs[missed].sum()) / total)
+    return found
+
+
+def misses(draw: workloads.Workload, entries: int, policy: str, *, seed: int = 0) -> Flags:
+    """Replay one policy on one draw: whether each request missed, shape (n,)."""
+    keys = list(map(str, draw.keys.tolist()))
+    if policy in SIMULATED:
+        return by_libcachesim(SIMULATED[policy], entries, keys)
+    if policy == "hyperbolic x cost":
+        return by_baseline(baselines.Hyperbolic(entries, seed=seed), keys, draw.costs)
+    if policy in PEERS:
+        return by_baseline(PEERS[policy](entries), keys, draw.costs)
+    if policy in COUNTING:
+        rule = policies.LFU() if policy.startswith("LFU") else policies.LEC()
+        ledger = MemoryLedger(entries, policy=rule, ghosts=draw.distinct)
+        value = Paid({})
+        if policy.endswith("bound"):
+            extremes = float(draw.costs.min()), float(draw.costs.max())
+            value = Bound({}, *extremes, len(keys), draw.distinct)
+        return by_ledger(ledger, keys, draw.costs, value)
+    rules = policies.robust(entries)
+    chosen = rules if policy == "default" else rules[FIXED.index(policy.removeprefix("alone: "))]
+    ledger = MemoryLedger(entries, policy=chosen)
+    return by_ledger(ledger, keys, draw.costs, Learned(Mean()))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One policy on one cell, under every seed."""
+
+    workload: str
+    capacity: str
+    entries: int
+    policy: str
+    draws: int
+
+    @property
+    def name(self) -> str:
+        """What its line in the file of finished runs is found by."""
+        return f"{self.workload} | {self.capacity} | {self.policy} | {self.draws}"
+
+    def run(self, folder: Path) -> dict[str, list[float]]:
+        """Do it, with the draws that were put into a folder."""
+        with np.load(folder / f"{self.workload}.npz") as arrays:
+            draws = [
+                workloads.Workload(self.workload, arrays[f"keys {i}"], arrays[f"costs {i}"])
+                for i in range(self.draws)
+            ]
+        return measure(draws, self.entries, self.policy)
+
+
+def jobs(all_streams: Iterable[Stream]) -> tuple[list[Job], dict[str, str]]:
+    """What is to be run, the short first and what is only told last; what is not, and why."""
+    todo, skipped = [], {}
+    names = ["default", *RIVALS, *BOUNDS, *(f"alone: {name}" for name in FIXED)]
+    for stream in all_streams:
+        for label, entries in stream.capacities.items():
+            for name in names:
+                job = Job(stream.name, label, entries, name, len(stream.draws))
+                reason = stream.skipped(name, entries)
+                if reason:
+                    skipped[f"{stream.name} | {label} | {name}"] = reason
+                else:
+                    late = name.startswith("alone") and "drift" not in stream.name
+                    todo.append(((len(stream.draws[0].keys) > SHORT, late, names.index(name)), job))
+    return [job for _, job in sorted(todo, key=lambda item: item[0])], skipped
+
+
+def run(all_streams: Sequence[Stream], cells: Path, processes: int) -> dict[str, dict[str, list[float]]]:
+    """Do every job that has no line in `cells` yet, and return what all lines say."""
+    todo, _ = jobs(all_streams)
+    done: dict[str, dict[str, list[float]]] = {}
+    if cells.exists():
+        done = dict(map(json.loads, cells.read_text(encoding="utf-8").splitlines()))
+    left = [job for job in todo if job.name not in done]
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        ProcessPoolExecutor(processes) as pool,
+        cells.open("a", encoding="utf-8") as lines,
+    ):
+        for stream in all_streams if left else ():
+            arrays = {f"keys {i}": draw.keys for i, draw in enumerate(stream.draws)}
+            arrays |= {f"costs {i}": draw.costs for i, draw in enumerate(stream.draws)}
+            np.savez(Path(scratch) / f"{stream.name}.npz", **arrays)
+        running = {pool.submit(job.run, Path(scratch)): job for job in left}
+        try:
+            for future in track(as_completed(running), "runs", total=len(running)):
+                done[running[future].name] = future.result()
+                lines.write(json.dumps([running[future].name, future.result()]) + "\n")
+                lines.flush()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return {job.name: done[job.name] for job in todo}
+
+
+def table(all_streams: Iterable[Stream], done: dict[str, dict[str, list[float]]]) -> list[dict]:
+    """Every cell: what each policy cost, and the default over the best peer, the best fixed, the bounds."""
+    rows = []
+    for stream in all_streams:
+        for label, entries in stream.capacities.items():
+            found: dict[str, list[float]] = {}
+            for name in ("default", *RIVALS, *BOUNDS, *(f"alone: {name}" for name in FIXED)):
+                job = Job(stream.name, label, entries, name, len(stream.draws))
+                found |= done.get(job.name, {})
+            rows.append(cell(stream, label, entries, found))
+    return rows
+
+
+def cell(stream: Stream, label: str, entries: int, found: dict[str, list[float]]) -> dict:
+    """One cell of the results."""
+    ours = found["default"]
+    peers = {name: found[name] for name in RIVALS if name in found}
+    fixed = [found[f"alone: {name}"] for name in FIXED]
+    ratios = over(ours, peers.values())
+    return {
+        "workload": stream.name,
+        "kind": stream.kind,
+        "requests": len(stream.draws[0].keys),
+        "distinct": stream.draws[0].distinct,
+        "capacity": label,
+        "entries": entries,
+        "seeds": len(stream.draws),
+        "ratio": statistics.mean(ratios),
+        "sd": statistics.stdev(ratios) if ratios[1:] else 0.0,
+        "best peer": min(peers, key=lambda name: statistics.mean(peers[name])),
+        "over best fixed": statistics.mean(over(ours, fixed)),
+        "over static": statistics.mean(over(ours, [found["static"]])),
+        "over optimum, at most": statistics.mean(over(ours, [found["optimum, at least"]])),
+        "bracket": max(
+            1 - low / high
+            for low, high in zip(found["optimum, at least"], found["optimum, at most"], strict=True)
+        ),
+        "cost": found,
+    }
+
+
+def over(ours: Sequence[float], theirs: Iterable[Sequence[float]]) -> list[float]:
+    """Our cost over the least of theirs, seed by seed."""
+    return [one / min(others) for one, *others in zip(ours, *theirs, strict=True)]
+
+
+def gmean(values: Iterable[float]) -> float:
+    """The geometric mean."""
+    return statistics.geometric_mean(values)
+
+
+def summarise(rows: Sequence[dict]) -> dict:
+    """The figures to compare with the goals, from the cells alone."""
+    summary: dict = {}
+    for kind, chosen in (
+        ("all", rows),
+        ("real", [row for row in rows if row["kind"] == "real"]),
+        ("synthetic", [row for row in rows if row["kind"] == "synthetic"]),
+    ):
+        ratios = [row["ratio"] for row in chosen]
+        if ratios:
+            summary[kind] = {
+                "cells": len(ratios),
+                "geometric mean": gmean(ratios),
+                "share within 2 %": statistics.mean(ratio <= 1.02 for ratio in ratios),
+                "worst": max(ratios),
+            }
+    stationary = [row for row in rows if row["workload"].startswith("zipf")]
+    noisy = [row for row in stationary if "noise" in row["workload"]]
+    summary |= {
+        "over static, stationary": max(
+            row["over static"] for row in stationary if "noise" not in row["workload"]
+        ),
+        "over static, cost noise 0.8": max(row["over static"] for row in noisy),
+        "over best fixed, drift": max(
+            row["over best fixed"] for row in rows if row["workload"].startswith("drift")
+        ),
+        "over best fixed, geometric mean": gmean(row["over best fixed"] for row in rows),
+        "over optimum, at most, geometric mean": gmean(row["over optimum, at most"] for row in rows),
+        "widest bracket from 50 entries": max(
+            row["bracket"] for row in rows if row["entries"] >= 50
+        ),
+    }
+    single = {}
+    for name in (*RIVALS, *(f"alone: {name}" for name in FIXED)):
+        ratios = [
+            statistics.mean(over(row["cost"]["default"], [row["cost"][name]]))
+            for row in rows
+            if name in row["cost"]
+        ]
+        if ratios:
+            single[name] = {"geometric mean": gmean(ratios), "worst": max(ratios), "cells": len(ratios)}
+    summary["over each"] = dict(sorted(single.items(), key=lambda item: -item[1]["geometric mean"]))
+    return summary
+
+
+def show(rows: Sequence[dict], summary: dict, console: Console) -> None:
+    """Print every cell and the summary."""
+    cells = Table("workload", "capacity", "cost", "over best peer", "sd", "best peer")
+    for name in ("over fixed", "over static", "over optimum ≤", "bracket"):
+        cells.add_column(name, justify="right")
+    for row in rows:
+        cost = statistics.mean(row["cost"]["default"])
+        style = "red" if row["ratio"] > 1.07 else "yellow" if row["ratio"] > 1.02 else ""
+        figures = ("over best fixed", "over static", "over optimum, at most")
+        cells.add_row(
+            row["workload"],
+            row["capacity"],
+            f"{cost:.4f}",
+            f"{row['ratio']:.3f}",
+            f"{row['sd']:.3f}",
+            row["best peer"],
+            *(f"{row[figure]:.3f}" for figure in figures),
+            f"{row['bracket']:.2%}",
+            style=style,
+        )
+    console.print(cells)
+    singles = Table("the default over", "geometric mean", "worst", "cells")
+    for name, figures in summary["over each"].items():
+        mean, worst = figures["geometric mean"], figures["worst"]
+        singles.add_row(name, f"{mean:.3f}", f"{worst:.3f}", str(figures["cells"]))
+    console.print(singles)
+    console.print_json(data={name: v for name, v in summary.items() if name != "over each"})
+
+
+def draw(rows: Sequence[dict], path: Path) -> None:
+    """Draw each cell's ratio, three familiar policies and the floor beside it."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    shown = list(reversed(rows))
+    figure, axes = plt.subplots(figsize=(9, 0.19 * len(shown) + 1.6), layout="constrained")
+    places = range(len(shown))
+    best = [
+        statistics.mean(map(min, zip(*(r["cost"][n] for n in RIVALS if n in r["cost"]), strict=True)))
+        for r in shown
+    ]
+
+    def relative(name: str) -> list[float]:
+        return [
+            statistics.mean(row["cost"][name]) / least for row, least in zip(shown, best, strict=True)
+        ]
+
+    faint = {"LRU": "tab:gray", "GDSF": "tab:green", "LEC by mean": "tab:orange"}
+    for name, colour in faint.items():
+        axes.scatter(relative(name), places, s=13, color=colour, alpha=0.55, label=name, lw=0)
+    floor = relative("optimum, at least")
+    axes.scatter(floor, places, marker="|", s=40, color="tab:purple", label="offline optimum (floor)")
+    ratios = [row["ratio"] for row in shown]
+    spread = [row["sd"] for row in shown]
+    axes.errorbar(ratios, places, xerr=spread, fmt="none", ecolor="tab:blue", lw=1)
+    axes.scatter(ratios, places, s=28, color="tab:blue", label="the default", zorder=3)
+    _axes(axes, shown)
+    figure.savefig(path, dpi=130)
+
+
+def _axes(axes: Axes, shown: Sequence[dict]) -> None:
+    axes.axvline(1.0, color="black", lw=1, label="best peer of each cell")
+    for limit in (1.02, 1.07):
+        axes.axvline(limit, color="tab:red", lw=0.6, ls=":")
+    axes.set_xscale("log")
+    axes.set_xlim(0.5, 2.0)
+    axes.set_xticks([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.minorticks_off()
+    axes.set_yticks(range(len(shown)))
+    axes.set_yticklabels([f"{r['workload']}  {r['capacity']}" for r in shown], fontsize=7)
+    axes.set_ylim(-0.8, len(shown) - 0.2)
+    axes.grid(axis="y", lw=0.3, alpha=0.5)
+    axes.set_xlabel("cost of misses over that of the best peer, picked in hindsight (beyond 2: not drawn)")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.045), ncols=6, fontsize=7, frameon=False)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    """Run what is left, write the results file and the figure, and print both tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    default = Path(tempfile.gettempdir()) / "cachemux-robustness.jsonl"
+    parser.add_argument("--cells", type=Path, default=default, help="finished runs, one a line")
+    parser.add_argument("--processes", type=int, default=2)
+    given = parser.parse_args()
+    folder = workloads.data()
+    if folder is None:
+        print("CACHEMUX_DATA names no folder: synthetic workloads only")
+    every = streams(folder)
+    done = run(every, given.cells, given.processes)
+    rows = table(every, done)
+    summary = summarise(rows)
+    result = {
+        "command": "CACHEMUX_DATA=DIR python benchmarks/robustness.py",
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "versions": {
+            name: _version(name) for name in ("langchain-cachemux", "numpy", "libcachesim")
+        },
+        "measure": "cost of misses / cost of all requests; lists are by seed",
+        "summary": summary,
+        "skipped": jobs(every)[1],
+        "cells": rows,
+    }
+    (RESULTS / "robustness.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    draw(rows, RESULTS / "robustness.png")
+    show(rows, summary, Console())
+
+
+if __name__ == "__main__":
+    main()
