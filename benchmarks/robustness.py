@@ -5,15 +5,15 @@
 About an hour on two free cores. Each finished run is a line of FILE, and a run that has its line is not
 done again: interrupt it, start it again, and delete FILE when the code has changed.
 
-A cell is a workload of `workloads.py` and a capacity: 1 %, 5 % and 20 % of its distinct keys, or 8 of the
-paper's 20. Its measure is the cost of the misses over the cost of all requests, first requests included;
-its ratio is the default's measure over that of the best peer, seed by seed, then the mean over the seeds.
-Traces of at most 100,000 requests are priced, and the paper's streams drawn, with five seeds, paired;
-the longer ones with one.
+A cell is a workload of `workloads.py` and a capacity: 1 %, 5 % and 20 % of its distinct keys, or 8 of
+the paper's 20. Its measure is the cost of the misses over the cost of all requests, first requests
+included. Its ratio is the default's measure over that of the best peer, seed by seed, then the mean over
+the seeds. Traces of at most 100,000 requests are priced, and the paper's streams drawn, with five seeds,
+paired; the longer ones, and those with costs of their own, with one.
 
 The default is driven as the cache drives it: on a miss its estimator learns the cost, and the entry
-gets the lower bound. No policy sees the cost of a request that it served. Every peer that values costs is
-given the mean of the costs paid for a key so far, which it never forgets; where a key's cost does not
+gets the lower bound. No policy sees the cost of a request that it served. Every peer that values costs
+is given the mean of the costs paid for a key so far, which it never forgets; where a key's cost does not
 vary that is the cost. Those blind to cost are measured by the same costs.
 
 `libcachesim` brings seven of the peers and is not needed for the others, which give its hits
@@ -38,7 +38,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import workloads
@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 
     Flags: TypeAlias = NDArray[np.bool_]
     Costs: TypeAlias = NDArray[np.float64]
+    Row: TypeAlias = dict[str, Any]
 
 RESULTS = Path(__file__).parent / "results"
 CAPACITIES = (0.01, 0.05, 0.2)
@@ -200,6 +201,12 @@ class Stream:
             return {str(TOY_CAPACITY): TOY_CAPACITY}
         return {f"{share:.0%}": max(1, round(distinct * share)) for share in CAPACITIES}
 
+    def write(self, folder: Path) -> None:
+        """Put the draws where the processes find them."""
+        arrays: dict[str, Any] = {f"keys {i}": draw.keys for i, draw in enumerate(self.draws)}
+        arrays |= {f"costs {i}": draw.costs for i, draw in enumerate(self.draws)}
+        np.savez(folder / f"{self.name}.npz", **arrays)
+
     def skipped(self, policy: str, entries: int) -> str | None:
         """Why a policy is not run, or None when it is."""
         if policy in SIMULATED and not find_spec("libcachesim"):
@@ -216,11 +223,13 @@ def streams(folder: Path | None) -> list[Stream]:
     real: list[Iterable[workloads.Workload]] = []
     if folder:
         real = [
-            takewhile(lambda w, seed=seed: not seed or len(w.keys) <= SHORT, workloads.real(folder, seed=seed))
+            workloads.real(folder)
+            if not seed
+            else takewhile(_short, workloads.real(folder, seed=seed))
             for seed in range(SEEDS)
         ]
     drawn = [
-        [w for w in workloads.synthetic(seed=seed) if not seed or len(w.keys) <= SHORT]
+        [w for w in workloads.synthetic(seed=seed) if not seed or _short(w)]
         for seed in range(SEEDS)
     ]
     found = []
@@ -235,7 +244,13 @@ def streams(folder: Path | None) -> list[Stream]:
     return found
 
 
-def measure(draws: Sequence[workloads.Workload], entries: int, policy: str) -> dict[str, list[float]]:
+def _short(workload: workloads.Workload) -> bool:
+    return len(workload.keys) <= SHORT
+
+
+def measure(
+    draws: Sequence[workloads.Workload], entries: int, policy: str
+) -> dict[str, list[float]]:
     """Run one policy, or find one bound, under every seed. Name → share of the cost, by seed."""
     found: dict[str, list[float]] = {}
     missed = None
@@ -323,7 +338,9 @@ def jobs(all_streams: Iterable[Stream]) -> tuple[list[Job], dict[str, str]]:
     return [job for _, job in sorted(todo, key=lambda item: item[0])], skipped
 
 
-def run(all_streams: Sequence[Stream], cells: Path, processes: int) -> dict[str, dict[str, list[float]]]:
+def run(
+    all_streams: Sequence[Stream], cells: Path, processes: int
+) -> dict[str, dict[str, list[float]]]:
     """Do every job that has no line in `cells` yet, and return what all lines say."""
     todo, _ = jobs(all_streams)
     done: dict[str, dict[str, list[float]]] = {}
@@ -336,9 +353,7 @@ def run(all_streams: Sequence[Stream], cells: Path, processes: int) -> dict[str,
         cells.open("a", encoding="utf-8") as lines,
     ):
         for stream in all_streams if left else ():
-            arrays = {f"keys {i}": draw.keys for i, draw in enumerate(stream.draws)}
-            arrays |= {f"costs {i}": draw.costs for i, draw in enumerate(stream.draws)}
-            np.savez(Path(scratch) / f"{stream.name}.npz", **arrays)
+            stream.write(Path(scratch))
         running = {pool.submit(job.run, Path(scratch)): job for job in left}
         try:
             for future in track(as_completed(running), "runs", total=len(running)):
@@ -351,8 +366,8 @@ def run(all_streams: Sequence[Stream], cells: Path, processes: int) -> dict[str,
     return {job.name: done[job.name] for job in todo}
 
 
-def table(all_streams: Iterable[Stream], done: dict[str, dict[str, list[float]]]) -> list[dict]:
-    """Every cell: what each policy cost, and the default over the best peer, the best fixed, the bounds."""
+def table(all_streams: Iterable[Stream], done: dict[str, dict[str, list[float]]]) -> list[Row]:
+    """Every cell: what each policy cost, and the default over the best peer, fixed set and bounds."""
     rows = []
     for stream in all_streams:
         for label, entries in stream.capacities.items():
@@ -364,7 +379,7 @@ def table(all_streams: Iterable[Stream], done: dict[str, dict[str, list[float]]]
     return rows
 
 
-def cell(stream: Stream, label: str, entries: int, found: dict[str, list[float]]) -> dict:
+def cell(stream: Stream, label: str, entries: int, found: dict[str, list[float]]) -> Row:
     """One cell of the results."""
     ours = found["default"]
     peers = {name: found[name] for name in RIVALS if name in found}
@@ -402,9 +417,9 @@ def gmean(values: Iterable[float]) -> float:
     return statistics.geometric_mean(values)
 
 
-def summarise(rows: Sequence[dict]) -> dict:
+def summarise(rows: Sequence[Row]) -> Row:
     """The figures to compare with the goals, from the cells alone."""
-    summary: dict = {}
+    summary: Row = {}
     for kind, chosen in (
         ("all", rows),
         ("real", [row for row in rows if row["kind"] == "real"]),
@@ -429,7 +444,9 @@ def summarise(rows: Sequence[dict]) -> dict:
             row["over best fixed"] for row in rows if row["workload"].startswith("drift")
         ),
         "over best fixed, geometric mean": gmean(row["over best fixed"] for row in rows),
-        "over optimum, at most, geometric mean": gmean(row["over optimum, at most"] for row in rows),
+        "over optimum, at most, geometric mean": gmean(
+            row["over optimum, at most"] for row in rows
+        ),
         "widest bracket from 50 entries": max(
             row["bracket"] for row in rows if row["entries"] >= 50
         ),
@@ -442,12 +459,16 @@ def summarise(rows: Sequence[dict]) -> dict:
             if name in row["cost"]
         ]
         if ratios:
-            single[name] = {"geometric mean": gmean(ratios), "worst": max(ratios), "cells": len(ratios)}
+            single[name] = {
+                "geometric mean": gmean(ratios),
+                "worst": max(ratios),
+                "cells": len(ratios),
+            }
     summary["over each"] = dict(sorted(single.items(), key=lambda item: -item[1]["geometric mean"]))
     return summary
 
 
-def show(rows: Sequence[dict], summary: dict, console: Console) -> None:
+def show(rows: Sequence[Row], summary: Row, console: Console) -> None:
     """Print every cell and the summary."""
     cells = Table("workload", "capacity", "cost", "over best peer", "sd", "best peer")
     for name in ("over fixed", "over static", "over optimum ≤", "bracket"):
@@ -476,7 +497,7 @@ def show(rows: Sequence[dict], summary: dict, console: Console) -> None:
     console.print_json(data={name: v for name, v in summary.items() if name != "over each"})
 
 
-def draw(rows: Sequence[dict], path: Path) -> None:
+def draw(rows: Sequence[Row], path: Path) -> None:
     """Draw each cell's ratio, three familiar policies and the floor beside it."""
     import matplotlib as mpl
 
@@ -487,20 +508,25 @@ def draw(rows: Sequence[dict], path: Path) -> None:
     figure, axes = plt.subplots(figsize=(9, 0.19 * len(shown) + 1.6), layout="constrained")
     places = range(len(shown))
     best = [
-        statistics.mean(map(min, zip(*(r["cost"][n] for n in RIVALS if n in r["cost"]), strict=True)))
+        statistics.mean(
+            map(min, zip(*(r["cost"][n] for n in RIVALS if n in r["cost"]), strict=True))
+        )
         for r in shown
     ]
 
     def relative(name: str) -> list[float]:
         return [
-            statistics.mean(row["cost"][name]) / least for row, least in zip(shown, best, strict=True)
+            statistics.mean(row["cost"][name]) / least
+            for row, least in zip(shown, best, strict=True)
         ]
 
     faint = {"LRU": "tab:gray", "GDSF": "tab:green", "LEC by mean": "tab:orange"}
     for name, colour in faint.items():
         axes.scatter(relative(name), places, s=13, color=colour, alpha=0.55, label=name, lw=0)
     floor = relative("optimum, at least")
-    axes.scatter(floor, places, marker="|", s=40, color="tab:purple", label="offline optimum (floor)")
+    axes.scatter(
+        floor, places, marker="|", s=40, color="tab:purple", label="offline optimum (floor)"
+    )
     ratios = [row["ratio"] for row in shown]
     spread = [row["sd"] for row in shown]
     axes.errorbar(ratios, places, xerr=spread, fmt="none", ecolor="tab:blue", lw=1)
@@ -509,7 +535,7 @@ def draw(rows: Sequence[dict], path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _axes(axes: Axes, shown: Sequence[dict]) -> None:
+def _axes(axes: Axes, shown: Sequence[Row]) -> None:
     axes.axvline(1.0, color="black", lw=1, label="best peer of each cell")
     for limit in (1.02, 1.07):
         axes.axvline(limit, color="tab:red", lw=0.6, ls=":")
@@ -522,7 +548,7 @@ def _axes(axes: Axes, shown: Sequence[dict]) -> None:
     axes.set_yticklabels([f"{r['workload']}  {r['capacity']}" for r in shown], fontsize=7)
     axes.set_ylim(-0.8, len(shown) - 0.2)
     axes.grid(axis="y", lw=0.3, alpha=0.5)
-    axes.set_xlabel("cost of misses over that of the best peer, picked in hindsight (beyond 2: not drawn)")
+    axes.set_xlabel("cost of misses over that of the best peer, picked in hindsight; cut off at 2")
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.045), ncols=6, fontsize=7, frameon=False)
 
 
