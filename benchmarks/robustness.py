@@ -24,6 +24,7 @@ GreedyDual with rounded costs, so GreedyDual stands for it.
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import math
 import os
@@ -143,6 +144,40 @@ def by_baseline(
     return missed
 
 
+def by_counting(
+    entries: int, keys: Sequence[str], costs: Costs, value: Callable[[str, float], float]
+) -> Flags:
+    """Replay the paper's rule: all that was asked for is counted, the least count x value stays out.
+
+    Of equals the one asked for longest ago leaves.
+
+    Args:
+        entries: Capacity.
+        keys: What is asked for.
+        costs: What each miss costs, shape (n,).
+        value: Learns a miss's cost, and says what a request for the key is worth from then on.
+    """
+    missed = np.zeros(len(keys), np.bool_)
+    counts: dict[str, int] = {}
+    values: dict[str, float] = {}
+    last: dict[str, int] = {}
+    heap: list[tuple[float, int, str]] = []
+    for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
+        counts[key] = count = counts.get(key, 0) + 1
+        held = key in last
+        if not held:
+            missed[i] = True
+            values[key] = value(key, cost)
+        last[key] = i
+        heapq.heappush(heap, (count * values[key], i, key))
+        if not held and len(last) > entries:
+            leaving = heapq.heappop(heap)
+            while last.get(leaving[2]) != leaving[1]:
+                leaving = heapq.heappop(heap)
+            del last[leaving[2]]
+    return missed
+
+
 def by_libcachesim(name: str, capacity: int, keys: Sequence[str]) -> Flags:
     """Replay one of libCacheSim's algorithms, every size 1."""
     import libcachesim
@@ -157,6 +192,7 @@ def by_libcachesim(name: str, capacity: int, keys: Sequence[str]) -> Flags:
 
 
 PEERS: dict[str, Callable[[int], baselines.Baseline]] = {
+    "hyperbolic x cost": baselines.Hyperbolic,
     "LRU": lambda n: baselines.Least(n, policy=policies.LRU()),
     "LFU": lambda n: baselines.Least(n, policy=baselines.InCacheLFU()),
     "W-TinyLFU": baselines.WTinyLFU,
@@ -165,7 +201,6 @@ PEERS: dict[str, Callable[[int], baselines.Baseline]] = {
     "ARC": baselines.ARC,
     "2Q": baselines.TwoQ,
     "W-TinyLFU x cost": lambda n: baselines.WTinyLFU(n, cost=True),
-    "hyperbolic x cost": baselines.Hyperbolic,
     "log-frequency x cost": lambda n: baselines.Least(n, policy=baselines.LogFrequency()),
     "GreedyDual/CAMP": lambda n: baselines.Least(n, policy=policies.GreedyDual()),
     "GDSF": lambda n: baselines.Least(n, policy=policies.GDSF()),
@@ -255,6 +290,10 @@ def _short(workload: workloads.Workload) -> bool:
     return len(workload.keys) <= SHORT
 
 
+def _one(_key: str, _cost: float) -> float:
+    return 1.0
+
+
 def measure(
     draws: Sequence[workloads.Workload], entries: int, policy: str
 ) -> dict[str, list[float]]:
@@ -291,13 +330,13 @@ def misses(draw: workloads.Workload, entries: int, policy: str, *, seed: int = 0
     if policy in PEERS:
         return by_baseline(PEERS[policy](entries), keys, draw.costs, blind=policy in BLIND)
     if policy in COUNTING:
-        rule = policies.LFU() if policy.startswith("LFU") else policies.LEC()
-        ledger = MemoryLedger(entries, policy=rule, ghosts=draw.distinct)
-        value = Paid({})
-        if policy.endswith("bound"):
+        value: Callable[[str, float], float] = Paid({})
+        if policy.startswith("LFU"):
+            value = _one
+        elif policy.endswith("bound"):
             extremes = float(draw.costs.min()), float(draw.costs.max())
             value = Bound({}, *extremes, len(keys), draw.distinct)
-        return by_ledger(ledger, keys, draw.costs, value)
+        return by_counting(entries, keys, draw.costs, value)
     rules = policies.robust(entries)
     chosen = rules if policy == "default" else rules[FIXED.index(policy.removeprefix("alone: "))]
     ledger = MemoryLedger(entries, policy=chosen)
@@ -332,7 +371,8 @@ class Job:
 def jobs(all_streams: Iterable[Stream]) -> tuple[list[Job], dict[str, str]]:
     """What is to be run, the short first; what is not, and why."""
     todo, skipped = [], {}
-    names = ["default", *RIVALS, *BOUNDS, *(f"alone: {name}" for name in FIXED)]
+    alone = [f"alone: {name}" for name in FIXED]
+    names = ["default", *BOUNDS, *COUNTING, *alone, *reversed(PEERS), *SIMULATED]
     for stream in all_streams:
         for label, entries in stream.capacities.items():
             for name in names:
