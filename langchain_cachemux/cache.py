@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from langchain_cachemux import answers
 from langchain_cachemux.costs import Price, seconds, usage_of
 from langchain_cachemux.estimators import Estimator, Mean
 from langchain_cachemux.index import ChromaIndex
-from langchain_cachemux.ledger import Ledger, MemoryLedger
+from langchain_cachemux.ledger import Ledger, MemoryLedger, in_bytes, measured
 from langchain_cachemux.matching import Matcher, Threshold
 from langchain_cachemux.policies import Policy, robust
 from langchain_cachemux.queries import Reader, UnstableKeyError
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 Event: TypeAlias = Hit | Miss | Admission
 
-TYPICAL_BYTES = 4096
-"""An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
 CANDIDATES = 8
 """Neighbours fetched for a query, to find one that is held and passes the guards."""
 PENDING = 10_000
@@ -110,8 +107,8 @@ class LECCache(BaseCache):
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        total = _capacity(capacity)
-        self._in_bytes = isinstance(capacity, str) and not capacity.strip().isdecimal()
+        total, entries = measured(capacity)
+        self._in_bytes = in_bytes(capacity)
         if reader is not None and embeddings is not None:
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
@@ -121,7 +118,6 @@ class LECCache(BaseCache):
         self.estimator: Estimator = estimator or Mean()
         self._valued = estimator is not None
         self.on_event = on_event
-        entries = max(total // TYPICAL_BYTES, 1) if self._in_bytes else total
         policy = policy or robust(entries)
         self.ledger: Ledger
         self.index: ChromaIndex
@@ -416,17 +412,6 @@ def _handed_out(hit: Hit) -> list[Generation]:
             "saved": hit.entry.cost,
         }
     return generations
-
-
-def _capacity(capacity: int | str) -> int:
-    try:
-        total = int(TypeAdapter(ByteSize).validate_python(capacity))
-    except ValidationError:
-        total = 0
-    if total <= 0 or isinstance(capacity, bool):
-        msg = f"capacity must be a positive number of entries or a size like '512MB', got {capacity!r}"
-        raise ValueError(msg)
-    return total
 
 
 def _default_embeddings() -> Embeddings:
