@@ -181,17 +181,17 @@ class Shadow:
 
     def _least(self) -> Generator[Entry]:
         """The held, least (worth, last) first; the heap is whole again when it is closed."""
-        popped: list[tuple[float, int, str]] = []
+        passed: list[tuple[float, int, str]] = []
         try:
             while self._heap:
-                item = heapq.heappop(self._heap)
-                if self._true(item):
-                    popped.append(item)
-                    yield self.held[item[2]]
+                if self._true(self._heap[0]):
+                    yield self.held[self._heap[0][2]]
+                    passed.append(heapq.heappop(self._heap))
+                else:
+                    heapq.heappop(self._heap)
         finally:
-            for item in popped:
-                if item[2] in self.held:
-                    heapq.heappush(self._heap, item)
+            for item in passed:
+                heapq.heappush(self._heap, item)
 
 
 class MemoryLedger:
@@ -333,17 +333,17 @@ class MemoryLedger:
         """Tell every policy of a request, and see whom to follow."""
         self._now += 1
         entry.requested(self._now, *self._half_lives, credit=credit)
-        losses = self._losses
+        entries, losses = self._entries, self._losses
         for place, shadow in enumerate(self._shadows):
             hit, left = shadow.request(entry, entry.counts[self._ages[place]], credit)
             losses[place] = losses[place] * self._fade + (0.0 if hit else entry.cost * credit)
             strays = self._strays[place]
-            for key in [victim.key for victim in left]:
-                if key in self._entries:
-                    strays[key] = None
-            if entry.key in shadow.held:
-                strays.pop(entry.key, None)
-            elif entry.key in self._entries:
+            for victim in left:
+                if victim.key in entries:
+                    strays[victim.key] = None
+            if not hit and entry.key in strays and entry.key in shadow.held:
+                del strays[entry.key]
+            elif hit and entry.key not in shadow.held and entry.key in entries:
                 strays[entry.key] = None
         self._leader = leader(losses, self._leader)
 
