@@ -25,11 +25,10 @@ import os
 import platform
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
 from rich.progress import track
@@ -83,42 +82,46 @@ ONLINE = {
     (0.5, 100.0): (206.29, 207.88, 87.99, 58.44, 73.91, 10.54),
     (0.8, 100.0): (266.98, 265.24, 115.29, 115.80, 107.79, 7.19),
 }
-NOTES = [
-    "Costs are totals / 1000 over 10,000 requests. sd is that of a single run, se that of our mean.",
-    "The published cells are said to be means over 100 seeds. The released code seeds itself with the"
-    " second it starts in, so runs within one second are the same run and a cell averages about 7"
-    " distinct ones; nor are its strategies run on the same seeds. So a published cell strays from the"
-    " mean by about 0.4 single-run sd, and cells of one row that must be equal in the mean (LEC+m1 at"
-    " alpha 0.8, ratio 100, offline: 116.49 and 61.04, the selector playing no part) are not.",
-    "m1 and m2 are drawn alike, so LFU+m1 and LFU+m2 (LEC+m1 and LEC+m2) differ by chance alone.",
-    "Full information: no confidence bound and no exploration. Online the first answer for a query"
-    " comes from m1; whenever m1 answers, m2's cost is learned too; whenever m2 answers, its cost is"
-    " counted twice. Worth is count x mean cost, the lesser mean for sel, of every query ever seen.",
-    "Offline, the cache is filled from the statistics of the very requests that are then served, and"
-    " its first misses are not paid. LEC+sel fills it by count x mean of the lesser of the two costs"
-    " of each request, and a right selector pays the lesser of the two *realised* costs, a wrong one"
-    " the greater: less than any selector can pay that decides before it sees the costs.",
-    "Bandit feedback, offline: the log holds one cost a request, of a model drawn by a fair coin;"
-    " a right selector pays for the model of the lesser estimate, a wrong one for the other. So at"
-    " ratio 1.5 its cells lie above the published ones by E[min] < min E.",
-    "Bandit feedback, 'mean': each model is tried once on each query (offline: an unseen one is taken"
-    " for the cheapest), then the lesser mean is asked.",
-    "Bandit feedback, 'bound': max(B1, mean - (B2 - B1) sqrt(log(6 T |Q| / delta) / (2 n))) of the"
-    " paper, for routing and for caching, B1 = 0.1, B2 = 4 + ratio, delta = 0.05. Its width exceeds"
-    " the costs up to about ten observations at ratio 100 and a hundred at ratio 1.5; until then all"
-    " bounds sit on B1, the cache is LFU, and m1 is asked.",
-    "'ours' has bandit feedback, starts cold and pays every first miss; a query has a key and no words,"
-    " so that the router's Ridge is an intercept. 'ours, revalued' also takes the router's newest"
-    " estimate of an entry when it is hit, instead of the one it had when it was admitted.",
-    "'oracle' knows every mean and P: it holds the 8 largest P x lesser mean from the start and asks"
-    " the model of the lesser mean. 'oracle, cold' pays the first miss of each of the 8.",
-    "'optimum' knows the future: every miss costs the lesser of the two realised costs, and what is"
-    " kept from one request to the next is chosen by linear program; first seeds only.",
-]
+NOTES = """\
+* Costs are totals / 1000 over 10,000 requests. sd is that of a single run, se that of our mean.
+* The published cells are said to be means over 100 seeds. The released code seeds itself with the
+  second it starts in, so runs within one second are the same run and a cell averages about 7
+  distinct ones; nor are its strategies run on the same seeds. So a published cell strays from the
+  mean by about 0.4 single-run sd, and cells of one row that must be equal in the mean (LEC+m1 at
+  alpha 0.8, ratio 100, offline: 116.49 and 61.04, the selector playing no part) are not.
+* m1 and m2 are drawn alike, so LFU+m1 and LFU+m2 (LEC+m1 and LEC+m2) differ by chance alone.
+* Full information: no confidence bound and no exploration. Online the first answer for a query
+  comes from m1; whenever m1 answers, m2's cost is learned too; whenever m2 answers, its cost is
+  counted twice. Worth is count x mean cost, the lesser mean for sel, of every query ever seen.
+* Offline, the cache is filled from the statistics of the very requests that are then served, and
+  its first misses are not paid. LEC+sel fills it by count x mean of the lesser of the two costs of
+  each request, and a right selector pays the lesser of the two *realised* costs, a wrong one the
+  greater: less than any selector can pay that decides before it sees the costs.
+* Bandit feedback, offline: the log holds one cost a request, of a model drawn by a fair coin; a
+  right selector pays for the model of the lesser estimate, a wrong one for the other. So at ratio
+  1.5 its cells lie above the published ones by E[min] < min E.
+* Bandit feedback, 'mean': a model not yet seen on a query counts as costing 0. So it is tried, then
+  the lesser mean is asked; and an entry with an untried model is the first to leave.
+* Bandit feedback, 'bound': max(B1, mean - (B2 - B1) sqrt(log(6 T |Q| / delta) / (2 n))) of the
+  paper, for routing and for caching, B1 = 0.1, B2 = 4 + ratio, delta = 0.05. Its width exceeds
+  the dear cost up to 9 observations at ratio 100 and up to 43 at ratio 1.5; until then all bounds
+  sit on B1, the cache is LFU, and m1 is asked.
+* 'ours' has bandit feedback, starts cold and pays every first miss; a query has a key and no words,
+  so that the router's Ridge is an intercept. 'ours, revalued' also takes the router's newest
+  estimate of an entry when it is hit, instead of the one it had when it was admitted.
+* 'oracle' knows every mean and P: it holds the 8 largest P x lesser mean from the start and asks
+  the model of the lesser mean. 'oracle, cold' pays the first miss of each of the 8.
+* What learning must cost at ratio 100: of 20 queries 5 are dear by both models and 10 by one. To see
+  the first once and to pick the wrong model first on half of the others is 10 x 101, or 1.0; to try
+  both models on the first as well, 1.5. 'oracle' pays none of it, 'oracle, cold' 0.5. When more than
+  8 are dear by both (4 % of seeds), every strategy pays for the rest again and again, 20 to 100:
+  these seeds carry much of the means and nearly all of their sd.
+* 'optimum' knows the future: every miss costs the lesser of the two realised costs, and what is
+  kept from one request to the next is chosen by linear program; first seeds only.
+"""
 
 
-@dataclass(frozen=True)
-class Draws:
+class Draws(NamedTuple):
     """All chance in a run, for S seeds: a longer run begins with the shorter one's."""
 
     means: Floats
@@ -165,9 +168,10 @@ def paper_bound(ratio: float, requests: int = REQUESTS) -> Bound:
     log = math.log(6 * requests * QUERIES / DELTA)
 
     def bound(mean: Floats, n: Floats) -> Floats:
-        return np.maximum(LEAST, mean - span * np.sqrt(log / (2 * np.maximum(n, 1)))) * (n > 0)
+        lower = mean - span * np.sqrt(log / (2 * np.maximum(n, 1)))
+        return np.where(n > 0, np.maximum(LEAST, lower), LEAST)
 
-    return lambda mean, n: np.maximum(LEAST, bound(mean, n))
+    return bound
 
 
 def offline(
@@ -227,21 +231,14 @@ def online(draws: Draws, cache: str, model: int | None, bandit: Bound | None = N
             simulator's selector, which is shown the second model's cost whenever the first is asked.
     """
     seeds, requests = draws.keys.shape
-    count = np.zeros((seeds, QUERIES))
+    count, paid, everyone = np.zeros((seeds, QUERIES)), np.zeros(seeds), np.arange(seeds)
     mean, n = np.zeros((seeds, 2, QUERIES)), np.zeros((seeds, 2, QUERIES))
-    slots = np.full((seeds, CAPACITY), -1)
-    held = np.zeros((seeds, QUERIES), dtype=bool)
-    filled = np.zeros(seeds, dtype=np.int64)
-    paid = np.zeros(seeds)
-    everyone = np.arange(seeds)
+    caches = Caches(seeds)
 
-    def value(s: Ints, q: Ints) -> Floats:
-        """What a miss on q is thought to cost."""
-        if model is not None:
-            return mean[s, model, q]
-        if bandit is not None:
-            return np.minimum(*(bandit(mean[s, k, q], n[s, k, q]) for k in (FIRST, SECOND)))
-        return np.minimum(mean[s, FIRST, q], mean[s, SECOND, q])
+    def judged(s: Ints, q: Ints) -> list[Floats]:
+        """What a miss on q is thought to cost, by each model."""
+        models = (FIRST, SECOND) if model is None else (model,)
+        return [(bandit or _simple)(mean[s, k, q], n[s, k, q]) for k in models]
 
     def learn(s: Ints, k: int, q: Ints, cost: Floats, times: int) -> None:
         n[s, k, q] += times
@@ -250,42 +247,55 @@ def online(draws: Draws, cache: str, model: int | None, bandit: Bound | None = N
     for now in range(requests):
         asked = draws.keys[:, now]
         count[everyone, asked] += 1
-        s = np.flatnonzero(~held[everyone, asked])
+        s = np.flatnonzero(~caches.held[everyone, asked])
         if not s.size:
             continue
         q, cost = asked[s], draws.costs[s, :, now]
-        if model is not None:
-            second = np.full(len(s), model == SECOND)
-        elif bandit is not None:
-            first, other = (bandit(mean[s, k, q], n[s, k, q]) for k in (FIRST, SECOND))
-            second = other < first
-        else:
-            second = mean[s, SECOND, q] < mean[s, FIRST, q]
+        by_model = judged(s, q)
+        second = by_model[1] < by_model[0] if model is None else np.full(len(s), model == SECOND)
         paid[s] += np.where(second, cost[:, SECOND], cost[:, FIRST])
+        full = model is None and bandit is None
         learn(s[~second], FIRST, q[~second], cost[~second, FIRST], 1)
-        if bandit is not None or model is not None:
-            learn(s[second], SECOND, q[second], cost[second, SECOND], 1)
-        else:  # free of charge after the first model's answer, twice after its own
-            learn(s[second], SECOND, q[second], cost[second, SECOND], 2)
+        learn(s[second], SECOND, q[second], cost[second, SECOND], 2 if full else 1)
+        if full:
             learn(s[~second], SECOND, q[~second], cost[~second, SECOND], 1)
-        room = filled[s] < CAPACITY
-        slots[s[room], filled[s[room]]] = q[room]
-        filled[s[room]] += 1
-        held[s[room], q[room]] = True
-        s, q = s[~room], q[~room]
-        if not s.size:
-            continue
-        wide = np.broadcast_to(s[:, None], (len(s), CAPACITY))
-        worth, new = count[wide, slots[s]], count[s, q]
-        if cache == "LEC":
-            worth, new = worth * value(wide, slots[s]), new * value(s, q)
-        least = worth.argmin(1)
-        wins = new > worth[np.arange(len(s)), least]
-        s, q, least = s[wins], q[wins], least[wins]
-        held[s, slots[s, least]] = False
-        slots[s, least] = q
-        held[s, q] = True
+
+        def worth(s: Ints, q: Ints) -> Floats:
+            return count[s, q] * (np.minimum.reduce(judged(s, q)) if cache == "LEC" else 1)
+
+        caches.admit(s, q, worth)
     return paid
+
+
+def _simple(mean: Floats, _: Floats) -> Floats:
+    return mean
+
+
+class Caches:
+    """One cache for each seed; the least worth leaves, the newcomer itself when it is not worth more."""
+
+    def __init__(self, seeds: int) -> None:
+        self.held = np.zeros((seeds, QUERIES), dtype=bool)
+        self._slots = np.full((seeds, CAPACITY), -1)
+        self._filled = np.zeros(seeds, dtype=np.int64)
+
+    def admit(self, s: Ints, q: Ints, worth: Callable[[Ints, Ints], Floats]) -> None:
+        """Offer query q[i], not held, to the cache of seed s[i]."""
+        room = self._filled[s] < CAPACITY
+        self._put(s[room], self._filled[s[room]], q[room])
+        self._filled[s[room]] += 1
+        s, q = s[~room], q[~room]
+        wide = np.broadcast_to(s[:, None], (len(s), CAPACITY))
+        worths = worth(wide, self._slots[s])
+        least = worths.argmin(1)
+        wins = worth(s, q) > worths[np.arange(len(s)), least]
+        s, q, least = s[wins], q[wins], least[wins]
+        self.held[s, self._slots[s, least]] = False
+        self._put(s, least, q)
+
+    def _put(self, s: Ints, place: Ints, q: Ints) -> None:
+        self._slots[s, place] = q
+        self.held[s, q] = True
 
 
 def oracle(draws: Draws, alpha: float, *, cold: bool) -> Floats:
@@ -350,7 +360,11 @@ def summary(costs: Floats, published: float | None = None) -> dict[str, float]:
     """Mean, single-run sd and standard error, in thousands; z is the published cell's, in sd."""
     mean, sd = costs.mean() / 1e3, costs.std(ddof=1) / 1e3
     told = {"mean": mean, "sd": sd, "se": sd / math.sqrt(len(costs))}
-    return told if published is None else {"published": published, **told, "z": (published - mean) / sd}
+    return (
+        told
+        if published is None
+        else {"published": published, **told, "z": (published - mean) / sd}
+    )
 
 
 def ratio_of_means(above: Floats, below: Floats) -> dict[str, float]:
@@ -405,23 +419,7 @@ def beyond(
     rows = []
     with ProcessPoolExecutor(jobs) as pool:
         for alpha, ratio in WORKLOADS:
-            where = f"alpha {alpha}, ratio {ratio:g}"
-
-            def play(
-                which: Sequence[int], requests: int, *, alpha: float = alpha, ratio: float = ratio
-            ) -> dict[str, Floats]:
-                found = {}
-                for revalued, name in ((False, "ours"), (True, "ours, revalued")):
-                    todo = [(seed, alpha, ratio, requests, revalued) for seed in which]
-                    done = pool.map(_ours, todo, chunksize=4)
-                    label = f"{name}, {where}, {requests} requests"
-                    found[name] = np.array(list(track(done, label, total=len(todo))))
-                for cold, name in ((False, "oracle"), (True, "oracle, cold")):
-                    each = (draw([seed], alpha, ratio, requests) for seed in which)
-                    found[name] = np.concatenate([oracle(d, alpha, cold=cold) for d in each])
-                return found
-
-            run = play(seeds, REQUESTS)
+            run = _play(pool, seeds, alpha, ratio, REQUESTS)
             draws = draw(seeds, alpha, ratio)
             lfu = online(draws, "LFU", FIRST)
             row: dict[str, object] = {"alpha": alpha, "ratio": ratio, "seeds": len(seeds)}
@@ -436,13 +434,13 @@ def beyond(
                 row["on fewer seeds"] = {
                     "seeds": len(longer),
                     **{
-                        f"{requests} requests": _over(play(longer, requests))
+                        f"{requests} requests": _over(_play(pool, longer, alpha, ratio, requests))
                         for requests in (REQUESTS, LONG)
                     },
                 }
             if optima:
                 todo = [(seed, alpha, ratio) for seed in optima]
-                done = track(pool.map(_optimum, todo), f"optimum, {where}", total=len(todo))
+                done = track(pool.map(_optimum, todo), "the optimum", total=len(todo))
                 best = np.array(list(done))
                 few = [seeds.index(seed) for seed in optima]
                 row["optimum"] = {
@@ -452,6 +450,22 @@ def beyond(
                 }
             rows.append(row)
     return rows
+
+
+def _play(
+    pool: ProcessPoolExecutor, seeds: Sequence[int], alpha: float, ratio: float, requests: int
+) -> dict[str, Floats]:
+    """Ours and the oracle, each with its twin."""
+    found = {}
+    for revalued, name in ((False, "ours"), (True, "ours, revalued")):
+        todo = [(seed, alpha, ratio, requests, revalued) for seed in seeds]
+        label = f"{name}, alpha {alpha}, ratio {ratio:g}, {requests} requests"
+        done = track(pool.map(_ours, todo, chunksize=4), label, total=len(todo))
+        found[name] = np.array(list(done))
+    for cold, name in ((False, "oracle"), (True, "oracle, cold")):
+        each = (draw([seed], alpha, ratio, requests) for seed in seeds)
+        found[name] = np.concatenate([oracle(d, alpha, cold=cold) for d in each])
+    return found
 
 
 def _over(run: dict[str, Floats]) -> dict[str, dict[str, dict[str, float]]]:
@@ -465,61 +479,76 @@ def _over(run: dict[str, Floats]) -> dict[str, dict[str, dict[str, float]]]:
 
 def rendered(result: dict) -> str:
     """The results file as Markdown."""
-    lines = [
-        "# The paper's synthetic tables, again",
-        "",
-        f"Made by `{result['command']}` on {result['date'][:10]}, {result['seeds']} paired seeds;"
-        " from `paper_tables.json`.",
-    ]
-    names = list(STRATEGIES)
+    made = f"Made by `{result['command']}` on {result['date'][:10]}, {result['seeds']} paired seeds"
+    lines = ["# The paper's synthetic tables, again", "", f"{made}; from `paper_tables.json`."]
     for title in ("offline", "online"):
-        lines += ["", f"## {title.capitalize()}: published | full information, mean ± se (z)", ""]
-        lines += [f"| α | ratio | acc | {' | '.join(names)} |", "|---" * (len(names) + 3) + "|"]
-        rows: dict[tuple[object, ...], dict[str, dict]] = {}
-        for cell in result[title]:
-            where = (cell["alpha"], f"{cell['ratio']:g}", cell.get("accuracy", "–"))
-            rows.setdefault(where, {})[cell["strategy"]] = cell
-        for where, cells in rows.items():
-            texts = [_cell(cells[name]["full"]) for name in names]
-            lines.append(f"| {' | '.join(map(str, where))} | {' | '.join(texts)} |")
-        lines += ["", "Under bandit feedback, mean ± se:", ""]
-        chosen = [name for name in names if name.endswith("sel")]
-        heads = [f"{name}, {rule}" for name in chosen for rule in ("mean", "bound")]
-        lines += [f"| α | ratio | acc | {' | '.join(heads)} |", "|---" * (len(heads) + 3) + "|"]
-        for where, cells in rows.items():
-            texts = [
-                _mean(cells[name]["bandit"][rule]) for name in chosen for rule in ("mean", "bound")
-            ]
-            lines.append(f"| {' | '.join(map(str, where))} | {' | '.join(texts)} |")
-    lines += ["", "## Beyond the paper: online, bandit feedback", ""]
+        lines += ["", f"## {title.capitalize()}", "", *_published(result[title])]
+    lines += ["", "## Beyond the paper: online, bandit feedback", "", *_beyond(result["beyond"])]
+    return "\n".join(lines) + f"\n\n## Notes\n\n{result['notes']}"
+
+
+def _published(cells: list[dict]) -> list[str]:
+    """One of the paper's tables, then what becomes of `sel` under bandit feedback."""
+    rows: dict[tuple[str, ...], dict[str, dict]] = {}
+    for cell in cells:
+        where = (str(cell["alpha"]), f"{cell['ratio']:g}", str(cell.get("accuracy", "–")))
+        rows.setdefault(where, {})[cell["strategy"]] = cell
+    chosen = [(name, rule) for name in STRATEGIES if "sel" in name for rule in ("mean", "bound")]
+    where = ["α", "ratio", "acc"]
+    return [
+        "Published | full information, mean ± se (z, in sd of a single run):",
+        "",
+        *_table(
+            [*where, *STRATEGIES],
+            [[*at, *(_cell(row[name]["full"]) for name in STRATEGIES)] for at, row in rows.items()],
+        ),
+        "",
+        "Bandit feedback, mean ± se:",
+        "",
+        *_table(
+            [*where, *(f"{name}, {rule}" for name, rule in chosen)],
+            [
+                [*at, *(_mean(row[name]["bandit"][rule]) for name, rule in chosen)]
+                for at, row in rows.items()
+            ],
+        ),
+    ]
+
+
+def _beyond(rows: list[dict]) -> list[str]:
+    """Means, then ratios."""
     who = ["ours", "ours, revalued", "oracle, cold", "oracle"]
-    lines += [f"| α | ratio | {' | '.join(who)} | optimum (seeds) |", "|---" * 7 + "|"]
-    for row in result["beyond"]:
+    means, ratios = [], []
+    for row in rows:
+        at = [str(row["alpha"]), f"{row['ratio']:g}"]
         best = row.get("optimum")
         told = f"{_mean(best)} ({best['seeds']})" if best else "–"
-        means = " | ".join(_mean(row[name]) for name in who)
-        lines.append(f"| {row['alpha']} | {row['ratio']:g} | {means} | {told} |")
-    lines += ["", "Ratios of means over the same seeds ± se:", ""]
-    lines += ["| α | ratio | requests | seeds | ours | against | ratio |", "|---" * 7 + "|"]
-    for row in result["beyond"]:
-        where = f"| {row['alpha']} | {row['ratio']:g} |"
-        for name, told in row["LFU+m1 over"].items():
-            lines.append(f"{where} 10000 | {row['seeds']} | LFU+m1 | {name} | {_ratio(told)} |")
-        runs = [(10_000, row["seeds"], row["over the oracle"])]
-        fewer = row.get("on fewer seeds", {})
-        runs += [
-            (int(label.split()[0]), fewer["seeds"], over)
-            for label, over in fewer.items()
-            if label != "seeds"
-        ]
-        for requests, seeds, over in runs:
-            for name, kinds in over.items():
-                for kind, told in kinds.items():
-                    lines.append(
-                        f"{where} {requests} | {seeds} | {name} | {kind} | {_ratio(told)} |"
-                    )
-    lines += ["", "## Notes", "", *(f"* {note}" for note in result["notes"])]
-    return "\n".join(lines) + "\n"
+        means.append([*at, *(_mean(row[name]) for name in who), told])
+        all_of = [*at, "10000", str(row["seeds"])]
+        ratios += [[*all_of, "LFU+m1", n, _ratio(told)] for n, told in row["LFU+m1 over"].items()]
+        ratios += [[*all_of, *line] for line in _ratios(row["over the oracle"])]
+        for label, over in row.get("on fewer seeds", {}).items():
+            if label != "seeds":
+                fewer = [*at, label.split()[0], str(row["on fewer seeds"]["seeds"])]
+                ratios += [[*fewer, *line] for line in _ratios(over)]
+        if best:
+            few = [*at, "10000", str(best["seeds"])]
+            ratios += [[*few, n, "optimum", _ratio(best[f"{n} over it"])] for n in who]
+    heads = ["α", "ratio", "requests", "seeds", "cost of", "over that of", "ratio of means ± se"]
+    return [
+        *_table(["α", "ratio", *who, "optimum (seeds)"], means),
+        "",
+        *_table(heads, ratios),
+    ]
+
+
+def _ratios(over: dict[str, dict]) -> list[list[str]]:
+    return [[n, kind, _ratio(told)] for n, kinds in over.items() for kind, told in kinds.items()]
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> list[str]:
+    lines = [heads, ["---"] * len(heads), *rows]
+    return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
 def _cell(told: dict[str, float]) -> str:
@@ -538,8 +567,8 @@ def main() -> None:
     """Run, and write the results file and its Markdown."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=200)
-    parser.add_argument("--long-seeds", type=int, default=50, help="run at 100,000 requests too")
-    parser.add_argument("--optimum-seeds", type=int, default=5)
+    parser.add_argument("--long-seeds", type=int, default=30, help="run at 100,000 requests too")
+    parser.add_argument("--optimum-seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--render", action="store_true", help="only write the Markdown")
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
