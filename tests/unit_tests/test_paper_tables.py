@@ -98,6 +98,46 @@ def test_online_the_second_model_s_cost_counts_twice_after_its_own_answer(one_pl
     assert paper.online(run, "LEC", None) == 100 + 3 + 4 + 3
 
 
+def one_at_a_time(draws, seed, cache, model):
+    """The released simulator's rules for one seed, from the whole history at every step."""
+    asked, shown, held, paid = [], ([], []), [], 0.0
+    for key, cost in zip(draws.keys[seed].tolist(), draws.costs[seed].T.tolist(), strict=True):
+        asked.append(key)
+        if key in held:
+            continue
+
+        def mean(k, query):
+            costs = [c for q, c in shown[k] if q == query]
+            return sum(costs) / len(costs) if costs else 0.0
+
+        def worth(query):
+            believed = [mean(k, query) for k in (0, 1)]
+            each = min(believed) if model is None else believed[model]
+            return asked.count(query) * (each if cache == "LEC" else 1)
+
+        chosen = int(mean(1, key) < mean(0, key)) if model is None else model
+        paid += cost[chosen]
+        shown[chosen].append((key, cost[chosen]))
+        if model is None:
+            shown[1].append((key, cost[1]))
+        if len(held) < paper.CAPACITY:
+            held.append(key)
+        else:
+            least = min(held, key=worth)
+            if worth(key) > worth(least):
+                held[held.index(least)] = key
+    return paid
+
+
+@pytest.mark.parametrize("strategy", list(paper.STRATEGIES))
+@pytest.mark.parametrize("ratio", [1.5, 100.0])
+def test_online_all_seeds_in_step_are_each_seed_alone(strategy, ratio):
+    cache, model = paper.STRATEGIES[strategy]
+    draws = paper.draw(range(3), 0.8, ratio, 300)
+    alone = [one_at_a_time(draws, seed, cache, model) for seed in range(3)]
+    assert paper.online(draws, cache, model) == pytest.approx(alone)
+
+
 def test_the_paper_s_bound_is_b1_until_the_width_is_less_than_the_mean():
     # log(6·10⁴·20/0.05) = 16.99; at ratio 100 the span is 103.9 and the width at n = 50 is 42.8.
     bound = paper.paper_bound(100.0, 10_000)
