@@ -33,11 +33,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from rich.progress import track
 
-from langchain_cachemux.cache import HALF_LIVES
 from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import LEC
-from langchain_cachemux.replay import optimum
+from langchain_cachemux.optimum import optimum
+from langchain_cachemux.policies import robust
 from langchain_cachemux.router import Router
 from langchain_cachemux.types import Entry, Query
 
@@ -107,8 +106,7 @@ NOTES = """\
   the dear cost up to 9 observations at ratio 100 and up to 43 at ratio 1.5; until then all bounds
   sit on B1, the cache is LFU, and m1 is asked.
 * 'ours' has bandit feedback, starts cold and pays every first miss; a query has a key and no words,
-  so that the router's Ridge is an intercept. 'ours, revalued' also takes the router's newest
-  estimate of an entry when it is hit, instead of the one it had when it was admitted.
+  so that the router's Ridge is an intercept.
 * 'oracle' knows every mean and P: it holds the 8 largest P x lesser mean from the start and asks
   the model of the lesser mean. 'oracle, cold' pays the first miss of each of the 8.
 * What learning must cost at ratio 100: of 20 queries 5 are dear by both models and 10 by one. To see
@@ -314,16 +312,15 @@ def oracle(draws: Draws, alpha: float, *, cold: bool) -> Floats:
 def default() -> tuple[Router, MemoryLedger]:
     """The package's default: `MultiplexedLLM`'s router, and `LECCache`'s ledger and policy."""
     router = Router({name: Mean(prior=Ridge()) for name in ("m1", "m2")})
-    return router, MemoryLedger(CAPACITY, policy=LEC(half_life=HALF_LIVES * CAPACITY))
+    return router, MemoryLedger(CAPACITY, policy=robust(CAPACITY))
 
 
-def ours(keys: Ints, costs: Floats, *, revalued: bool = False) -> float:
+def ours(keys: Ints, costs: Floats) -> float:
     """Total cost of one seed, in the order in which cache and multiplexer call one another.
 
     Args:
         keys: What each request asks for (requests,).
         costs: What each model would cost (2, requests).
-        revalued: Also give an entry the router's newest estimate when it is hit.
     """
     router, ledger = default()
     queries = [Query(str(key)) for key in range(QUERIES)]
@@ -331,10 +328,8 @@ def ours(keys: Ints, costs: Floats, *, revalued: bool = False) -> float:
     paid = 0.0
     for now, key in enumerate(keys.tolist()):
         query = queries[key]
-        entry = ledger.get(query.key)
-        if revalued and entry is not None:
-            entry.cost = router.predict(query).lower
-        if ledger.use(query.key):
+        if ledger.get(query.key) is not None:
+            ledger.use(query.key, cost=router.predict(query).lower)
             continue
         model = router.choose(query).model
         cost = by_model[model][now]
@@ -344,10 +339,10 @@ def ours(keys: Ints, costs: Floats, *, revalued: bool = False) -> float:
     return paid
 
 
-def _ours(job: tuple[int, float, float, int, bool]) -> float:
-    seed, alpha, ratio, requests, revalued = job
+def _ours(job: tuple[int, float, float, int]) -> float:
+    seed, alpha, ratio, requests = job
     draws = draw([seed], alpha, ratio, requests)
-    return ours(draws.keys[0], draws.costs[0], revalued=revalued)
+    return ours(draws.keys[0], draws.costs[0])
 
 
 def _optimum(job: tuple[int, float, float]) -> float:
@@ -455,13 +450,11 @@ def beyond(
 def _play(
     pool: ProcessPoolExecutor, seeds: Sequence[int], alpha: float, ratio: float, requests: int
 ) -> dict[str, Floats]:
-    """Ours and the oracle, each with its twin."""
-    found = {}
-    for revalued, name in ((False, "ours"), (True, "ours, revalued")):
-        todo = [(seed, alpha, ratio, requests, revalued) for seed in seeds]
-        label = f"{name}, alpha {alpha}, ratio {ratio:g}, {requests} requests"
-        done = track(pool.map(_ours, todo, chunksize=4), label, total=len(todo))
-        found[name] = np.array(list(done))
+    """Ours, and the oracle without and with its cold misses."""
+    todo = [(seed, alpha, ratio, requests) for seed in seeds]
+    label = f"ours, alpha {alpha}, ratio {ratio:g}, {requests} requests"
+    done = track(pool.map(_ours, todo, chunksize=4), label, total=len(todo))
+    found = {"ours": np.array(list(done))}
     for cold, name in ((False, "oracle"), (True, "oracle, cold")):
         each = (draw([seed], alpha, ratio, requests) for seed in seeds)
         found[name] = np.concatenate([oracle(d, alpha, cold=cold) for d in each])
@@ -517,7 +510,7 @@ def _published(cells: list[dict]) -> list[str]:
 
 def _beyond(rows: list[dict]) -> list[str]:
     """Means, then ratios."""
-    who = ["ours", "ours, revalued", "oracle, cold", "oracle"]
+    who = ["ours", "oracle, cold", "oracle"]
     means, ratios = [], []
     for row in rows:
         at = [str(row["alpha"]), f"{row['ratio']:g}"]
