@@ -25,7 +25,7 @@ from langchain_cachemux.demo import Demo, Recording, draw, read_questions
 from langchain_cachemux.pair import local_pair
 
 RESULTS = Path(__file__).parent / "results"
-SEEDS = range(5)
+SEEDS = range(10)
 
 
 def main() -> None:

@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
-from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from langchain_cachemux import answers
 from langchain_cachemux.costs import Price, seconds, usage_of
 from langchain_cachemux.estimators import Estimator, Mean
 from langchain_cachemux.index import ChromaIndex
-from langchain_cachemux.ledger import Ledger, MemoryLedger
+from langchain_cachemux.ledger import Ledger, MemoryLedger, in_bytes, measured
 from langchain_cachemux.matching import Matcher, Threshold
 from langchain_cachemux.policies import Policy, robust
 from langchain_cachemux.queries import Reader, UnstableKeyError
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
 
 Event: TypeAlias = Hit | Miss | Admission
 
-TYPICAL_BYTES = 4096
-"""An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
 CANDIDATES = 8
 """Neighbours fetched for a query, to find one that is held and passes the guards."""
 PENDING = 10_000
@@ -110,8 +107,8 @@ class LECCache(BaseCache):
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        total = _capacity(capacity)
-        self._in_bytes = isinstance(capacity, str) and not capacity.strip().isdecimal()
+        total, entries = measured(capacity)
+        self._in_bytes = in_bytes(capacity)
         if reader is not None and embeddings is not None:
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
@@ -121,11 +118,11 @@ class LECCache(BaseCache):
         self.estimator: Estimator = estimator or Mean()
         self._valued = estimator is not None
         self.on_event = on_event
-        entries = max(total // TYPICAL_BYTES, 1) if self._in_bytes else total
         policy = policy or robust(entries)
         self.ledger: Ledger
         self.index: ChromaIndex
         self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._learned: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._saved = 0.0
         self._writing = threading.Lock()
@@ -169,6 +166,7 @@ class LECCache(BaseCache):
             self.ledger.clear()
             self.index.clear()
             self._asked.clear()
+            self._learned.clear()
 
     def find(self, prompt: str, llm_string: str) -> Hit | Miss:
         """Look a prompt up and say what came of it; a hit counts as a use.
@@ -192,7 +190,7 @@ class LECCache(BaseCache):
                 self.ledger.forget(verdict.entry.key)
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
         if isinstance(verdict, Hit) and not self.ledger.use(
-            verdict.entry.key, credit=verdict.credit
+            verdict.entry.key, credit=verdict.credit, cost=self._worth_by_now(verdict.entry)
         ):
             verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
@@ -360,6 +358,9 @@ class LECCache(BaseCache):
                 self.estimator.learn(query, cost)
             entry.cost = self.estimator.predict(query).lower
             admission = self.ledger.admit(entry)
+            self._learned.difference_update(admission.evicted)
+            if admission.slot is not None and cost is not None:
+                self._learned.add(entry.key)
             if admission.slot is not None and entry.vector is not None:
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
             elif admission.slot is not None:
@@ -367,6 +368,15 @@ class LECCache(BaseCache):
         self._counts["bypassed" if admission.slot is None else "admitted"] += 1
         self._counts["evicted"] += len(admission.evicted)
         self._tell(admission)
+
+    def _worth_by_now(self, entry: Entry) -> float | None:
+        """What a miss would cost, if the estimator knows the entry: it learned of it since opening."""
+        if entry.key not in self._learned:
+            return None
+        with self._writing:
+            return self.estimator.predict(
+                Query(entry.key, text=entry.text, vector=entry.vector)
+            ).lower
 
     def _cost(self, answer: Generation, elapsed: float | None) -> float | None:
         """What the miss cost: as the multiplexer measured it, or the price of the usage."""
@@ -416,17 +426,6 @@ def _handed_out(hit: Hit) -> list[Generation]:
             "saved": hit.entry.cost,
         }
     return generations
-
-
-def _capacity(capacity: int | str) -> int:
-    try:
-        total = int(TypeAdapter(ByteSize).validate_python(capacity))
-    except ValidationError:
-        total = 0
-    if total <= 0 or isinstance(capacity, bool):
-        msg = f"capacity must be a positive number of entries or a size like '512MB', got {capacity!r}"
-        raise ValueError(msg)
-    return total
 
 
 def _default_embeddings() -> Embeddings:

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -25,8 +25,10 @@ from rich.table import Table
 
 from langchain_cachemux import demo as demo_
 from langchain_cachemux.cache import Event, LECCache
+from langchain_cachemux.cli_traces import advise_trace, replay_trace
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.pair import local_pair, named_pair
+from langchain_cachemux.terminal import console, write
 from langchain_cachemux.types import Hit, Miss
 
 app = typer.Typer(
@@ -35,8 +37,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A cost-aware semantic cache and a learned model multiplexer, at work.",
 )
-console = Console()
-
+app.command("replay")(replay_trace)
+app.command("advise")(advise_trace)
 Small = Annotated[
     str, typer.Option(help="The cheap model, provider:model, in place of the local one.")
 ]
@@ -97,11 +99,11 @@ def demo(
     console.print(result_table(report))
     console.print(_reading(report))
     if json_file is not None:
-        _write(json_file, json.dumps(report, indent=1) + "\n")
+        write(json_file, json.dumps(report, indent=1) + "\n")
     if html is not None:
         from langchain_cachemux.page import page
 
-        _write(html, page(report, columns=COLUMNS, rows=rows(report)))
+        write(html, page(report, columns=COLUMNS, rows=rows(report)))
     if interrupted:
         raise typer.Exit(130)
 
@@ -300,15 +302,6 @@ def _recording(path: Path | None) -> Iterator[demo_.Recording]:
         demo_.Recording(path or Path(folder) / "answers.jsonl") as recording,
     ):
         yield recording
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
-    console.print(f"wrote {path}", style="dim", markup=False)
 
 
 def main() -> None:

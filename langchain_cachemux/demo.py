@@ -31,7 +31,7 @@ from langchain_cachemux.costs import Decoder, Price, dollars, flops, seconds, us
 from langchain_cachemux.matching import Threshold
 from langchain_cachemux.multiplexer import Accept, MultiplexedLLM
 from langchain_cachemux.optimum import optimum
-from langchain_cachemux.policies import LEC, LFU
+from langchain_cachemux.policies import LFU, robust
 from langchain_cachemux.types import Hit, Usage
 
 if TYPE_CHECKING:
@@ -324,12 +324,11 @@ class Demo:
         self._flops = flops(pair.decoders) if pair.decoders else lambda _: 0.0
         self._price: Price = self._flops if pair.decoders else seconds
         self._unit = "TFLOP" if pair.decoders else "seconds"
-        half_life = 20 * capacity
         self._tracks = [
             self._track("large only", [self.large], None),
             self._track("LFU cache + large", [self.large], LFU()),
-            self._track("LEC cache + large", [self.large], LEC(half_life=half_life)),
-            self._track("LEC cache + multiplexer", list(pair.models), LEC(half_life=half_life)),
+            self._track("LEC cache + large", [self.large], robust(capacity)),
+            self._track("LEC cache + multiplexer", list(pair.models), robust(capacity)),
         ]
         self.arms = [track.arm for track in self._tracks]
 

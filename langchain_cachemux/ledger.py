@@ -24,6 +24,36 @@ if TYPE_CHECKING:
     from langchain_cachemux.policies import Policy
 
 
+TYPICAL_BYTES = 4096
+"""An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
+
+
+def measured(capacity: int | str) -> tuple[int, int]:
+    """Read a capacity: how much in all, and about how many entries that is.
+
+    Args:
+        capacity: Entries, or bytes when it is text with a unit ("512MB").
+
+    Raises:
+        ValueError: It is neither, or not positive.
+    """
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    try:
+        total = int(TypeAdapter(ByteSize).validate_python(capacity))
+    except ValidationError:
+        total = 0
+    if total <= 0 or isinstance(capacity, bool):
+        msg = f"capacity must be a positive number of entries or a size like '512MB', got {capacity!r}"
+        raise ValueError(msg)
+    return total, max(total // TYPICAL_BYTES, 1) if in_bytes(capacity) else total
+
+
+def in_bytes(capacity: int | str) -> bool:
+    """Whether a capacity counts bytes."""
+    return isinstance(capacity, str) and not capacity.strip().isdecimal()
+
+
 class Ledger(Protocol):
     """The truth about what the cache holds. One call is one transaction; safe between threads.
 
@@ -49,13 +79,14 @@ class Ledger(Protocol):
         """Return the entry held under `key`; counts nothing."""
         ...
 
-    def use(self, key: str, *, credit: float = 1.0) -> bool:
+    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held.
 
         Args:
             key: Of the entry that answered.
             credit: How much of a request it counts for, in [0, 1]: the share of the cost of a miss
                 that would have been paid without this entry (theory.md §1, "Semantic overlap").
+            cost: What a miss would cost by now, when that is known better than at admission.
         """
         ...
 
@@ -151,17 +182,17 @@ class Shadow:
 
     def _least(self) -> Generator[Entry]:
         """The held, least (worth, last) first; the heap is whole again when it is closed."""
-        popped: list[tuple[float, int, str]] = []
+        passed: list[tuple[float, int, str]] = []
         try:
             while self._heap:
-                item = heapq.heappop(self._heap)
-                if self._true(item):
-                    popped.append(item)
-                    yield self.held[item[2]]
+                if self._true(self._heap[0]):
+                    yield self.held[self._heap[0][2]]
+                    passed.append(heapq.heappop(self._heap))
+                else:
+                    heapq.heappop(self._heap)
         finally:
-            for item in popped:
-                if item[2] in self.held:
-                    heapq.heappush(self._heap, item)
+            for item in passed:
+                heapq.heappush(self._heap, item)
 
 
 class MemoryLedger:
@@ -231,11 +262,13 @@ class MemoryLedger:
             entry = self._entries.get(key)
             return None if entry is None else self._seen(entry)
 
-    def use(self, key: str, *, credit: float = 1.0) -> bool:
+    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
+                if cost is not None:
+                    entry.cost = cost
                 self._request(entry, credit)
             return entry is not None
 
@@ -303,17 +336,17 @@ class MemoryLedger:
         """Tell every policy of a request, and see whom to follow."""
         self._now += 1
         entry.requested(self._now, *self._half_lives, credit=credit)
-        losses = self._losses
+        entries, losses = self._entries, self._losses
         for place, shadow in enumerate(self._shadows):
             hit, left = shadow.request(entry, entry.counts[self._ages[place]], credit)
             losses[place] = losses[place] * self._fade + (0.0 if hit else entry.cost * credit)
             strays = self._strays[place]
-            for key in [victim.key for victim in left]:
-                if key in self._entries:
-                    strays[key] = None
-            if entry.key in shadow.held:
-                strays.pop(entry.key, None)
-            elif entry.key in self._entries:
+            for victim in left:
+                if victim.key in entries:
+                    strays[victim.key] = None
+            if not hit and entry.key in strays and entry.key in shadow.held:
+                del strays[entry.key]
+            elif hit and entry.key not in shadow.held and entry.key in entries:
                 strays[entry.key] = None
         self._leader = leader(losses, self._leader)
 

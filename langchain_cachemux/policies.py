@@ -171,15 +171,17 @@ def victims(newcomer: Entry, excess: int, least: Iterable[Entry]) -> list[Entry]
     Returns:
         The residents to evict, least first; None when the newcomer is itself the least.
     """
+    if excess <= 0:
+        return []
     leaving: list[Entry] = []
     for entry in least:
-        if excess <= 0:
-            break
         if (newcomer.worth, newcomer.last) < (entry.worth, entry.last):
-            return None
+            break
         leaving.append(entry)
         excess -= entry.size
-    return leaving if excess <= 0 else None
+        if excess <= 0:
+            return leaving
+    return None
 
 
 def leader(losses: Sequence[float], followed: int) -> int:

@@ -890,3 +890,34 @@ def test_a_query_is_a_hit_or_a_miss_by_type(cache):
     hit = cache.find(ask("Where is Oslo?"), LLM)
     assert isinstance(hit, Hit)
     assert isinstance(hit.query, Query)
+
+
+class Rising(Learner):
+    """Each estimate is one more than the last."""
+
+    def predict(self, x):
+        self.mean = getattr(self, "mean", 0.0) + 1.0
+        return Estimate(mean=self.mean, width=0.0)
+
+
+def test_a_hit_values_its_entry_at_what_a_miss_would_cost_by_now(make):
+    cache = make(estimator=Rising(), price=tokens)
+    cache.update(ask("one two three"), LLM, chat("a"))
+    assert [entry.cost for entry in cache.ledger] == [1.0]
+    cache.lookup(ask("one two three"), LLM)
+    assert [entry.cost for entry in cache.ledger] == [2.0]
+
+
+def test_an_entry_of_an_earlier_run_keeps_its_cost_until_it_is_learned_again(tmp_path):
+    embeddings = Letters()
+    with LECCache(tmp_path, embeddings=embeddings, estimator=Rising(), price=tokens) as cache:
+        cache.update(ask("one two three"), LLM, chat("a"))
+        cache.lookup(ask("one two three"), LLM)
+    with LECCache(tmp_path, embeddings=embeddings, estimator=Rising(), price=tokens) as cache:
+        cache.lookup(ask("one two three"), LLM)
+        assert [entry.cost for entry in cache.ledger] == [2.0]
+        cache.update(ask("one two three"), LLM, chat("a"))
+        cache.lookup(ask("one two three"), LLM)
+        assert [entry.cost for entry in cache.ledger] == [2.0]
+        cache.lookup(ask("one two three"), LLM)
+        assert [entry.cost for entry in cache.ledger] == [3.0]
