@@ -1,9 +1,10 @@
 """The default against its peers, and against the best of them picked in hindsight for every cell.
 
-    CACHEMUX_DATA=DIR python benchmarks/robustness.py [--cells FILE] [--processes 2]
+    CACHEMUX_DATA=DIR python benchmarks/robustness.py [--cells FILE] [--processes 2] [--report]
 
-About an hour on two free cores. Each finished run is a line of FILE, and a run that has its line is not
-done again: interrupt it, start it again, and delete FILE when the code has changed.
+About half an hour on two free cores. Each finished run is a line of FILE, and a run that has its line is
+not done again: interrupt it, start it again, and delete FILE (or the lines of what has changed) when the
+code has changed. `--report` runs nothing, and lists what has no line yet among what was not run.
 
 A cell is a workload of `workloads.py` and a capacity: 1 %, 5 % and 20 % of its distinct keys, or 8 of
 the paper's 20. Its measure is the cost of the misses over the cost of all requests, first requests
@@ -11,10 +12,10 @@ included. Its ratio is the default's measure over that of the best peer, seed by
 the seeds. Traces of at most 100,000 requests are priced, and the paper's streams drawn, with five seeds,
 paired; the longer ones, and those with costs of their own, with one.
 
-The default is driven as the cache drives it: on a miss its estimator learns the cost, and the entry
-gets the lower bound. No policy sees the cost of a request that it served. Every peer that values costs
-is given the mean of the costs paid for a key so far, which it never forgets; where a key's cost does not
-vary that is the cost. Those blind to cost are measured by the same costs.
+The default is driven as the cache drives it: on a miss its estimator learns the cost, and each request
+values the entry at the lower bound of the next. No policy sees the cost of a request that it served.
+Every peer that values costs is given the mean of the costs paid for a key so far, which it never forgets;
+where a key's cost does not vary that is the cost. Those blind to cost are measured by the same costs.
 
 `libcachesim` brings seven of the peers and is not needed for the others, which give its hits
 (tests/integration_tests/test_libcachesim.py); what was not run is listed, with the reason. CAMP is
@@ -48,7 +49,7 @@ from rich.progress import track
 from rich.table import Table
 
 from langchain_cachemux import baselines, policies
-from langchain_cachemux.estimators import Estimator, Mean
+from langchain_cachemux.estimators import Mean
 from langchain_cachemux.ledger import MemoryLedger
 from langchain_cachemux.optimum import bracket, static
 from langchain_cachemux.types import Entry, Query
@@ -102,28 +103,18 @@ class Bound(Paid):
         return max(self.least, mean - (self.most - self.least) * math.sqrt(spread))
 
 
-@dataclass
-class Learned:
-    """What the cache sets an entry's cost to."""
-
-    estimator: Estimator
-
-    def __call__(self, key: str, cost: float) -> float:
-        """Learn what a miss cost; the lower bound of the next."""
-        query = Query(key)
-        self.estimator.learn(query, cost)
-        return self.estimator.predict(query).lower
-
-
-def by_ledger(
-    ledger: MemoryLedger, keys: Sequence[str], costs: Costs, value: Callable[[str, float], float]
-) -> Flags:
+def by_ledger(ledger: MemoryLedger, keys: Sequence[str], costs: Costs) -> Flags:
     """Replay as the cache does: a hit is a use, a miss is learned from and offered. The misses."""
     missed = np.zeros(len(keys), np.bool_)
+    estimator, queries = Mean(), {key: Query(key) for key in keys}
     for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
-        if not ledger.use(key):
-            missed[i] = True
-            ledger.admit(Entry(key, value(key, cost)))
+        query = queries[key]
+        if ledger.get(key) is not None:
+            ledger.use(key, cost=estimator.predict(query).lower)
+            continue
+        missed[i] = True
+        estimator.learn(query, cost)
+        ledger.admit(Entry(key, estimator.predict(query).lower))
     return missed
 
 
@@ -340,7 +331,7 @@ def misses(draw: workloads.Workload, entries: int, policy: str, *, seed: int = 0
     rules = policies.robust(entries)
     chosen = rules if policy == "default" else rules[FIXED.index(policy.removeprefix("alone: "))]
     ledger = MemoryLedger(entries, policy=chosen)
-    return by_ledger(ledger, keys, draw.costs, Learned(Mean()))
+    return by_ledger(ledger, keys, draw.costs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,9 +345,14 @@ class Job:
     draws: int
 
     @property
+    def cell(self) -> str:
+        """What it is listed by where it was not run."""
+        return f"{self.workload} | {self.capacity} | {self.policy}"
+
+    @property
     def name(self) -> str:
         """What its line in the file of finished runs is found by."""
-        return f"{self.workload} | {self.capacity} | {self.policy} | {self.draws}"
+        return f"{self.cell} | {self.draws}"
 
     def run(self, folder: Path) -> dict[str, list[float]]:
         """Do it, with the draws that were put into a folder."""
@@ -385,14 +381,19 @@ def jobs(all_streams: Iterable[Stream]) -> tuple[list[Job], dict[str, str]]:
     return [job for _, job in sorted(todo, key=lambda item: item[0])], skipped
 
 
+def finished(cells: Path) -> dict[str, dict[str, list[float]]]:
+    """What the lines of the file of finished runs say."""
+    if not cells.exists():
+        return {}
+    return dict(map(json.loads, cells.read_text(encoding="utf-8").splitlines()))
+
+
 def run(
     all_streams: Sequence[Stream], cells: Path, processes: int
 ) -> dict[str, dict[str, list[float]]]:
     """Do every job that has no line in `cells` yet, and return what all lines say."""
     todo, _ = jobs(all_streams)
-    done: dict[str, dict[str, list[float]]] = {}
-    if cells.exists():
-        done = dict(map(json.loads, cells.read_text(encoding="utf-8").splitlines()))
+    done = finished(cells)
     left = [job for job in todo if job.name not in done]
     with (
         tempfile.TemporaryDirectory() as scratch,
@@ -422,7 +423,8 @@ def table(all_streams: Iterable[Stream], done: dict[str, dict[str, list[float]]]
             for name in ("default", *RIVALS, *BOUNDS, *(f"alone: {name}" for name in FIXED)):
                 job = Job(stream.name, label, entries, name, len(stream.draws))
                 found |= done.get(job.name, {})
-            rows.append(cell(stream, label, entries, found))
+            if "default" in found and not found.keys().isdisjoint(RIVALS):
+                rows.append(cell(stream, label, entries, found))
     return rows
 
 
@@ -430,7 +432,6 @@ def cell(stream: Stream, label: str, entries: int, found: dict[str, list[float]]
     """One cell of the results."""
     ours = found["default"]
     peers = {name: found[name] for name in RIVALS if name in found}
-    fixed = [found[f"alone: {name}"] for name in FIXED if f"alone: {name}" in found]
     ratios = over(ours, peers.values())
     return {
         "workload": stream.name,
@@ -443,15 +444,26 @@ def cell(stream: Stream, label: str, entries: int, found: dict[str, list[float]]
         "ratio": statistics.mean(ratios),
         "sd": statistics.stdev(ratios) if ratios[1:] else 0.0,
         "best peer": min(peers, key=lambda name: statistics.mean(peers[name])),
-        "over best fixed": statistics.mean(over(ours, fixed)) if fixed else None,
-        "over static": statistics.mean(over(ours, [found["static"]])),
-        "over optimum, at most": statistics.mean(over(ours, [found["optimum, at least"]])),
+        "over best fixed": mean_over(found, *(f"alone: {name}" for name in FIXED)),
+        "over static": mean_over(found, "static"),
+        "over optimum, at most": mean_over(found, "optimum, at least"),
         "bracket": max(
-            1 - low / high
-            for low, high in zip(found["optimum, at least"], found["optimum, at most"], strict=True)
+            map(_gap, found.get("optimum, at least", ()), found.get("optimum, at most", ())),
+            default=None,
         ),
         "cost": found,
     }
+
+
+def _gap(low: float, high: float) -> float:
+    return 1 - low / high
+
+
+def mean_over(found: Row, *names: str) -> float | None:
+    """The default over the best of these, the mean over the seeds; None when one was not run."""
+    if not found.keys() >= set(names):
+        return None
+    return statistics.mean(over(found["default"], [found[name] for name in names]))
 
 
 def over(ours: Sequence[float], theirs: Iterable[Sequence[float]]) -> list[float]:
@@ -462,6 +474,10 @@ def over(ours: Sequence[float], theirs: Iterable[Sequence[float]]) -> list[float
 def gmean(values: Iterable[float]) -> float:
     """The geometric mean."""
     return statistics.geometric_mean(values)
+
+
+def _told(rows: Sequence[Row], figure: str) -> list[float]:
+    return [row[figure] for row in rows if row[figure] is not None] or [math.nan]
 
 
 def summarise(rows: Sequence[Row]) -> Row:
@@ -482,23 +498,16 @@ def summarise(rows: Sequence[Row]) -> Row:
             }
     stationary = [row for row in rows if row["workload"].startswith("zipf")]
     noisy = [row for row in stationary if "noise" in row["workload"]]
+    plain = [row for row in stationary if row not in noisy]
+    drift = [row for row in rows if row["workload"].startswith("drift")]
+    large = [row for row in rows if row["entries"] >= 50]
     summary |= {
-        "over static, stationary": max(
-            row["over static"] for row in stationary if "noise" not in row["workload"]
-        ),
-        "over static, cost noise 0.8": max(row["over static"] for row in noisy),
-        "over best fixed, drift": max(
-            row["over best fixed"] for row in rows if row["workload"].startswith("drift")
-        ),
-        "over best fixed, geometric mean": gmean(
-            row["over best fixed"] for row in rows if row["over best fixed"]
-        ),
-        "over optimum, at most, geometric mean": gmean(
-            row["over optimum, at most"] for row in rows
-        ),
-        "widest bracket from 50 entries": max(
-            row["bracket"] for row in rows if row["entries"] >= 50
-        ),
+        "over static, stationary": max(_told(plain, "over static")),
+        "over static, cost noise 0.8": max(_told(noisy, "over static")),
+        "over best fixed, drift": max(_told(drift, "over best fixed")),
+        "over best fixed, geometric mean": gmean(_told(rows, "over best fixed")),
+        "over optimum, at most, geometric mean": gmean(_told(rows, "over optimum, at most")),
+        "widest bracket from 50 entries": max(_told(large, "bracket")),
     }
     single = {}
     for name in (*RIVALS, *(f"alone: {name}" for name in FIXED)):
@@ -534,7 +543,7 @@ def show(rows: Sequence[Row], summary: Row, console: Console) -> None:
             f"{row['sd']:.3f}",
             row["best peer"],
             *(f"{row[figure]:.3f}" if row[figure] else "–" for figure in figures),
-            f"{row['bracket']:.2%}",
+            f"{row['bracket']:.2%}" if row["bracket"] is not None else "–",
             style=style,
         )
     console.print(cells)
@@ -565,7 +574,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
     def relative(name: str) -> list[float]:
         return [
-            statistics.mean(row["cost"][name]) / least
+            statistics.mean(row["cost"].get(name, [math.nan])) / least
             for row, least in zip(shown, best, strict=True)
         ]
 
@@ -614,12 +623,15 @@ def main() -> None:
     default = Path(tempfile.gettempdir()) / "cachemux-robustness.jsonl"
     parser.add_argument("--cells", type=Path, default=default, help="finished runs, one a line")
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--report", action="store_true", help="run nothing, tell what there is")
     given = parser.parse_args()
     folder = workloads.data()
     if folder is None:
         print("CACHEMUX_DATA names no folder: synthetic workloads only")
     every = streams(folder)
-    done = run(every, given.cells, given.processes)
+    done = finished(given.cells) if given.report else run(every, given.cells, given.processes)
+    todo, skipped = jobs(every)
+    skipped |= {job.cell: "not finished" for job in todo if job.name not in done}
     rows = table(every, done)
     summary = summarise(rows)
     result = {
@@ -631,7 +643,7 @@ def main() -> None:
         },
         "measure": "cost of misses / cost of all requests; lists are by seed",
         "summary": summary,
-        "skipped": jobs(every)[1],
+        "skipped": skipped,
         "cells": rows,
     }
     (RESULTS / "robustness.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
