@@ -14,7 +14,7 @@ paired; the longer ones, and those with costs of their own, with one.
 
 The default is driven as the cache drives it: on a miss its estimator learns the cost, and each request
 values the entry at the lower bound of the next. No policy sees the cost of a request that it served.
-Every peer that values costs is given the mean of the costs paid for a key so far, which it never forgets;
+Every peer that values costs is given the mean of the costs paid for a key so far, and never forgets it;
 where a key's cost does not vary that is the cost. Those blind to cost are measured by the same costs.
 
 `libcachesim` brings seven of the peers and is not needed for the others, which give its hits
