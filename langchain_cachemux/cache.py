@@ -122,6 +122,7 @@ class LECCache(BaseCache):
         self.ledger: Ledger
         self.index: ChromaIndex
         self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._learned: set[str] = set()
         self._counts: Counter[str] = Counter()
         self._saved = 0.0
         self._writing = threading.Lock()
@@ -165,6 +166,7 @@ class LECCache(BaseCache):
             self.ledger.clear()
             self.index.clear()
             self._asked.clear()
+            self._learned.clear()
 
     def find(self, prompt: str, llm_string: str) -> Hit | Miss:
         """Look a prompt up and say what came of it; a hit counts as a use.
@@ -188,7 +190,7 @@ class LECCache(BaseCache):
                 self.ledger.forget(verdict.entry.key)
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
         if isinstance(verdict, Hit) and not self.ledger.use(
-            verdict.entry.key, credit=verdict.credit
+            verdict.entry.key, credit=verdict.credit, cost=self._worth_by_now(verdict.entry)
         ):
             verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
@@ -356,6 +358,9 @@ class LECCache(BaseCache):
                 self.estimator.learn(query, cost)
             entry.cost = self.estimator.predict(query).lower
             admission = self.ledger.admit(entry)
+            self._learned.difference_update(admission.evicted)
+            if admission.slot is not None and cost is not None:
+                self._learned.add(entry.key)
             if admission.slot is not None and entry.vector is not None:
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
             elif admission.slot is not None:
@@ -363,6 +368,15 @@ class LECCache(BaseCache):
         self._counts["bypassed" if admission.slot is None else "admitted"] += 1
         self._counts["evicted"] += len(admission.evicted)
         self._tell(admission)
+
+    def _worth_by_now(self, entry: Entry) -> float | None:
+        """What a miss would cost, if the estimator knows the entry: it learned of it since opening."""
+        if entry.key not in self._learned:
+            return None
+        with self._writing:
+            return self.estimator.predict(
+                Query(entry.key, text=entry.text, vector=entry.vector)
+            ).lower
 
     def _cost(self, answer: Generation, elapsed: float | None) -> float | None:
         """What the miss cost: as the multiplexer measured it, or the price of the usage."""

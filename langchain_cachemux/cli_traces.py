@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from langchain_cachemux import baselines, charts
-from langchain_cachemux.estimators import Mean
+from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.replay import Advice, Bounds, Choice, Report, advise, limits, replay
 from langchain_cachemux.router import Router
@@ -258,7 +258,7 @@ def _router(models: list[str], *, on: bool) -> Router | None:
     if on and len(models) < 2:  # noqa: PLR2004
         msg = f"--route needs two columns cost_<model> or more, got {models}"
         raise ValueError(msg)
-    return Router({model: Mean() for model in models}) if on else None
+    return Router({model: Mean(prior=Ridge()) for model in models}) if on else None
 
 
 def _models(trace: Trace) -> list[str]:

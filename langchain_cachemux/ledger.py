@@ -79,13 +79,14 @@ class Ledger(Protocol):
         """Return the entry held under `key`; counts nothing."""
         ...
 
-    def use(self, key: str, *, credit: float = 1.0) -> bool:
+    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held.
 
         Args:
             key: Of the entry that answered.
             credit: How much of a request it counts for, in [0, 1]: the share of the cost of a miss
                 that would have been paid without this entry (theory.md §1, "Semantic overlap").
+            cost: What a miss would cost by now, when that is known better than at admission.
         """
         ...
 
@@ -261,11 +262,13 @@ class MemoryLedger:
             entry = self._entries.get(key)
             return None if entry is None else self._seen(entry)
 
-    def use(self, key: str, *, credit: float = 1.0) -> bool:
+    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
+                if cost is not None:
+                    entry.cost = cost
                 self._request(entry, credit)
             return entry is not None
 

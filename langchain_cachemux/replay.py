@@ -247,8 +247,13 @@ class _Production:
     def __init__(self, ledger: MemoryLedger, estimator: Estimator) -> None:
         self.ledger = ledger
         self.estimator = estimator
-        self.hit = ledger.use
         self.evictions = 0
+
+    def hit(self, key: str) -> bool:
+        """As `LECCache.lookup`: what is used is worth what a miss would cost by now."""
+        if self.ledger.get(key) is None:
+            return False
+        return self.ledger.use(key, cost=self.estimator.predict(Query(key)).lower)
 
     def miss(self, query: Query, paid: float, size: int) -> None:
         """As `LECCache.update`; a router passes over a cost that names no route."""

@@ -212,15 +212,16 @@ class SqlLedger:
             row = db.execute(_HELD.where(_entries.c.key == key)).one_or_none()
         return None if row is None else self._entry(row)
 
-    def use(self, key: str, *, credit: float = 1.0) -> bool:
+    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held."""
         with self._transaction() as at:
             row = at.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
             if row is None:
                 return False
-            entry = Entry(key, row.cost, row.size, counts=tuple(row.counts), last=row.last)
+            cost = row.cost if cost is None else cost
+            entry = Entry(key, cost, row.size, counts=tuple(row.counts), last=row.last)
             self._request(at, entry, credit, stored=True)
-            counted = {"counts": entry.counts, "last": entry.last}
+            counted = {"counts": entry.counts, "last": entry.last, "cost": cost}
             at.db.execute(sa.update(_entries).where(_entries.c.key == key).values(counted))
             return True
 
