@@ -178,8 +178,9 @@ def _check_contents(ledger: Ledger) -> None:
     b = ledger.get("b") or b
     _expect((b.last, b.uses) == (3, 2), f"the third request, b's second, left {b}")
     expected = b.count * 2 ** (-1 / 4) + 0.25
-    ledger.use("b", credit=0.25)
+    ledger.use("b", credit=0.25, cost=5.0)
     b = ledger.get("b") or b
+    _expect(b.cost == 5, f"a use that said a miss would cost 5 by now left {b}")  # noqa: PLR2004
     shared = b.uses == 2.25 and math.isclose(b.count, expected)  # noqa: PLR2004
     _expect(shared, f"a quarter of a request left {b}, its count is {expected}")
     refused = ledger.admit(Entry("huge", cost=1e9, size=11))

@@ -90,7 +90,8 @@ def oracle(trace, capacity, policy, *, sized=False):
         else:
             cost += request.cost
             mean.learn(Query(key), request.cost)
-            entry.cost, entry.uses = mean.predict(Query(key)).lower, 0.0
+            entry.uses = 0.0
+        entry.cost = mean.predict(Query(key)).lower
         entry.requested(now, policy.half_life)
         entry.worth = policy.worth(entry)
         if key in held:

@@ -152,8 +152,12 @@ def remembers_unaged(self, entry):
     self._counts[entry.key] = (entry.counts, self._now + 1)
 
 
-def counts_whole_requests(self, key, *, credit=1.0):
-    return MemoryLedger.use(self, key)
+def counts_whole_requests(self, key, *, credit=1.0, cost=None):
+    return MemoryLedger.use(self, key, cost=cost)
+
+
+def keeps_the_first_cost(self, key, *, credit=1.0, cost=None):
+    return MemoryLedger.use(self, key, credit=credit)
 
 
 def follows_the_first(self, entry, credit):
@@ -213,6 +217,7 @@ def forgets_strays(self, entry):
         ({"_remember": remembers_always}, "came back, but its count is 1$|count is 1.0"),
         ({"_remember": remembers_unaged}, "came back, but its count is 1.7"),
         ({"use": counts_whole_requests}, "a quarter of a request left"),
+        ({"use": keeps_the_first_cost}, "a use that said a miss would cost 5 by now left"),
         ({"_request": follows_the_first}, "following LRU, then LFU, it said .*'c in'"),
         ({"_request": follows_the_worst}, "following LRU, then LFU, it said"),
         ({"admit": makes_too_much_room_for_several}, "to make room for"),
