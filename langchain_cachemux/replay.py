@@ -9,6 +9,7 @@ can beat (`Bounds`).
 
 from __future__ import annotations
 
+import copy
 import math
 from array import array
 from collections import Counter
@@ -234,7 +235,7 @@ def advise(
 def name_of(policy: Choice) -> str:
     """A policy's name for a table: LEC(half_life=200), robust, SIEVE."""
     if callable(policy):
-        return policy.__name__
+        return getattr(policy, "__name__", repr(policy))
     if isinstance(policy, Sequence):
         return ", ".join(map(repr, policy))
     return repr(policy)
@@ -279,9 +280,11 @@ class _Published:
 def _cache(
     policy: Choice, capacity: int, entries: int, estimator: Estimator
 ) -> _Production | _Published:
-    kept: Any = policy
+    kept: Any
     if callable(policy):
         kept = policy(capacity if hasattr(policy, "request") else entries)
+    else:
+        kept = copy.deepcopy(policy)  # it may have a clock, and each cache needs its own
     if hasattr(kept, "request"):
         return _Published(kept)
     return _Production(MemoryLedger(capacity, policy=kept), estimator)
