@@ -101,3 +101,64 @@ def test_every_study_is_there_with_its_figure():
 def test_a_figure_is_drawn(tmp_path):
     sensitivity.draw(STUDIES["delta"], tmp_path / "delta.png")
     assert (tmp_path / "delta.png").stat().st_size > 10_000
+
+
+def test_the_bound_is_lfu_at_every_delta():
+    some = slice(0, sensitivity.DELTAS.index(1.0) + 1)
+    bound, lfu = line("delta", sensitivity.BOUND)[some], line("delta", "LFU")[some]
+    assert bound == pytest.approx(lfu, rel=0.001)
+    assert line("delta", "LEC")[0] < 0.9 * lfu[0]
+    kindest, lfu = (line("delta", n, panel=1)[some] for n in (sensitivity.BOUND, "LFU"))
+    assert kindest == pytest.approx(lfu, rel=0.04)
+
+
+def test_a_wide_bound_is_no_better_than_lfu():
+    lec, lfu = line("width", "LEC"), line("width", "LFU")
+    assert lec[-1] > lfu[-1]
+    assert all(np.diff(lec[1:]) > 0)
+    assert line("width", sensitivity.KNOWING)[-1] == pytest.approx(lfu[-1], rel=0.02)
+
+
+def test_a_short_half_life_breaks_lec_and_the_default_is_near_the_best():
+    for panel in (0, 1):
+        lec, default = (line("half_life", n, panel=panel) for n in ("LEC", sensitivity.DEFAULT))
+        assert lec[0] > 1.25 * lec.min()
+        assert default[0] < 1.02 * lec.min()
+
+
+def test_ghosts_are_worth_a_few_percent():
+    lec = line("ghosts", "LEC")
+    assert lec[0] > 1.03 * lec[-1]
+    assert lec[3] < 1.01 * lec[-1]
+
+
+def test_noise_eats_the_gain():
+    gain = 1 - line("noise", "LEC") / line("noise", "LFU")
+    assert all(np.diff(gain) < 0)
+    assert gain[0] > 0.15
+    assert gain[-1] < 0.05
+
+
+def test_lec_gains_at_every_skew():
+    assert all(line("skew", "LEC") < line("skew", "LFU"))
+    assert all(line("skew", "LEC") >= line("skew", sensitivity.STATIC))
+
+
+def test_regret_of_lfu_is_linear_and_that_of_lec_is_not():
+    half = sensitivity.TIMES.index(sensitivity.TIMES[-1] // 2)
+    for panel in (0, 1):
+        lfu, lec = (line("basic", name, panel=panel) for name in ("LFU", "LEC"))
+        assert math.log2(lfu[-1] / lfu[half]) > 0.9
+        assert math.log2(lec[-1] / lec[half]) < 0.8
+        assert lec[-1] < lfu[-1] / 4
+
+
+def test_pessimism_of_standard_errors_does_not_pay_on_a_noisy_tail():
+    for name in (sensitivity.PLAIN, sensitivity.SHRUNK):
+        lean = dict(zip(sensitivity.LEANS, line("pessimism", name, panel=1), strict=True))
+        assert lean[-1] > lean[0] > lean[1]
+        turnover = dict(zip(sensitivity.LEANS, line("pessimism", name), strict=True))
+        assert turnover[-1] < turnover[1]
+    bound, lfu = (line("pessimism", n, panel=1) for n in (sensitivity.BOUND, "LFU"))
+    assert bound == pytest.approx(lfu, rel=0.01)
+    assert bound[0] < min(line("pessimism", sensitivity.PLAIN, panel=1))
