@@ -467,7 +467,8 @@ def of_delta(panels: Panels) -> str:
             f"{name}: {min(bound):.3f} to {max(bound):.3f} for every δ from 1e-6 to 1, LFU"
             f" {mean(panels, 'LFU', panel=panel):.3f}, the default estimator"
             f" {mean(panels, 'LEC', panel=panel):.3f};"
-            f" at least {math.floor(1000 * min(floored)) / 10}% of the misses are valued at B1; at δ = 6TN, where the bound is the mean,"
+            f" at least {math.floor(1000 * min(floored)) / 10}% of the misses are"
+            f" valued at B1; at δ = 6TN, where the bound is the mean,"
             f" {mean(panels, BOUND, last, panel=panel):.3f}"
         )
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
