@@ -42,11 +42,17 @@ from langchain_cachemux.types import Entry, Request
 # %% [markdown]
 # ## The trace
 #
-# `web07` is a log of page requests to a web server, one of the traces of the cache2k benchmarks, published in
-# the repository `ben-manes/caffeine` (among the simulator's resources, `parser/cache2k`, CC BY 4.0). It is not
-# part of this package. Point `CACHEMUX_DATA` to a folder with `traces/cache2k_web07.tsv.gz`, a table with the
-# one column `key`, and it is read. Otherwise a synthetic stream stands in for it: popularity by Zipf's law, half
-# of it standing still and half of it moving on.
+# `web07` is what was asked of a shop's product pages in a July, 76,118 requests. It is one of the traces of the
+# cache2k benchmarks, published in the repository `ben-manes/caffeine` too (`web07.trace.xz`, among the simulator's
+# resources under `parser/cache2k`, CC BY 4.0), and no part of this package. If `CACHEMUX_DATA` names a folder with
+# `traces/cache2k_web07.tsv.gz`, a table with the one column `key`, that is read. Otherwise a synthetic stream stands
+# in for it: popularity by Zipf's law, half of it standing still and half of it moving on. The published file
+# itself is read by
+#
+# ```python
+# keys = np.frombuffer(lzma.open("web07.trace.xz").read(), ">i4")
+# trace = [Request(str(key)) for key in keys]
+# ```
 #
 # **The pictures and what is said of them are of the real trace.** With the stream the numbers differ, the story
 # is the same. For your own trace write `trace = list(Trace("mine.csv"))`.
@@ -95,7 +101,7 @@ print(f"{len(trace):,} requests, {distinct:,} different ones; the cache holds {c
 
 # %% [markdown]
 # It holds one in twenty. Before any policy: what could one hope for at all? `limits` knows the whole trace
-# beforehand, and gives a floor and two ceilings.
+# beforehand. It gives the bill to start from, and two to aim at.
 #
 # - *no cache*: every request is paid for.
 # - *best set in hindsight*: pick the best answers once, pay for each once, never swap.
@@ -329,8 +335,8 @@ label(below, "thousand requests", "")
 
 # %% [markdown]
 # Until the cache is full all five pay the same, and it follows the first. Then it tries this and that, and settles
-# for the rule that has both a memory and a clock. The default even passes the *best set in hindsight*: that one may not swap,
-# and what is asked here moves.
+# for the rule that has both a memory and a clock. The default even passes the *best set in hindsight*: that one
+# may not swap, and what is asked here moves.
 #
 # **Here a simpler policy would have done as well**: `GDSF(remember=True)` alone costs the same, in a fifth of the
 # time. One would have had to know. On other traces it is another one that wins. `replay` is `serve` in one
@@ -411,7 +417,8 @@ label(
 # Whoever is in has a count of many. Whoever knocks has a count of one, is turned away, and is a stranger again the
 # next time. So the cache fills with the answers of the first hours and hardly lets anyone in, and this never gets
 # better. A cache must remember what it has thrown away: by default a ledger keeps the counts of ten times as
-# many keys as it ever held answers. (With a clock it matters less: the clock lets newcomers in.)
+# many keys as it ever held answers. (With a clock it matters less: the clock lets newcomers in. And
+# `LECCache` has no such switch.)
 
 # %% [markdown]
 # ## 8. How much room is worth paying for?
@@ -437,7 +444,7 @@ for share in (0.02, 0.1, 0.5):
 drawn(charts.replayed(reports, default="default"))
 
 # %% [markdown]
-# Each further place is worth less than the one before. If a place costs something, there is one capacity at which
+# As a rule each further place is worth less than the one before. If a place costs something, there is one capacity at which
 # misses and places together cost least. `advise` replays the trace at some twenty capacities and finds it.
 #
 # Say that to keep one answer as long as the trace lasts costs half a cent: about what it costs to ask a model
@@ -454,8 +461,8 @@ print(f"${best.misses / 100:.2f} of misses + ${best.storage / 100:.2f} for their
 drawn(charts.advised(advice, unit="entries"))
 
 # %% [markdown]
-# The range says how far the answer depends on *when* one looked: stretches of the trace are
-# drawn anew a thousand times, some twice, some not at all, and each time the best capacity is looked up.
+# The range says how far the answer depends on *when* one looked: stretches of the trace are drawn anew a
+# thousand times, some twice, some not at all, and each time the best capacity is looked up.
 # The green line is flat around its lowest point, so anything in the range will do. And no capacity is worth much
 # thought when places are cheap. The same curve, read at other prices:
 
@@ -481,5 +488,6 @@ for price in (5, 0.5, 0.05, 0.005):
 # ## Where to go next
 #
 # - `LECCache()` uses the default; `LECCache(policy=LEC(half_life=20_000))` any other.
-# - A policy of your own is two methods, `worth` and `evicted`; `langchain_cachemux.testing.check_policy` checks it.
+# - A policy of your own is two methods, `worth` and `evicted`; `langchain_cachemux.testing.check_policy`
+#   checks it.
 # - `cachemux replay --policy all` compares with published ones too: SIEVE, S3-FIFO, W-TinyLFU, ARC, 2Q.
