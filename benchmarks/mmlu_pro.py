@@ -127,8 +127,8 @@ FAMILIES = (
 """The smallest and the largest that differ in nothing else; those outside RATIOS are dropped."""
 
 FEEDBACK = ("full", "judged", "bandit")
-SHOWN = [(100, True), (100, False), (10_000, False)]
-"""In the chart: how many questions, and whether half suit the small model."""
+SETS = [(100, True), (100, False), (10_000, False)]
+"""How many questions, and whether half suit the small model."""
 
 
 def default_policy(capacity: int) -> Policy:
@@ -449,10 +449,10 @@ class Cell:
         )
 
 
-def cells(table: Table, chosen: list[tuple[str, str]]) -> list[Cell]:
+def cells(table: Table, chosen: list[tuple[str, str]], sets: list[tuple[int, bool]]) -> list[Cell]:
     """Every cell of the pairs, the half-right sets as far as there are questions for them."""
     found = []
-    for (small, large), (n, half) in product(chosen, product(REQUESTS, (True, False))):
+    for (small, large), (n, half) in product(chosen, sets):
         right = int(table.right[small].sum())
         enough = min(right, len(table.texts) - right) >= n // 2 if half else True
         if enough and n <= len(table.texts):
@@ -479,8 +479,6 @@ def measure(cell: Cell, table: Table, vectors: NDArray[np.float32]) -> dict[str,
     costs["offline"]["ours"] = ours(work, "full", vectors=None, warm=True)
     for feedback in FEEDBACK:
         costs["online"][f"ours, {feedback}"] = ours(work, feedback, vectors=vectors)
-    # each question's own history alone, without what similar ones cost
-    costs["online"]["ours, Mean(), judged"] = ours(work, "judged", vectors=None)
     return costs
 
 
@@ -505,7 +503,7 @@ def goal(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def chart(rows: list[dict[str, Any]], path: Path) -> None:
+def chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) -> None:
     """Share of the cost of LFU+large, by pair and α, between floor and ceiling."""
     import matplotlib as mpl
 
@@ -522,9 +520,11 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
             "ceiling": "_",
         },
     }
-    figure, axes = plt.subplots(2, len(SHOWN), figsize=(16, 9), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(
+        2, len(sets), figsize=(16, 9), sharey=True, squeeze=False, layout="constrained"
+    )
     for (place, (mode, marks)), (column, (n, half)) in product(
-        enumerate(drawn.items()), enumerate(SHOWN)
+        enumerate(drawn.items()), enumerate(sets)
     ):
         axis = axes[place][column]
         shown = [r for r in rows if (r["mode"], r["questions"], r["half"]) == (mode, n, half)]
@@ -560,7 +560,9 @@ def main() -> None:
     """Run and write the results file and the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("CACHEMUX_DATA"))
-    data = parser.parse_args().data
+    parser.add_argument("--questions", type=int, nargs="+", default=list(REQUESTS))
+    arguments = parser.parse_args()
+    data, sets = arguments.data, [shown for shown in SETS if shown[0] in arguments.questions]
     if data is None:
         sys.exit(
             "The data is missing: give --data DIR or CACHEMUX_DATA, with routing/mmlu_pro in it;"
@@ -574,7 +576,7 @@ def main() -> None:
     every = []
     for small, large, ratio in track(known, "all pairs, offline"):
         reached: dict[str, Any] = {}
-        for cell in cells(table, [(small, large)]):
+        for cell in cells(table, [(small, large)], SETS):
             costs = offline(cell.draw(table))
             label = f"{cell.n} questions{', half right' if cell.half else ''}, α {cell.alpha}"
             times = costs["LFU+large"] / costs["LEC+selector"]
@@ -593,7 +595,7 @@ def main() -> None:
             }
         )
 
-    todo = sorted(cells(table, chosen), key=lambda cell: -cell.n)
+    todo = sorted(cells(table, chosen, sets), key=lambda cell: -cell.n)
     with get_context("spawn").Pool(2, _prepare, (table, vectors)) as pool:
         done = dict(track(pool.imap(_work, todo), "families", total=len(todo)))
     rows = [
@@ -606,7 +608,7 @@ def main() -> None:
             "alpha": cell.alpha,
             "costs": summary([done[replace(cell, seed=seed)][mode] for seed in SEEDS]),
         }
-        for mode, cell in product(("offline", "online"), cells(table, chosen))
+        for mode, cell in product(("offline", "online"), cells(table, chosen, sets))
         if cell.seed == SEEDS[0]
     ]
     goals = {
@@ -614,12 +616,11 @@ def main() -> None:
         "online": (
             *(f"LEC+selector, {f}" for f in FEEDBACK),
             *(f"ours, {f}" for f in FEEDBACK),
-            "ours, Mean(), judged",
             "ceiling",
         ),
     }
     result = {
-        "command": "python benchmarks/mmlu_pro.py",
+        "command": " ".join(["python benchmarks/mmlu_pro.py", *_shown(arguments.questions)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "seconds": round(time.perf_counter() - started),
@@ -637,7 +638,7 @@ def main() -> None:
                 [r for r in rows if (r["mode"], r["questions"], r["half"]) == (mode, n, half)],
                 names,
             )
-            for (mode, names), n, half in product(goals.items(), REQUESTS, (True, False))
+            for (mode, names), (n, half) in product(goals.items(), sets)
         },
         "rows": rows,
         "all pairs, offline, mean and sd": every,
@@ -646,8 +647,12 @@ def main() -> None:
     (RESULTS / "mmlu_pro.json").write_text(
         json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
     )
-    chart(rows, RESULTS / "mmlu_pro.png")
+    chart(rows, sets, RESULTS / "mmlu_pro.png")
     print(json.dumps(result["goal reached"], indent=1, ensure_ascii=False))
+
+
+def _shown(questions: list[int]) -> list[str]:
+    return [] if questions == list(REQUESTS) else ["--questions", *map(str, questions)]
 
 
 _shared: list[Any] = []
