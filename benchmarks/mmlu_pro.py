@@ -56,7 +56,7 @@ from rich.progress import track
 from langchain_cachemux.cache import HALF_LIVES
 from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import LEC, LFU, Policy
+from langchain_cachemux.policies import LEC, LFU
 from langchain_cachemux.router import Router
 from langchain_cachemux.types import Entry, Query
 
@@ -131,9 +131,9 @@ SETS = [(100, True), (100, False), (10_000, False)]
 """How many questions, and whether half suit the small model."""
 
 
-def default_policy(capacity: int) -> Policy:
-    """What `LECCache` keeps entries by when it is not told."""
-    return LEC(half_life=HALF_LIVES * capacity)
+def default_ledger(capacity: int) -> MemoryLedger:
+    """Return what `LECCache` keeps its entries in when it is told nothing but a capacity."""
+    return MemoryLedger(capacity, policy=LEC(half_life=HALF_LIVES * capacity))
 
 
 @dataclass(frozen=True)
@@ -277,15 +277,17 @@ def online(work: Workload) -> dict[str, float]:
     }
     least = np.minimum(work.small, work.large)
     for policy, name in product((LFU, LEC), ("large", "cascade", *FEEDBACK)):
+        # the paper's caches never forget a count; the package's ledger does
+        ledger = MemoryLedger(work.capacity, policy=policy(), ghosts=len(work.rows))
         label = f"{policy.__name__}+{name if name in {'large', 'cascade'} else f'selector, {name}'}"
         models = {"large": Fixed(work.large), "cascade": Fixed(work.small)}
         model = models.get(name) or Selector(work, name)
         if policy is LEC:
-            costs[label] = _serve(work, policy(), model)
+            costs[label] = _serve(work, ledger, model)
             continue
         if "LFU" not in missed:  # what it holds does not depend on what anything costs
             recorder = Recorder()
-            _serve(work, policy(), recorder)
+            _serve(work, ledger, recorder)
             missed["LFU"] = recorder.asked
         costs[label] = sum(model(question)[0] for question in missed["LFU"])
     worth = np.argsort(-work.counts * least, kind="stable")
@@ -320,14 +322,13 @@ def ours(
         {name: Mean(prior=None if vectors is None else Ridge()) for name in ("small", "large")}
     )
     package = Package(work, feedback, router, queries)
-    policy = default_policy(work.capacity)
+    ledger = default_ledger(work.capacity)
     if not warm:
-        return _serve(work, policy, package)
+        return _serve(work, ledger, package)
     for question in np.unique(work.stream).tolist():  # its costs are the same each time
         package.teach(question, "both")
-    ledger = MemoryLedger(work.capacity, policy=policy)
-    _serve(work, policy, package, ledger)
-    return _serve(work, policy, package, ledger)
+    _serve(work, ledger, package)
+    return _serve(work, ledger, package)
 
 
 class Fixed:
@@ -400,16 +401,9 @@ class Package:
 
 
 def _serve(
-    work: Workload,
-    policy: Policy,
-    ask: Callable[[int], tuple[float, float]],
-    ledger: MemoryLedger | None = None,
+    work: Workload, ledger: MemoryLedger, ask: Callable[[int], tuple[float, float]]
 ) -> float:
-    """Serve the stream from a cache in front of `ask`; return what the misses cost."""
-    if ledger is None:
-        # LFU and LEC of the paper never forget a count; the package's ledger does, as it does in use
-        ghosts = None if isinstance(ask, Package) else len(work.rows)
-        ledger = MemoryLedger(work.capacity, policy=policy, ghosts=ghosts)
+    """Serve the stream from `ledger` with `ask` behind it; return what the misses cost."""
     total, keys = 0.0, [str(question) for question in range(len(work.rows))]
     for question in work.stream.tolist():
         key = keys[question]
