@@ -508,7 +508,7 @@ def chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) 
         "offline": {"large only": "x", "LEC+selector": "s", "ours": "o", "ceiling": "_"},
         "online": {
             "large only": "x",
-            "LEC+selector, bandit": "s",
+            "LEC+selector, judged": "s",
             "ours, judged": "o",
             "ours, full": "d",
             "ceiling": "_",
@@ -536,6 +536,9 @@ def chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) 
         axis.axhline(1, color="grey", linewidth=1, label="LFU+large")
         axis.axhline(1 / GOAL, color="grey", linestyle=":", label=f"1/{GOAL}, the goal")
         axis.set_yscale("log")
+        axis.set_ylim(0.1, 20)
+        axis.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+        axis.minorticks_off()
         axis.set_title(f"{mode}, {n:,} questions{', half right' if half else ''}")
         axis.set_xticks(
             range(len(shown)),
@@ -545,7 +548,7 @@ def chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) 
         )
         if column == 0:
             axis.set_ylabel("cost as a share of LFU+large")
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="upper center", ncols=4)
     figure.savefig(path, dpi=80)
     plt.close(figure)
 
