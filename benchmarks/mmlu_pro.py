@@ -548,7 +548,7 @@ def chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) 
         )
         if column == 0:
             axis.set_ylabel("cost as a share of LFU+large")
-            axis.legend(fontsize=8, loc="upper center", ncols=4)
+            axis.legend(fontsize=6, loc="upper center", ncols=4)
     figure.savefig(path, dpi=80)
     plt.close(figure)
 
