@@ -53,10 +53,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.progress import track
 
-from langchain_cachemux.cache import HALF_LIVES
 from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import LEC, LFU
+from langchain_cachemux.policies import LEC, LFU, robust
 from langchain_cachemux.router import Router
 from langchain_cachemux.types import Entry, Query
 
@@ -133,7 +132,7 @@ SETS = [(100, True), (100, False), (10_000, False)]
 
 def default_ledger(capacity: int) -> MemoryLedger:
     """Return what `LECCache` keeps its entries in when it is told nothing but a capacity."""
-    return MemoryLedger(capacity, policy=LEC(half_life=HALF_LIVES * capacity))
+    return MemoryLedger(capacity, policy=robust(capacity))
 
 
 @dataclass(frozen=True)
@@ -324,11 +323,11 @@ def ours(
     package = Package(work, feedback, router, queries)
     ledger = default_ledger(work.capacity)
     if not warm:
-        return _serve(work, ledger, package)
+        return _serve(work, ledger, package, package.by_now)
     for question in np.unique(work.stream).tolist():  # its costs are the same each time
         package.teach(question, "both")
-    _serve(work, ledger, package)
-    return _serve(work, ledger, package)
+    _serve(work, ledger, package, package.by_now)
+    return _serve(work, ledger, package, package.by_now)
 
 
 class Fixed:
@@ -392,6 +391,10 @@ class Package:
         self.teach(question, model)
         return self.costs[model][question], self.router.predict(query).lower
 
+    def by_now(self, question: int) -> float:
+        """What a miss would cost, as the cache asks at a hit."""
+        return self.router.predict(self.queries[question]).lower
+
     def teach(self, question: int, model: str) -> None:
         """Learn what is to be seen of a miss that `model` answered, or "both"."""
         failed = model == "small" and not self.right[question]
@@ -401,13 +404,18 @@ class Package:
 
 
 def _serve(
-    work: Workload, ledger: MemoryLedger, ask: Callable[[int], tuple[float, float]]
+    work: Workload,
+    ledger: MemoryLedger,
+    ask: Callable[[int], tuple[float, float]],
+    by_now: Callable[[int], float] | None = None,
 ) -> float:
     """Serve the stream from `ledger` with `ask` behind it; return what the misses cost."""
     total, keys = 0.0, [str(question) for question in range(len(work.rows))]
     for question in work.stream.tolist():
         key = keys[question]
-        if not ledger.use(key):
+        if ledger.get(key) is not None:
+            ledger.use(key, cost=by_now(question) if by_now else None)
+        else:
             paid, worth = ask(question)
             total += paid
             ledger.admit(Entry(key, cost=worth))
