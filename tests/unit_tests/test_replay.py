@@ -612,3 +612,8 @@ def test_a_policy_goes_by_a_name_that_could_make_it(policy, name):
 def test_what_has_no_name_goes_by_how_it_is_written():
     tiny = partial(ARC)
     assert name_of(tiny) == repr(tiny)
+
+
+def test_the_class_of_a_policy_is_refused():
+    with pytest.raises(ValueError, match=r"policy must be made.*LRU\(\)"):
+        replay([Request("a")], capacity=1, policy=LRU)
