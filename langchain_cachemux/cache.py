@@ -118,7 +118,7 @@ class LECCache(BaseCache):
         self.estimator: Estimator = estimator or Mean()
         self._valued = estimator is not None
         self.on_event = on_event
-        policy = policy or robust(entries)
+        policy = robust(entries) if policy is None else policy
         self.ledger: Ledger
         self.index: ChromaIndex
         self._asked: OrderedDict[str, deque[float]] = OrderedDict()

@@ -40,7 +40,7 @@ def replayed(reports: Sequence[Report], *, default: str) -> bytes:
             [r.share for r in ordered],
             color=[colours[r.policy] for r in ordered],
         )
-        axes.set_xlim(0, 1)
+        axes.set_xlim(0, max(1.0, ordered[0].share))
         axes.set_xlabel("cost, as a share of no cache")
         mark: Any = axes.axvline
     else:
@@ -56,7 +56,7 @@ def replayed(reports: Sequence[Report], *, default: str) -> bytes:
                 label=name,
             )
         axes.set_xscale("log")
-        axes.set_ylim(0, 1.02)
+        axes.set_ylim(0, 1.02 * max(1.0, *(report.share for report in reports)))
         axes.set_xlabel("capacity")
         axes.set_ylabel("cost, as a share of no cache")
         mark = None
@@ -70,7 +70,7 @@ def replayed(reports: Sequence[Report], *, default: str) -> bytes:
             mark(shares[0], color=INK, linestyle=style, label=label)
         else:
             axes.plot(capacities, shares, color=INK, linestyle=style, label=label)
-    axes.legend(frameon=False, fontsize=9)
+    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
     return _png(figure)
 
 
@@ -98,7 +98,7 @@ def advised(advice: Advice, *, unit: str) -> bytes:
     axes.axvspan(advice.low, advice.high, color=MAIN, alpha=0.12, lw=0)
     axes.plot(advice.best.capacity, advice.best.total, "o", color=MAIN, markersize=9)
     axes.set_xscale("log")
-    axes.set_ylim(0, 1.1 * max(nothing, advice.best.total))
+    axes.set_ylim(0, 1.1 * nothing or 1.0)
     axes.set_xlabel(f"capacity, {unit}")
     axes.set_ylabel("cost, in the trace's unit")
     axes.legend(frameon=False, fontsize=9)

@@ -109,8 +109,8 @@ def replay_trace(
     interrupted = False
     with watched.progress() as progress:
         try:
-            asked = _capacities(capacity, watched)
-            models = list(next(iter(watched.trace)).costs)
+            asked = _capacities(capacity, watched, one_axis=plot is not None)
+            models = _models(watched.trace)
             for text, units in asked.items():
                 with progress(f"{text}: bounds"):
                     bounds = limits(watched, capacity=units, router=_router(models, on=route))
@@ -161,12 +161,14 @@ def advise_trace(
     plot: Plot = None,
 ) -> None:
     """Say what capacity is worth its price on a trace: misses and storage together cost least there."""
-    (name,) = _names(policy)[:1]
+    name, *others = _names(policy)
+    if others:
+        msg = f"--policy must be one of {', '.join(POLICIES)}, got {policy!r}"
+        raise ValueError(msg)
     watched = _Watched(Trace(trace, skip_bad=skip_bad))
     with watched.progress() as progress:
         with progress("reading"):
-            seconds = _seconds(watched, per)
-        price = storage_price / (unit.bytes or 1) * seconds / (per.seconds if seconds != 1 else 1)
+            price = storage_price / (unit.bytes or 1) * _lasting(watched, per)
         with progress("capacities", passes=3):
             advice = advise(
                 watched, storage_price=price, sized=bool(unit.bytes), policy=POLICIES[name]()
@@ -231,7 +233,7 @@ def _names(policy: str) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _capacities(asked: str, trace: _Watched) -> dict[str, int | str]:
+def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int | str]:
     """Each capacity as it was asked for, and as a replay takes it; shares are of the distinct keys."""
     texts = [text.strip() for text in asked.split(",")]
     capacities: dict[str, int | str] = {}
@@ -246,6 +248,9 @@ def _capacities(asked: str, trace: _Watched) -> dict[str, int | str]:
             raise ValueError(msg)
         plain = int(text) if text.isdecimal() else text
         capacities[text] = plain if math.isnan(share) else max(round(distinct * share), 1)
+    if one_axis and len({type(capacity) for capacity in capacities.values()}) > 1:
+        msg = f"--plot needs capacities all in entries or all in bytes, got {asked!r}"
+        raise ValueError(msg)
     return capacities
 
 
@@ -256,18 +261,31 @@ def _router(models: list[str], *, on: bool) -> Router | None:
     return Router({model: Mean(prior=Ridge()) for model in models}) if on else None
 
 
-def _seconds(trace: _Watched, per: Per) -> float:
-    """How long the trace lasts; 1 when the price is for just that."""
+def _models(trace: Trace) -> list[str]:
+    """The models of the first request."""
+    for request in trace:
+        return list(request.costs)
+    msg = f"{trace.path} must have a request, got none"
+    raise ValueError(msg)
+
+
+def _lasting(trace: _Watched, per: Per) -> float:
+    """How long the trace lasts, in what the price is for."""
+    if per is Per.TRACE:
+        return 1.0
     first: Request | None = None
     last: Request | None = None
     for request in trace:
         first, last = first or request, request
-    if per is Per.TRACE:
-        return 1.0
-    if first is None or last is None or first.time is None or last.time is None:
+    if first is None or last is None:
+        return 0.0
+    if first.time is None or last.time is None:
         msg = f"--per {per} needs a column `time`, in seconds"
         raise ValueError(msg)
-    return last.time - first.time
+    if not first.time < last.time:
+        msg = f"--per {per} needs a time that goes on, got one from {first.time} to {last.time}"
+        raise ValueError(msg)
+    return (last.time - first.time) / per.seconds
 
 
 def _way(cost: float, start: float | None, end: float) -> float | None:

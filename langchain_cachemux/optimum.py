@@ -332,7 +332,9 @@ def _least(
     best, ahead, momentum = start, start, 1.0
     height, slope = function(ahead)
     least = height
-    step = stride / max(float(np.abs(slope).max()), np.finfo(float).tiny)
+    if not slope.any():
+        return start
+    step = stride / float(np.abs(slope).max())
     for _ in range(ROUND):
         moved = np.maximum(ahead - step * slope, 0)
         way = moved - ahead

@@ -86,7 +86,15 @@ def _line(axes: Axes, report: dict[str, Any]) -> None:
         floor = report["optimum"]["routed"]
         axes.axhline(floor, color="#888", ls="--", lw=1, label="offline optimum, whole stream")
     axes.axvline(report["requests"] / 2, color="#ccc", lw=1)
-    axes.annotate("popularity drifts", (report["requests"] / 2, 0), color="#888", fontsize=9)
+    axes.annotate(
+        "popularity drifts",
+        (report["requests"] / 2, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(5, -10),
+        textcoords="offset points",
+        color="#888",
+        fontsize=9,
+    )
     axes.set(xlabel="request", ylabel=f"{report['arms'][0]['unit']} so far", ylim=(0, None))
     axes.legend(frameon=False)
 
@@ -120,20 +128,11 @@ def _scatter(axes: Axes, report: dict[str, Any]) -> None:
     """Each arm's share of the cost and of right answers; in the shade only by being less right."""
     arms = report["arms"]
     for arm, colour in zip(arms, COLOURS, strict=False):
-        axes.scatter(arm["share"], arm["accuracy"], s=90, color=colour, zorder=3)
-        axes.annotate(
-            arm["name"],
-            (arm["share"], arm["accuracy"]),
-            xytext=(8, 6),
-            textcoords="offset points",
-            fontsize=9,
-        )
+        axes.scatter(arm["share"], arm["accuracy"], s=90, color=colour, zorder=3, label=arm["name"])
     floor = report["optimum"].get("routed", 0.0) / (arms[0]["cost"] or 1.0)
-    axes.axvspan(0, floor, color="#eee")
-    axes.annotate(
-        "below the offline optimum", (floor / 2, 0.02), ha="center", fontsize=8, color="#888"
-    )
+    axes.axvspan(0, floor, color="#eee", label="below the offline optimum")
     axes.axhline(arms[0]["accuracy"], color="#888", ls="--", lw=1)
     axes.set(
-        xlabel="share of large only's cost", ylabel="answered right", xlim=(0, 1.25), ylim=(0, 1)
+        xlabel="share of large only's cost", ylabel="answered right", xlim=(0, 1.05), ylim=(0, 1)
     )
+    axes.legend(frameon=False, fontsize=9, loc="lower right")

@@ -197,7 +197,7 @@ def named(policies: Policy | Sequence[Policy]) -> tuple[Policy, ...]:
         ValueError: There is none, or something in it is no policy.
     """
     several = tuple(policies) if isinstance(policies, list | tuple) else (policies,)
-    bad = [p for p in several if not callable(getattr(p, "worth", None))]
+    bad = [p for p in several if isinstance(p, type) or not callable(getattr(p, "worth", None))]
     if bad or not several:
         msg = f"policy must be a policy or several, got {policies!r}"
         raise ValueError(msg)

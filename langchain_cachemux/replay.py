@@ -9,6 +9,7 @@ can beat (`Bounds`).
 
 from __future__ import annotations
 
+import copy
 import math
 from array import array
 from collections import Counter
@@ -138,14 +139,17 @@ def replay(
     log = _Log(router) if bounds is None else None
     cache = _cache(policy, total, entries, router or estimator or Mean())
     calls: Counter[str] = Counter()
+    queries: dict[str, Query] = {}
     requests = hits = 0
     cost = 0.0
     for request in trace if log is None else log.reading(trace):
         requests += 1
-        if cache.hit(request.key):
+        query = queries.get(request.key)
+        if query is None:
+            query = queries[request.key] = Query(request.key)
+        if cache.hit(query):
             hits += 1
             continue
-        query = Query(request.key)
         paid = _ask(query, request, router, calls)
         cost += paid
         cache.miss(query, paid, request.size if sized else 1)
@@ -164,7 +168,7 @@ def replay(
 def limits(
     trace: Iterable[Request], *, capacity: int | str, router: Router | None = None
 ) -> Bounds:
-    """Return what a trace costs at least and at most; 13 bytes of memory a request, and its keys.
+    """Return what a trace costs at least and at most; 20 bytes of memory a request, and its keys.
 
     Args:
         trace: As for `replay`.
@@ -234,7 +238,7 @@ def advise(
 def name_of(policy: Choice) -> str:
     """A policy's name for a table: LEC(half_life=200), robust, SIEVE."""
     if callable(policy):
-        return policy.__name__
+        return getattr(policy, "__name__", repr(policy))
     if isinstance(policy, Sequence):
         return ", ".join(map(repr, policy))
     return repr(policy)
@@ -248,11 +252,11 @@ class _Production:
         self.estimator = estimator
         self.evictions = 0
 
-    def hit(self, key: str) -> bool:
+    def hit(self, query: Query) -> bool:
         """As `LECCache.lookup`: what is used is worth what a miss would cost by now."""
-        if self.ledger.get(key) is None:
+        if self.ledger.get(query.key) is None:
             return False
-        return self.ledger.use(key, cost=self.estimator.predict(Query(key)).lower)
+        return self.ledger.use(query.key, cost=self.estimator.predict(query).lower)
 
     def miss(self, query: Query, paid: float, size: int) -> None:
         """As `LECCache.update`; a router passes over a cost that names no route."""
@@ -269,8 +273,8 @@ class _Published:
     def __init__(self, baseline: Baseline) -> None:
         self.baseline = baseline
 
-    def hit(self, key: str) -> bool:
-        return key in self.baseline and self.baseline.request(key)
+    def hit(self, query: Query) -> bool:
+        return query.key in self.baseline and self.baseline.request(query.key)
 
     def miss(self, query: Query, paid: float, size: int) -> None:
         self.baseline.request(query.key, paid, size)
@@ -279,9 +283,14 @@ class _Published:
 def _cache(
     policy: Choice, capacity: int, entries: int, estimator: Estimator
 ) -> _Production | _Published:
-    kept: Any = policy
+    kept: Any
+    if isinstance(policy, type) and not hasattr(policy, "request"):
+        msg = f"policy must be made, or make baselines: {policy.__name__}(), got the class"
+        raise ValueError(msg)
     if callable(policy):
         kept = policy(capacity if hasattr(policy, "request") else entries)
+    else:
+        kept = copy.deepcopy(policy)  # it may have a clock, and each cache needs its own
     if hasattr(kept, "request"):
         return _Published(kept)
     return _Production(MemoryLedger(capacity, policy=kept), estimator)
@@ -375,11 +384,12 @@ def _costs(
     blocks = len(costs[0])
     for place, request in enumerate(trace):
         block = place * blocks // requests
-        paid = _ask(Query(request.key), request, None, Counter())
+        query = Query(request.key)
+        paid = _ask(query, request, None, Counter())
         costs[0][block] += paid
         for capacity, cache in caches.items():
-            if not cache.hit(request.key):
-                cache.miss(Query(request.key), paid, request.size if sized else 1)
+            if not cache.hit(query):
+                cache.miss(query, paid, request.size if sized else 1)
                 costs[capacity][block] += paid
     return costs
 

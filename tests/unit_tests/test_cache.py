@@ -1,6 +1,7 @@
 """`LECCache` in memory: what it serves, what it keeps, and that the chain never feels it."""
 
 import asyncio
+import math
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,8 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_cachemux import (
+    LEC,
+    LFU,
     LRU,
     Admission,
     Estimate,
@@ -34,6 +37,7 @@ from langchain_cachemux import (
     SentenceEncoder,
     Threshold,
     any_model,
+    robust,
 )
 from langchain_cachemux import cache as cache_module
 
@@ -356,6 +360,42 @@ def test_a_capacity_in_bytes_bounds_the_sum_of_sizes(make):
     cache.update(ask("Where is all?"), LLM, chat("x" * 4000))
     assert cache.lookup(ask("Where is all?"), LLM) is None
     assert cache.check() == []
+
+
+class Angles(Embeddings):
+    """A text is a number of degrees, and its vector points there."""
+
+    def embed_query(self, text):
+        angle = math.radians(float(text))
+        return [math.cos(angle), math.sin(angle)]
+
+    def embed_documents(self, texts):
+        return [self.embed_query(text) for text in texts]
+
+
+def test_near_duplicates_do_not_all_stay_and_the_one_that_does_is_credited(make):
+    # 0° and 40° are 0.77 similar, so both are stored; 15° and 25° are served by either, so neither of
+    # them spares a miss: credit 0, and both stay at one request. 180° has two. 270° comes, ties with
+    # 0° and 40° at one, and the older goes. Now 40° alone serves 15°: credit 1.
+    cache = make(
+        capacity=3,
+        embeddings=Angles(),
+        match=Threshold(0.85, guards=()),
+        policy=LEC(),
+        price=tokens,
+    )
+    for angle in ("0", "40", "180"):
+        assert cache.lookup(ask(angle), LLM) is None
+        cache.update(ask(angle), LLM, chat(angle))
+    assert cache.find(ask("180"), LLM).credit == 1.0
+    for angle, nearest in [("15", "0"), ("25", "40")] * 5:
+        hit = cache.find(ask(angle), LLM)
+        assert (hit.entry.text, hit.kind, hit.credit) == (nearest, "semantic", 0.0)
+    assert {e.text: e.count for e in cache.ledger} == {"0": 1.0, "40": 1.0, "180": 2.0}
+    cache.update(ask("270"), LLM, chat("270"))
+    assert {e.text for e in cache.ledger} == {"40", "180", "270"}
+    hit = cache.find(ask("15"), LLM)
+    assert (hit.entry.text, hit.credit, hit.entry.count) == ("40", 1.0, 2.0)
 
 
 def test_an_evicted_answer_is_not_served_by_its_row(make):
@@ -690,6 +730,34 @@ def test_a_capacity_is_entries_or_a_size(make, capacity, total, unit):
     assert cache.stats().capacity == total
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
     assert (cache.stats().size == 1) == (unit == "entries")
+
+
+@pytest.mark.parametrize(("capacity", "entries"), [(7, 7), ("1MiB", 256)])
+def test_the_default_policy_is_robust_for_about_as_many_entries(make, capacity, entries):
+    policies = make(capacity=capacity).ledger.policies
+    assert [*map(repr, policies)] == [*map(repr, robust(entries))]
+
+
+@pytest.mark.parametrize("several", [list, tuple])
+def test_several_policies_may_be_given(make, several):
+    # B is dear, A and C are cheap. LFU, followed first, lets the older of B and C go; LEC keeps B.
+    policies = [LFU(), LEC()]
+    cache = make(capacity=2, policy=several(policies), price=tokens)
+    assert [*cache.ledger.policies] == policies
+    for _ in range(3):
+        for place, dear in (("Oslo", 1), ("Rome", 1000), ("Lima", 1)):
+            if cache.lookup(ask(f"Where is {place}?"), LLM) is None:
+                cache.update(ask(f"Where is {place}?"), LLM, chat(place, tokens=dear))
+    assert cache.ledger.policy is policies[1]
+    assert "Where is Rome?" in {entry.text for entry in cache.ledger}
+
+
+@pytest.mark.parametrize("policy", [[], (), "LRU", 7, LRU, [LRU(), None]])
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_no_policy_is_refused_with_its_value(tmp_path, policy, kept):
+    with pytest.raises(ValueError, match="policy must be a policy or several") as refused:
+        LECCache(tmp_path if kept else None, policy=policy, embeddings=Letters())
+    assert str(refused.value).endswith(f"got {policy!r}")
 
 
 def test_embeddings_and_a_reader_are_one_too_many():

@@ -84,9 +84,10 @@ class Scan:
         self.shadows[place] = stay if now in leave else [*stay, now]
         return old is not None
 
-    def use(self, key, credit=1.0):
+    def use(self, key, credit=1.0, cost=None):
         entry = self.get(key)
         if entry is not None:
+            entry.cost = entry.cost if cost is None else cost
             self.request(entry, credit)
         return entry is not None
 
@@ -238,15 +239,15 @@ class Same(RuleBasedStateMachine):
             assert (admission.slot is None) == (kept is None)
             assert kept is None or ledger.get(key).slot == admission.slot
 
-    def use(self, key, credit=1.0):
+    def use(self, key, credit=1.0, cost=None):
         self.requests += 1
-        expected = self.scan.use(key, credit)
-        assert self.memory.use(key, credit=credit) == expected
-        assert self.sql.use(key, credit=credit) == expected
+        expected = self.scan.use(key, credit, cost)
+        assert self.memory.use(key, credit=credit, cost=cost) == expected
+        assert self.sql.use(key, credit=credit, cost=cost) == expected
 
-    @rule(key=keys, credit=st.sampled_from([0.0, 0.25, 1.0]))
-    def share(self, key, credit):
-        self.use(key, credit)
+    @rule(key=keys, credit=st.sampled_from([0.0, 0.25, 1.0]), cost=st.none() | costs)
+    def share(self, key, credit, cost):
+        self.use(key, credit, cost)
 
     @rule(key=keys)
     def get(self, key):

@@ -102,3 +102,40 @@ def test_nothing_is_fetched_beyond_the_first_match_below_the_threshold():
 
     Threshold(0.9, guards=[always]).judge(ASKED, matches())
     assert fetched == [0.95, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("matches", "served", "credit"),
+    [
+        ([match(0.95)], 0, 1.0),
+        ([match(0.95), match(0.85)], 0, 0.0),
+        ([match(0.95), match(0.91), match(0.9)], 0, 0.0),
+        ([match(0.95), match(0.84)], 0, 1.0),
+        ([match(0.95), match(0.91, "How tall is Lhotse?")], 0, 1.0),
+        ([match(0.95), match(0.91, "How tall is Lhotse?"), match(0.9)], 0, 0.0),
+        ([match(0.95, "How tall is Lhotse?"), match(0.91)], 1, 1.0),
+        ([match(0.95, "How tall is Lhotse?"), match(0.91), match(0.9)], 1, 0.0),
+        ([match(1.0, ASKED.text), match(0.9)], 0, 0.0),
+    ],
+    ids=(
+        "alone|two|three|the-other-too-far|the-other-objected-to|the-third-would-do"
+        "|the-first-objected-to|only-the-first-objected-to|same-words"
+    ).split("|"),
+)
+def test_the_credit_is_0_when_another_stored_answer_would_have_served_too(matches, served, credit):
+    hit = Threshold(0.85).judge(ASKED, matches)
+    assert hit.entry is matches[served].entry
+    assert hit.similarity == matches[served].similarity
+    assert hit.credit == credit
+
+
+def test_nothing_is_fetched_beyond_the_second_that_serves():
+    fetched = []
+
+    def matches():
+        for similarity in (0.97, 0.95, 0.93, 0.91):
+            fetched.append(similarity)
+            yield match(similarity)
+
+    assert Threshold(0.9, guards=()).judge(ASKED, matches()).credit == 0.0
+    assert fetched == [0.97, 0.95]

@@ -245,3 +245,9 @@ def test_wrong_sizes_are_named(measure, sizes, told):
 def test_a_wrong_tolerance_is_named():
     with pytest.raises(ValueError, match="tolerance must be >= 0, got -1"):
         bracket("A", [1], capacity=1, tolerance=-1)
+
+
+def test_prices_that_are_already_the_best_are_left_alone():
+    # B A A B in one slot, B paid 0 and 4, A 0 and 0.5: keep B, and A's 0.5 is all there is to pay. At
+    # the first prices tried the slope is 0 everywhere, so there is no step to take.
+    assert bracket("BAAB", [0.0, 0.0, 0.5, 4.0], capacity=1) == Bracket(0.5, 0.5)

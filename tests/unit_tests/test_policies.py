@@ -1,6 +1,7 @@
 """Each policy on one worked example, the contract of all, and who leaves when one comes."""
 
 import math
+import random
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,17 @@ from hypothesis import strategies as st
 
 from langchain_cachemux.estimators import Mean
 from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, victims
+from langchain_cachemux.policies import (
+    GDSF,
+    LEC,
+    LFU,
+    LRU,
+    GreedyDual,
+    leader,
+    named,
+    robust,
+    victims,
+)
 from langchain_cachemux.testing import check_policy
 from langchain_cachemux.types import Entry, Estimate, Query
 
@@ -17,6 +28,8 @@ POLICIES = {
     "LEC of half-life 3": lambda: LEC(half_life=3),
     "LEC of half-life 100000": lambda: LEC(half_life=1e5),
     "GDSF": GDSF,
+    "GDSF that remembers": lambda: GDSF(remember=True),
+    "GreedyDual": GreedyDual,
     "LFU": LFU,
     "LRU": LRU,
 }
@@ -86,6 +99,62 @@ def test_gdsf_worth_is_clock_plus_uses_times_cost_per_size():
     assert policy.worth(entry) == 13.0
     policy.evicted(Entry("C", worth=5.0))  # a lesser victim does not turn the clock back
     assert policy.worth(entry) == 13.0
+
+
+def test_gdsf_may_remember_the_requests_before_an_eviction():
+    # A B A B A at size 1, all of cost 1. A = 0+1. B = 0+1 ties and is the younger: A out, clock 1.
+    # A has 2 requests, 1+2 = 3: B (1) out, clock 1. B has 2, 1+2 = 3, ties: A (3) out, clock 3.
+    # A has 3, 3+3 = 6: B (3) out. Who does not remember counts one each time: A ends at 2+1 = 3.
+    ledger, events = play(GDSF(remember=True), "A B A B A", capacity=1)
+    assert events == ["A out", "B out", "A out", "B out"]
+    assert (ledger.policy.clock, ledger.get("A").worth) == (3.0, 6.0)
+    assert play(GDSF(), "A B A B A", capacity=1)[0].get("A").worth == 3.0
+
+
+def test_greedy_dual_evicts_the_cheap_first_and_the_dear_when_the_clock_has_passed_it():
+    # A costs 3, B and C cost 1, size 2. A = 0+3, B = 0+1. C = 0+1 ties and is the younger: B out,
+    # clock 1. B = 1+1: C (1) out, clock 1. C = 1+1 ties, younger: B (2) out, clock 2. B = 2+1 = 3:
+    # C (2) out, clock 2. C = 2+1 = 3: of A and B at 3, A is the oldest: A out, clock 3.
+    ledger, events = play(GreedyDual(), "A B C B C B C", costs={"A": 3.0})
+    assert events == ["B out", "C out", "B out", "C out", "A out"]
+    assert ledger.policy.clock == 3.0
+
+
+def test_greedy_dual_counts_no_uses_and_divides_by_size():
+    # A A A B C at size 2: A was used three times and is the oldest use: A out.
+    assert play(GreedyDual(), "A A A B C")[1] == ["A hit", "A hit", "A out"]
+    # At 4 bytes A = 6/3 = 2, B = 1/1; C = 3/1: B out first, and A too, for room: 3+1+1 = 5.
+    sizes, costs = {"A": 3}, {"A": 6.0, "C": 3.0}
+    events = play(GreedyDual(), "A B C", capacity=4, sizes=sizes, costs=costs)[1]
+    assert events == ["B out"]
+
+
+@given(st.text("ABCDEF", max_size=60), st.integers(1, 5))
+def test_greedy_dual_is_lru_when_all_cost_and_size_the_same(requests, capacity):
+    requests = " ".join(requests)
+    expected = play(LRU(), requests, capacity=capacity)[1]
+    assert play(GreedyDual(), requests, capacity=capacity)[1] == expected
+
+
+CLOCKED = {"GDSF": GDSF, "remember": lambda: GDSF(remember=True), "GreedyDual": GreedyDual}
+
+
+@pytest.mark.parametrize("make", CLOCKED.values(), ids=CLOCKED)
+@given(
+    st.lists(st.tuples(st.sampled_from("ABCDEF"), st.floats(0, 100)), max_size=60),
+    st.integers(1, 9),
+)
+def test_a_clock_never_falls_and_whoever_is_asked_is_worth_it_at_least(make, requests, capacity):
+    policy = make()
+    ledger, clock = MemoryLedger(capacity, policy=policy), 0.0
+    for key, cost in requests:
+        if not ledger.use(key):
+            ledger.admit(Entry(key, cost=cost, size=1 + ord(key) % 3))
+        held = ledger.get(key)
+        assert held is None or held.worth >= clock
+        assert policy.clock >= clock
+        assert ledger.size <= capacity
+        clock = policy.clock
 
 
 def test_lec_keeps_what_is_expected_to_cost_most():
@@ -201,6 +270,95 @@ def test_a_width_in_the_wrong_unit_makes_lec_lfu_over_a_floor_and_lru_over_none(
     none, _ = misses(LEC(), Fixed(floor=0.0), unit=1e-6)
     assert none == misses(LRU(), Mean(), unit=1e-6)[0]
     assert over != misses(LEC(), Mean(), unit=1e-6, ghosts=0)[0]
+
+
+def test_the_default_policies_are_five_and_one_of_them_ages_over_twenty_capacities():
+    assert repr(robust(50)) == (
+        "(LEC(half_life=inf), LEC(half_life=1000), GDSF(remember=True), GDSF(remember=False), "
+        "GreedyDual())"
+    )
+    assert robust(50)[2] is not robust(50)[2]
+
+
+@pytest.mark.parametrize("make", range(5))
+def test_each_default_policy_keeps_the_contract(make):
+    check_policy(lambda: robust(10)[make])
+
+
+def test_the_leader_is_the_first_of_the_least_losses_unless_the_one_followed_is_as_good():
+    assert leader([3.0, 1.0, 1.0], 0) == 1
+    assert leader([3.0, 1.0, 1.0], 2) == 2
+    assert leader([1.0, 1.0, 1.0], 1) == 1
+    assert leader([0.0], 0) == 0
+
+
+def test_of_several_policies_the_one_is_followed_whose_misses_have_cost_least():
+    # LRU, followed first, and LFU at size 1; all cost 1. A: both miss. A: both hit. B: both miss, 2 and
+    # 2; LRU takes B for A, LFU keeps A. A: LRU misses, 3, and LFU hits, 2, so LFU is followed and
+    # A comes back in place of B. C: LFU keeps A (3 requests) and C stays out. A is a hit.
+    ledger, events = play([LRU(), LFU()], "A A B A C A", capacity=1)
+    assert events == ["A hit", "A out", "B out", "C stays out", "A hit"]
+    assert ledger.policy is ledger.policies[1]
+    # Alone, LRU would have hit once, LFU three times.
+    assert play(LRU(), "A A B A C A", capacity=1)[1].count("A hit") == 1
+    assert play(LFU(), "A A B A C A", capacity=1)[1].count("A hit") == 3
+
+
+def test_a_dear_miss_weighs_more_than_many_cheap_ones():
+    # LFU, followed first, and LRU at size 1; B costs 10, the rest 1. A A A A B B: LFU keeps A, so it
+    # misses B twice and has lost 21, LRU once, 11. A C A C A C: LRU misses all six, 17 in the end, and
+    # LFU three, 24. LRU has missed eight times, LFU six; LRU is followed.
+    ledger, _ = play([LFU(), LRU()], "A A A A B B A C A C A C", capacity=1, costs={"B": 10.0})
+    assert ledger.policy is ledger.policies[1]
+    assert keys(ledger) == {"C"}
+
+
+def test_a_policy_twice_is_that_policy_once():
+    chance = random.Random(0)
+    requests = " ".join(chance.choices("ABCDEFG", weights=range(7, 0, -1), k=200))
+    costs = {"C": 5.0, "F": 20.0}
+    for make in (LEC, GDSF, GreedyDual, LFU, LRU):
+        once = play(make(), requests, capacity=3, costs=costs)
+        twice = play([make(), make()], requests, capacity=3, costs=costs)
+        assert twice[1] == once[1]
+        assert keys(twice[0]) == keys(once[0])
+
+
+def stream(n, *, drift, seed=0):
+    """Keys, favourites first; with drift the favourites are others every 500 requests."""
+    chance = random.Random(seed)
+    for i in range(n):
+        key = min(int(chance.paretovariate(0.7)), 60)
+        yield f"{key + i // 500 * 20 * drift}"
+
+
+@pytest.mark.parametrize("drift", [False, True])
+def test_the_default_is_near_the_best_of_its_own_whether_favourites_change_or_not(drift):
+    def paid(policy):
+        ledger, total = MemoryLedger(8, policy=policy), 0.0
+        for key in stream(6000, drift=drift):
+            cost = 1.0 + int(key) * 7 % 11
+            if not ledger.use(key):
+                total += cost
+                ledger.admit(Entry(key, cost=cost))
+        return total
+
+    alone = [paid(policy) for policy in robust(8)]
+    assert paid(robust(8)) < 1.05 * min(alone)
+    assert min(alone) < 0.9 * max(alone)
+
+
+def test_one_policy_or_several_are_named_in_a_tuple():
+    one, two = LRU(), LFU()
+    assert named(one) == (one,)
+    assert named([one, two]) == named((one, two)) == (one, two)
+
+
+@pytest.mark.parametrize("policy", [[], (), None, "LRU", LRU, [LRU(), None], [LRU], robust, {}])
+def test_what_is_no_policy_is_refused_with_its_value(policy):
+    with pytest.raises(ValueError, match="policy must be a policy or several, got ") as refused:
+        named(policy)
+    assert str(refused.value).endswith(f"got {policy!r}")
 
 
 def residents(*worths_and_sizes):

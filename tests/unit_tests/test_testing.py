@@ -152,6 +152,46 @@ def remembers_unaged(self, entry):
     self._counts[entry.key] = (entry.counts, self._now + 1)
 
 
+def counts_whole_requests(self, key, *, credit=1.0, cost=None):
+    return MemoryLedger.use(self, key, cost=cost)
+
+
+def keeps_the_first_cost(self, key, *, credit=1.0, cost=None):
+    return MemoryLedger.use(self, key, credit=credit)
+
+
+def follows_the_first(self, entry, credit):
+    MemoryLedger._request(self, entry, credit)
+    self._leader = 0
+
+
+def follows_the_worst(self, entry, credit):
+    MemoryLedger._request(self, entry, credit)
+    self._leader = self._losses.index(max(self._losses))
+
+
+def makes_too_much_room_for_several(self, entry):
+    return (MemoryLedger.admit if len(self.policies) < 3 else evicts_too_many)(self, entry)
+
+
+def invents_a_victim(self, entry):
+    admission = MemoryLedger.admit(self, entry)
+    told = ("nobody",) * (len(self.policies) == 3)
+    return Admission(admission.slot, admission.evicted + told)
+
+
+def has_less_room_for_two_of_a_kind(self, entry):
+    for shadow in self._shadows:
+        shadow.capacity -= 2 * (len({*map(type, self.policies)}) < len(self.policies))
+    return MemoryLedger.admit(self, entry)
+
+
+def forgets_strays(self, entry):
+    for strays in self._strays[1:]:
+        strays.clear()
+    return MemoryLedger.admit(self, entry)
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
@@ -176,6 +216,14 @@ def remembers_unaged(self, entry):
         ({"_remember": remembers_nothing}, "came back, but its count is 1.7"),
         ({"_remember": remembers_always}, "came back, but its count is 1$|count is 1.0"),
         ({"_remember": remembers_unaged}, "came back, but its count is 1.7"),
+        ({"use": counts_whole_requests}, "a quarter of a request left"),
+        ({"use": keeps_the_first_cost}, "a use that said a miss would cost 5 by now left"),
+        ({"_request": follows_the_first}, "following LRU, then LFU, it said .*'c in'"),
+        ({"_request": follows_the_worst}, "following LRU, then LFU, it said"),
+        ({"admit": makes_too_much_room_for_several}, "to make room for"),
+        ({"admit": invents_a_victim}, r"it evicted \['nobody'\], which it did not hold"),
+        ({"admit": forgets_strays}, "a stray is no stray"),
+        ({"admit": has_less_room_for_two_of_a_kind}, "one policy given twice evicted"),
     ],
 )
 def test_a_ledger_that_breaks_the_contract_is_told_how(members, message):
