@@ -218,18 +218,20 @@ class Sketch:
 
     Einziger, Friedman & Manes, ACM ToS 2017. Every counter, and the number of requests counted, is
     halved when that number reaches ten times the capacity. A row has at least four counters per
-    unit of capacity. The hash is that of the key's name, so renaming keys may change an estimate,
-    but the same trace gives the same estimates on every machine.
+    unit of capacity, up to a million units: a capacity in bytes has fewer entries. The hash is that
+    of the key's name, so renaming keys may change an estimate, but the same trace gives the same
+    estimates on every machine.
     """
 
     ROWS = 4
     MOST = 15
+    UNITS = 1 << 20
     HALVES = bytes(i // 2 for i in range(256))
 
     def __init__(self, capacity: int) -> None:
-        self._width = 4 << (capacity - 1).bit_length()
+        self._width = 4 << (min(capacity, self.UNITS) - 1).bit_length()
         self._counters = bytearray(self.ROWS * self._width)
-        self._requests, self._period = 0, 10 * capacity
+        self._requests, self._period = 0, 10 * min(capacity, self.UNITS)
 
     def cells(self, key: str) -> Cells:
         """Where `key` is counted, once a row."""

@@ -22,6 +22,7 @@ from langchain_cachemux.ledger import Ledger, MemoryLedger, in_bytes, measured
 from langchain_cachemux.matching import Matcher, Threshold
 from langchain_cachemux.policies import Policy, robust
 from langchain_cachemux.queries import Reader, UnstableKeyError
+from langchain_cachemux.router import Router
 from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class LECCache(BaseCache):
         self._counts: Counter[str] = Counter()
         self._saved = 0.0
         self._writing = threading.Lock()
+        self._estimating = threading.Lock()
         self._closing = ExitStack()
         try:
             if path is None:
@@ -189,6 +191,7 @@ class LECCache(BaseCache):
                 self._fail("reading a stored answer", error)
                 self.ledger.forget(verdict.entry.key)
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
+        saved = verdict.entry.cost if isinstance(verdict, Hit) else 0.0
         if isinstance(verdict, Hit) and not self.ledger.use(
             verdict.entry.key, credit=verdict.credit, cost=self._worth_by_now(verdict.entry)
         ):
@@ -196,7 +199,7 @@ class LECCache(BaseCache):
         if isinstance(verdict, Hit):
             stopwatch.pop()
             self._counts[f"hits_{verdict.kind}"] += 1
-            self._saved += verdict.entry.cost
+            self._saved += saved
         else:
             self._counts["misses"] += 1
         self._tell(verdict)
@@ -354,9 +357,10 @@ class LECCache(BaseCache):
             entry.size += 0 if entry.vector is None else entry.vector.nbytes
         cost = self._cost(answers.read(text)[0], elapsed)
         with self._writing:
-            if cost is not None:
-                self.estimator.learn(query, cost)
-            entry.cost = self.estimator.predict(query).lower
+            with self._estimating:
+                if cost is not None:
+                    self.estimator.learn(query, cost)
+                entry.cost = self.estimator.predict(query).lower
             admission = self.ledger.admit(entry)
             self._learned.difference_update(admission.evicted)
             if admission.slot is not None and cost is not None:
@@ -370,10 +374,13 @@ class LECCache(BaseCache):
         self._tell(admission)
 
     def _worth_by_now(self, entry: Entry) -> float | None:
-        """What a miss would cost, if the estimator knows the entry: it learned of it since opening."""
-        if entry.key not in self._learned:
+        """What a routed miss would cost, if the router learned of the entry since opening.
+
+        Without a router nothing is learned of an entry between two of its misses.
+        """
+        if entry.key not in self._learned or not isinstance(self.estimator, Router):
             return None
-        with self._writing:
+        with self._estimating:
             return self.estimator.predict(
                 Query(entry.key, text=entry.text, vector=entry.vector)
             ).lower

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from langchain_cachemux import baselines, charts
 from langchain_cachemux.estimators import Mean, Ridge
+from langchain_cachemux.ledger import measured
 from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.replay import Advice, Bounds, Choice, Report, advise, limits, replay
 from langchain_cachemux.router import Router
@@ -248,6 +249,7 @@ def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int
             raise ValueError(msg)
         plain = int(text) if text.isdecimal() else text
         capacities[text] = plain if math.isnan(share) else max(round(distinct * share), 1)
+        measured(capacities[text])
     if one_axis and len({type(capacity) for capacity in capacities.values()}) > 1:
         msg = f"--plot needs capacities all in entries or all in bytes, got {asked!r}"
         raise ValueError(msg)

@@ -90,7 +90,7 @@ class Mean:
     Args:
         width: z above, in standard errors.
         prior: What to expect of a query before it was seen; by default the mean over all queries.
-        keys: Queries remembered; the one learned longest ago is forgotten first.
+        keys: Queries remembered; the one learned or predicted longest ago is forgotten first.
     """
 
     def __init__(
@@ -118,6 +118,8 @@ class Mean:
             return self.prior.predict(x) if self.prior else UNKNOWN
         within = self._within / self._repeats if self._repeats else 0.0
         n, own = self._own.get(x.key, (0, 0.0))
+        if n:
+            self._own.move_to_end(x.key)
         if n and not within:
             return self._estimate(own, 0.0)
         expected = self._expected(x)

@@ -15,7 +15,7 @@ from collections import OrderedDict
 from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, victims
+from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, remembered, victims
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
@@ -42,6 +42,8 @@ def measured(capacity: int | str) -> tuple[int, int]:
     try:
         total = int(TypeAdapter(ByteSize).validate_python(capacity))
     except ValidationError:
+        total = 0
+    if in_bytes(capacity) and not str(capacity).strip().casefold().endswith("b"):
         total = 0
     if total <= 0 or isinstance(capacity, bool):
         msg = f"capacity must be a positive number of entries or a size like '512MB', got {capacity!r}"
@@ -85,7 +87,8 @@ class Ledger(Protocol):
         Args:
             key: Of the entry that answered.
             credit: How much of a request it counts for, in [0, 1]: the share of the cost of a miss
-                that would have been paid without this entry (theory.md §1, "Semantic overlap").
+                that would have been paid without this entry (theory.md §1, "Semantic overlap"). At
+                0 time passes, and nothing else.
             cost: What a miss would cost by now, when that is known better than at admission.
         """
         ...
@@ -140,14 +143,15 @@ class Shadow:
         leaving: list[Entry] | None = []
         if entry is not old:
             excess = self.size + entry.size - self.capacity
+            if entry.size > self.capacity:
+                return old is not None, []
             if excess > 0:
                 with closing(self._least()) as least:
                     leaving = victims(entry, excess, least)
                 for victim in [entry] if leaving is None else leaving:
                     if victim is not entry:
                         self.drop(victim.key)
-                    if victim.size <= self.capacity:
-                        self.policy.evicted(victim)
+                    self.policy.evicted(victim)
             if leaving is None:
                 return old is not None, []
             self.held[key] = entry
@@ -201,8 +205,7 @@ class MemoryLedger:
     Args:
         capacity: Sum of `Entry.size` that may be held.
         policy: What is worth keeping; of several, the one whose misses have cost least lately.
-        ghosts: Forgotten queries whose counts are remembered; by default ten times the most entries
-            ever held.
+        ghosts: Forgotten queries whose counts are remembered; by default `remembered`.
     """
 
     def __init__(
@@ -266,11 +269,15 @@ class MemoryLedger:
         """Count a request answered by `key` and freeze its new worth; False when it is not held."""
         with self._lock:
             entry = self._entries.get(key)
-            if entry is not None:
-                if cost is not None:
-                    entry.cost = cost
-                self._request(entry, credit)
-            return entry is not None
+            if entry is None:
+                return False
+            if not credit:
+                self._now += 1
+                return True
+            if cost is not None:
+                entry.cost = cost
+            self._request(entry, credit)
+            return True
 
     def admit(self, entry: Entry) -> Admission:
         """Count a request for a new answer and keep it, unless it is the least worth keeping."""
@@ -346,8 +353,6 @@ class MemoryLedger:
                     strays[victim.key] = None
             if not hit and entry.key in strays and entry.key in shadow.held:
                 del strays[entry.key]
-            elif hit and entry.key not in shadow.held and entry.key in entries:
-                strays[entry.key] = None
         self._leader = leader(losses, self._leader)
 
     def _seen(self, entry: Entry) -> Entry:
@@ -366,6 +371,6 @@ class MemoryLedger:
 
     def _remember(self, entry: Entry) -> None:
         self._counts[entry.key] = (entry.counts, entry.last)
-        bound = 10 * self._slots if self.ghosts is None else self.ghosts
+        bound = remembered(self._slots) if self.ghosts is None else self.ghosts
         while len(self._counts) > bound:
             self._counts.popitem(last=False)

@@ -29,7 +29,7 @@ LOSS_HALF_LIFE = 30_000
 
 
 class Policy(Protocol):
-    """What an entry is worth. Larger is better; only the order counts."""
+    """What an entry is worth. Larger is better; only the order counts. One object serves one ledger."""
 
     half_life: float
     """Requests after which a request counts half; `math.inf` never forgets."""
@@ -184,6 +184,11 @@ def victims(newcomer: Entry, excess: int, least: Iterable[Entry]) -> list[Entry]
     return None
 
 
+def remembered(entries: int) -> int:
+    """Return how many forgotten queries to remember when at most `entries` were ever held."""
+    return max(1000, 10 * entries)
+
+
 def leader(losses: Sequence[float], followed: int) -> int:
     """Return the place of the least loss; the policy followed so far, when none is below its own."""
     least = min(losses)
@@ -197,7 +202,8 @@ def named(policies: Policy | Sequence[Policy]) -> tuple[Policy, ...]:
         ValueError: There is none, or something in it is no policy.
     """
     several = tuple(policies) if isinstance(policies, list | tuple) else (policies,)
-    bad = [p for p in several if isinstance(p, type) or not callable(getattr(p, "worth", None))]
+    bad = [p for p in several if isinstance(p, type) or not hasattr(p, "half_life")]
+    bad += [p for p in several if not callable(getattr(p, "worth", None))]
     if bad or not several:
         msg = f"policy must be a policy or several, got {policies!r}"
         raise ValueError(msg)

@@ -23,13 +23,16 @@ from langchain_cachemux.estimators import Estimator, Mean
 from langchain_cachemux.ledger import MemoryLedger, in_bytes, measured
 from langchain_cachemux.optimum import Bracket, bracket, static
 from langchain_cachemux.policies import Policy, robust
+from langchain_cachemux.router import Router
 from langchain_cachemux.types import Entry, Query
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from langchain_cachemux.baselines import Baseline
-    from langchain_cachemux.router import Router
     from langchain_cachemux.types import Request
 
+Integers: TypeAlias = "NDArray[np.int64]"
 Choice: TypeAlias = (
     "Policy | Sequence[Policy] | Callable[[int], Policy | Sequence[Policy] | Baseline]"
 )
@@ -253,7 +256,9 @@ class _Production:
         self.evictions = 0
 
     def hit(self, query: Query) -> bool:
-        """As `LECCache.lookup`: what is used is worth what a miss would cost by now."""
+        """As `LECCache.lookup`: with a router, what is used is worth what a miss would cost by now."""
+        if not isinstance(self.estimator, Router):
+            return self.ledger.use(query.key)
         if self.ledger.get(query.key) is None:
             return False
         return self.ledger.use(query.key, cost=self.estimator.predict(query).lower)
@@ -284,8 +289,9 @@ def _cache(
     policy: Choice, capacity: int, entries: int, estimator: Estimator
 ) -> _Production | _Published:
     kept: Any
-    if isinstance(policy, type) and not hasattr(policy, "request"):
-        msg = f"policy must be made, or make baselines: {policy.__name__}(), got the class"
+    if isinstance(policy, type) != hasattr(policy, "request"):
+        made = "the class of a policy" if isinstance(policy, type) else "a baseline that was made"
+        msg = f"policy must be a policy that was made, or the class of a baseline, got {made}"
         raise ValueError(msg)
     if callable(policy):
         kept = policy(capacity if hasattr(policy, "request") else entries)
@@ -354,7 +360,7 @@ class _Log:
     def bounds(self, capacity: int, *, sized: bool) -> Bounds:
         """Of what was read."""
         keys, costs = np.asarray(self._keys), np.asarray(self._costs)
-        sizes = np.asarray(self._sizes) if sized else None
+        sizes = self._least_sizes(keys) if sized else None
         return Bounds(
             capacity=capacity,
             requests=len(keys),
@@ -363,6 +369,12 @@ class _Log:
             static=static(keys, costs, sizes=sizes, capacity=capacity),
             optimum=bracket(keys, costs, sizes=sizes, capacity=capacity),
         )
+
+    def _least_sizes(self, keys: Integers) -> Integers:
+        """An answer of several sizes counts at its least: what no cache can beat stays proven."""
+        least = np.full(len(self._numbers), np.iinfo(np.int64).max)
+        np.minimum.at(least, keys, np.asarray(self._sizes))
+        return least[keys]
 
 
 def _costs(

@@ -7,6 +7,7 @@ rows of numbers, not an answer.
 
 from __future__ import annotations
 
+import json
 import math
 import threading
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, victims
+from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, remembered, victims
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _books = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("slots", sa.Integer, nullable=False),
     sa.Column("leader", sa.Integer, nullable=False),
+    sa.Column("ghosts", sa.Integer, nullable=False),
 )
 _entries = sa.Table(
     "entries",
@@ -73,8 +75,8 @@ _shadows = sa.Table(
 _standings = sa.Table(
     "standings",
     _tables,
-    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("uses", sa.Double, nullable=False),
     sa.Column("last", sa.BigInteger, nullable=False),
@@ -87,7 +89,7 @@ _strays = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("place", sa.Integer, nullable=False),
     sa.Column("key", sa.Text, nullable=False),
-    sa.UniqueConstraint("place", "key"),
+    sa.UniqueConstraint("key", "place"),
     sa.Index("first", "place", "id"),
     sqlite_autoincrement=True,
 )
@@ -102,7 +104,7 @@ _ghosts = sa.Table(
 )
 _free = sa.Table("free_slots", _tables, sa.Column("slot", sa.Integer, primary_key=True))
 
-_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "leader": 0}
+_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "leader": 0, "ghosts": 0}
 
 
 @dataclass(slots=True)
@@ -115,15 +117,14 @@ class _Open:
 
 
 class SqlLedger:
-    """`MemoryLedger`'s books in SQLite, through SQLAlchemy Core.
+    """`MemoryLedger`'s books in SQLite, through SQLAlchemy Core; one opener at a time.
 
     Args:
         url: Database address, for instance `sqlite:///folder/ledger.db`.
         capacity: Sum of `Entry.size` that may be held; what an earlier, larger capacity held beyond
             it is evicted at opening.
         policy: What is worth keeping, one or several; entries written under others are valued anew.
-        ghosts: Forgotten queries whose counts are remembered; by default ten times the most entries
-            ever held.
+        ghosts: Forgotten queries whose counts are remembered; by default `remembered`.
         about: What the entries are true of (the embedder, say): written when the database is new,
             compared when it is not.
 
@@ -218,6 +219,9 @@ class SqlLedger:
             row = at.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
             if row is None:
                 return False
+            if not credit:
+                at.books["now"] += 1
+                return True
             cost = row.cost if cost is None else cost
             entry = Entry(key, cost, row.size, counts=tuple(row.counts), last=row.last)
             self._request(at, entry, credit, stored=True)
@@ -235,7 +239,7 @@ class SqlLedger:
             known = old or ghost
             entry.counts, entry.last = (tuple(known.counts), known.last) if known else ((), 0)
             if ghost is not None:
-                db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
+                self._unremember(at, key)
             if old is not None:
                 _drop(at, old)
             if not self._request(at, entry, 1.0, stored=False)[books["leader"]]:
@@ -260,7 +264,7 @@ class SqlLedger:
     def forget(self, key: str) -> bool:
         """Drop an entry, its count included; True when it was held."""
         with self._transaction() as at:
-            at.db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
+            self._unremember(at, key)
             for held in at.db.execute(sa.select(_standings).where(_standings.c.key == key)).all():
                 at.shadows[held.place]["size"] -= held.size
             at.db.execute(sa.delete(_standings).where(_standings.c.key == key))
@@ -285,6 +289,7 @@ class SqlLedger:
                 "slots are not a permutation": sorted(slots) != list(range(books["slots"])),
                 "an entry has no payload, or a payload no entry": keys != payloads,
                 "a ghost is held": not ghosts.isdisjoint(keys),
+                f"{books['ghosts']} is not the number of ghosts": books["ghosts"] != len(ghosts),
             }
             for place, shadow in enumerate(at.shadows):
                 mine = _standings.c.place == place
@@ -307,38 +312,49 @@ class SqlLedger:
                     msg = f"{name} is {value!r}, but the stored entries were made with {stored[name]!r}"
                     raise ValueError(msg)
             _tables.create_all(db)
-            valued = {**about, "policy": repr(self.policies)}
+            valued = {
+                **about,
+                "policy": _told(self.policies),
+                "half-lives": json.dumps(self._half_lives),
+            }
             db.execute(sa.delete(_about).where(_about.c.name.in_(valued)))
             db.execute(sa.insert(_about), [{"name": n, "value": v} for n, v in valued.items()])
             if db.execute(sa.select(_books.c.id)).one_or_none() is None:
                 db.execute(sa.insert(_books).values(id=1, **_FRESH))
             if stored.get("policy") != valued["policy"]:
-                self._value_anew(db)
+                self._value_anew(db, json.loads(stored.get("half-lives", "[]")))
         with self._transaction() as at:
             for place, shadow in enumerate(at.shadows):
-                for least in _least(at.db, place):
-                    if shadow["size"] <= self.capacity:
-                        break
-                    self._leave(at, place, least)
+                while shadow["size"] > self.capacity:
+                    self._leave(at, place, next(_least(at.db, place)))
             self._make_room(at, 0)
 
-    def _value_anew(self, db: sa.Connection) -> None:
-        """Let every policy hold what is held: worths of others cannot be compared with its own."""
-        for table in (_shadows, _standings, _strays, _ghosts):
+    def _value_anew(self, db: sa.Connection, before: list[float]) -> None:
+        """Let every policy hold what is held: worths of others cannot be compared with its own.
+
+        Args:
+            db: A write transaction.
+            before: The half-lives of the counts that are stored; each new one takes the nearest.
+        """
+        for table in (_shadows, _standings, _strays):
             db.execute(sa.delete(table))
         db.execute(sa.update(_books).values(leader=0))
         size = db.execute(sa.select(_books.c.size)).scalar_one()
+        near = [
+            min(before, key=lambda h: abs(1 / h - 1 / new)) for new in self._half_lives if before
+        ]
+        for table in (_entries, _ghosts):
+            for key, old in db.execute(sa.select(table.c.key, table.c.counts)).all():
+                counts = [old[before.index(half_life)] for half_life in near]
+                db.execute(sa.update(table).where(table.c.key == key).values(counts=counts))
         rows = db.execute(sa.select(_entries)).all()
         for place, policy in enumerate(self.policies):
             db.execute(sa.insert(_shadows).values(place=place, size=size, loss=0.0))
             for row in rows:
                 entry = Entry(row.key, row.cost, row.size, last=row.last)
-                entry.count = entry.uses = row.counts[0]
+                entry.count = entry.uses = row.counts[self._ages[place]]
                 entry.worth = policy.worth(entry)
                 db.execute(sa.insert(_standings).values(_standing(entry, place)))
-        for row in rows:
-            counts = [row.counts[0]] * len(self._half_lives)
-            db.execute(sa.update(_entries).where(_entries.c.key == row.key).values(counts=counts))
 
     @contextmanager
     def _transaction(self) -> Iterator[_Open]:
@@ -390,12 +406,11 @@ class SqlLedger:
             db.execute(_STANDING, {"at": place, "of": entry.key})
             shadow["size"] -= old.size
         excess = shadow["size"] + entry.size - self.capacity
+        if entry.size > self.capacity:
+            return False
         leaving = victims(entry, excess, _least(db, place)) if excess > 0 else []
         if leaving is None:
-            if entry.size <= self.capacity:
-                self._evicted(at, place, entry.worth)
-            if stored and old is not None:
-                db.execute(sa.insert(_strays).values(place=place, key=entry.key))
+            self._evicted(at, place, entry.worth)
             return False
         for victim in leaving:
             self._leave(at, place, victim)
@@ -438,11 +453,17 @@ class SqlLedger:
 
     def _remember(self, at: _Open, key: str, counts: Sequence[float], last: int) -> None:
         at.db.execute(sa.insert(_ghosts).values(key=key, counts=counts, last=last))
-        bound = 10 * at.books["slots"] if self.ghosts is None else self.ghosts
-        kept = sa.select(_ghosts.c.id).order_by(_ghosts.c.id.desc()).limit(1).offset(bound)
-        oldest = at.db.execute(kept).scalar()
-        if oldest is not None:
-            at.db.execute(sa.delete(_ghosts).where(_ghosts.c.id <= oldest))
+        at.books["ghosts"] += 1
+        bound = remembered(at.books["slots"]) if self.ghosts is None else self.ghosts
+        excess = at.books["ghosts"] - bound
+        if excess > 0:
+            oldest = sa.select(_ghosts.c.id).order_by(_ghosts.c.id).limit(excess)
+            at.db.execute(sa.delete(_ghosts).where(_ghosts.c.id.in_(oldest)))
+            at.books["ghosts"] = bound
+
+    def _unremember(self, at: _Open, key: str) -> None:
+        gone = at.db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
+        at.books["ghosts"] -= gone.rowcount
 
     def _entry(self, row: sa.Row[Any]) -> Entry:
         """The entry with what the leading policy thinks of it: nothing, if its shadow lacks it."""
@@ -478,13 +499,14 @@ _BY_PLACE = sa.update(_shadows).where(_shadows.c.place == sa.bindparam("at"))
 
 def _least(db: sa.Connection, place: int) -> Iterator[Entry]:
     """Those a shadow holds, least (worth, last) first."""
-    mine = sa.select(_standings).where(_standings.c.place == place)
-    ordered = mine.order_by(_standings.c.worth, _standings.c.last)
-    seen = 0
-    while rows := db.execute(ordered.offset(seen).limit(8)).all():
+    worth, last = _standings.c.worth, _standings.c.last
+    page = sa.select(_standings).where(_standings.c.place == place).order_by(worth, last).limit(8)
+    rows = db.execute(page).all()
+    while rows:
         for row in rows:
             yield Entry(row.key, size=row.size, uses=row.uses, last=row.last, worth=row.worth)
-        seen += len(rows)
+        seen = sa.tuple_(worth, last) > sa.tuple_(rows[-1].worth, rows[-1].last)
+        rows = db.execute(page.where(seen)).all()
 
 
 def _drop(at: _Open, row: sa.Row[Any]) -> None:
@@ -494,6 +516,12 @@ def _drop(at: _Open, row: sa.Row[Any]) -> None:
     at.db.execute(sa.insert(_free).values(slot=row.slot))
     at.books["held"] -= 1
     at.books["size"] -= row.size
+
+
+def _told(policies: Sequence[Policy]) -> str:
+    """What tells two lists of policies apart; a repr that is an address says nothing."""
+    own = [p if type(p).__repr__ is not object.__repr__ else type(p).__qualname__ for p in policies]
+    return repr([(told, policy.half_life) for told, policy in zip(own, policies, strict=True)])
 
 
 def _sum(column: sa.Column[int]) -> sa.ColumnElement[int]:

@@ -34,6 +34,7 @@ from langchain_cachemux import (
     Miss,
     Query,
     Reader,
+    Router,
     SentenceEncoder,
     Threshold,
     any_model,
@@ -968,24 +969,36 @@ class Rising(Learner):
         return Estimate(mean=self.mean, width=0.0)
 
 
-def test_a_hit_values_its_entry_at_what_a_miss_would_cost_by_now(make):
+def costs_of(cache):
+    return [entry.cost for entry in cache.ledger]
+
+
+def test_a_hit_values_its_entry_at_what_a_routed_miss_would_cost_by_now(make):
+    cache = make(estimator=Router({"one": Rising()}), price=tokens)
+    cache.update(ask("one two three"), LLM, chat("a"))
+    assert costs_of(cache) == [1.0]
+    cache.lookup(ask("one two three"), LLM)
+    assert costs_of(cache) == [2.0]
+    assert cache.stats().saved == 1.0
+
+
+def test_without_a_router_a_hit_teaches_nothing(make):
     cache = make(estimator=Rising(), price=tokens)
     cache.update(ask("one two three"), LLM, chat("a"))
-    assert [entry.cost for entry in cache.ledger] == [1.0]
     cache.lookup(ask("one two three"), LLM)
-    assert [entry.cost for entry in cache.ledger] == [2.0]
+    assert costs_of(cache) == [1.0]
 
 
 def test_an_entry_of_an_earlier_run_keeps_its_cost_until_it_is_learned_again(tmp_path):
-    embeddings = Letters()
-    with LECCache(tmp_path, embeddings=embeddings, estimator=Rising(), price=tokens) as cache:
+    options = {"embeddings": Letters(), "price": tokens}
+    with LECCache(tmp_path, estimator=Router({"one": Rising()}), **options) as cache:
         cache.update(ask("one two three"), LLM, chat("a"))
         cache.lookup(ask("one two three"), LLM)
-    with LECCache(tmp_path, embeddings=embeddings, estimator=Rising(), price=tokens) as cache:
+    with LECCache(tmp_path, estimator=Router({"one": Rising()}), **options) as cache:
         cache.lookup(ask("one two three"), LLM)
-        assert [entry.cost for entry in cache.ledger] == [2.0]
+        assert costs_of(cache) == [2.0]
         cache.update(ask("one two three"), LLM, chat("a"))
         cache.lookup(ask("one two three"), LLM)
-        assert [entry.cost for entry in cache.ledger] == [2.0]
+        assert costs_of(cache) == [2.0]
         cache.lookup(ask("one two three"), LLM)
-        assert [entry.cost for entry in cache.ledger] == [3.0]
+        assert costs_of(cache) == [3.0]

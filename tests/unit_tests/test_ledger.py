@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy.exc import IntegrityError
@@ -86,8 +86,11 @@ class Scan:
 
     def use(self, key, credit=1.0, cost=None):
         entry = self.get(key)
-        if entry is not None:
-            entry.cost = entry.cost if cost is None else cost
+        if entry is not None and not credit:
+            self.now += 1
+        elif entry is not None:
+            if cost is not None:
+                entry.cost = cost
             self.request(entry, credit)
         return entry is not None
 
@@ -122,7 +125,7 @@ class Scan:
         return len(left) - 1 - left[::-1].index(key)
 
     def leave(self, entry):
-        bound = 10 * self.most if self.bound is None else self.bound
+        bound = max(1000, 10 * self.most) if self.bound is None else self.bound
         self.ghosts = [*self.ghosts, entry][-bound:] if bound else []
 
     def forget(self, key):
@@ -295,7 +298,7 @@ def test_heap_database_and_scan_agree_whatever_happens(policy):
         pass
 
     Machine.policy = staticmethod(policy)
-    Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=30)
+    Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=30, phases=[Phase.explicit, Phase.generate])
     Machine.TestCase("runTest").debug()
 
 
@@ -434,9 +437,9 @@ def test_forgetting_says_whether_it_was_held_and_drops_ghosts_too(make):
         assert (entry.count, entry.uses) == (1.0, 1)
 
 
-@pytest.mark.parametrize(("ghosts", "remembered"), [(None, 10), (3, 3), (0, 0)])
+@pytest.mark.parametrize(("ghosts", "remembered"), [(None, 14), (3, 3), (0, 0)])
 def test_the_ghosts_forgotten_first_are_those_evicted_first(make, ghosts, remembered):
-    # At size 1 by default 10 ghosts: k0 … k14 each evict the one before; k0 … k13 are ghosts.
+    # k0 … k14 each evict the one before; k0 … k13 are ghosts, and by default 1000 may be.
     ledger, found = make(1, LRU(), ghosts), []
     play(ledger, [(f"k{i}", 1.0, 1) for i in range(15)])
     ledger.forget("k14")
@@ -660,3 +663,43 @@ def test_check_finds_what_is_wrong_in_a_database(sql, tmp_path, statement, probl
     connection.executescript(statement)
     connection.close()
     assert any(problem in found for found in ledger.check())
+
+
+def test_a_smaller_capacity_at_reopening_keeps_the_best_however_many_go(sql):
+    ledger = sql(100, LRU(), name="x")
+    play(ledger, [(f"{number:03}", 1.0, 1) for number in range(100)])
+    ledger.close()
+    ledger = sql(10, LRU(), name="x")
+    assert sorted(entry.key for entry in ledger) == [f"{number:03}" for number in range(90, 100)]
+    assert ledger.check() == []
+
+
+def test_another_capacity_keeps_what_was_learned(sql):
+    ledger = sql(2, robust(2), name="x")
+    play(ledger, [(key, 1.0, 1) for key in "abcabdabeab"])
+    before = {entry.key: entry.counts for entry in ledger}
+    ledger.close()
+    ledger = sql(3, robust(3), name="x")
+    assert {entry.key: entry.counts for entry in ledger} == before
+    ledger.admit(Entry("c", cost=100.0))
+    assert ledger.get("c").counts[0] == 2
+    ledger.close()
+    ledger = sql(3, LFU(), name="x")
+    assert ledger.get("c").worth == 2
+
+
+def test_what_is_larger_than_the_capacity_is_refused_at_once(make):
+    ledger = make(50, LEC())
+    play(ledger, [(str(number), 1.0, 1) for number in range(50)])
+    assert ledger.admit(Entry("huge", cost=1e9, size=51)) == Admission(None)
+    assert len(ledger) == 50
+    assert ledger.check() == []
+
+
+@pytest.mark.parametrize("table", ["standings", "strays", "ghosts", "entries"])
+def test_no_request_scans_a_table(sql, tmp_path, table):
+    sql(2, LEC(), name="x").close()
+    with sqlite3.connect(Path(tmp_path) / "x.db") as connection:
+        (plan,) = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE key = 'a'")  # noqa: S608
+    connection.close()
+    assert "SEARCH" in plan[-1]
