@@ -109,8 +109,7 @@ def by_ledger(ledger: MemoryLedger, keys: Sequence[str], costs: Costs) -> Flags:
     estimator, queries = Mean(), {key: Query(key) for key in keys}
     for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
         query = queries[key]
-        if ledger.get(key) is not None:
-            ledger.use(key, cost=estimator.predict(query).lower)
+        if ledger.use(key):
             continue
         missed[i] = True
         estimator.learn(query, cost)

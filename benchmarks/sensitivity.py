@@ -251,7 +251,7 @@ def serve(
     capacity: int = CAPACITY,
     ghosts: int | None = None,
 ) -> Served:
-    """Serve a stream as the cache does: value a hit anew; learn a miss's cost, offer its answer."""
+    """Serve a stream as the cache does: look up; on a miss learn the cost, then offer the answer."""
     ledger = MemoryLedger(capacity, policy=policy, ghosts=ghosts)
     estimator = estimator or Mean()
     queries = [Query(str(number)) for number in range(stream.means.size)]
@@ -261,8 +261,7 @@ def serve(
     for number, cost in zip(stream.keys.tolist(), stream.paid.tolist(), strict=True):
         saved.append(held)
         query = queries[number]
-        if ledger.get(query.key) is not None:
-            ledger.use(query.key, cost=estimator.predict(query).lower)
+        if ledger.use(query.key):
             continue
         misses += 1
         paid += means[number]
