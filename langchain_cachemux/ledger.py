@@ -12,7 +12,6 @@ import heapq
 import math
 import threading
 from collections import OrderedDict
-from contextlib import closing
 from typing import TYPE_CHECKING, Protocol
 
 from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, remembered, victims
@@ -146,8 +145,9 @@ class Shadow:
             if entry.size > self.capacity:
                 return old is not None, []
             if excess > 0:
-                with closing(self._least()) as least:
-                    leaving = victims(entry, excess, least)
+                least = self._least()
+                leaving = victims(entry, excess, least)
+                least.close()
                 for victim in [entry] if leaving is None else leaving:
                     if victim is not entry:
                         self.drop(victim.key)
@@ -237,6 +237,7 @@ class MemoryLedger:
             self._counts: OrderedDict[str, tuple[tuple[float, ...], int]] = OrderedDict()
             self._free: list[int] = []
             self._slots = 0
+            self._bound = remembered(0) if self.ghosts is None else self.ghosts
             self._size = 0
             self._now = 0
 
@@ -300,8 +301,12 @@ class MemoryLedger:
                 self._drop(stray)
                 self._remember(stray)
                 evicted.append(stray.key)
-            entry.slot = self._free.pop() if self._free else self._slots
-            self._slots = max(self._slots, entry.slot + 1)
+            if self._free:
+                entry.slot = self._free.pop()
+            else:
+                entry.slot = self._slots
+                self._slots += 1
+                self._bound = remembered(self._slots) if self.ghosts is None else self.ghosts
             self._entries[key] = entry
             self._size += entry.size
             for shadow, outside in zip(self._shadows, self._strays, strict=True):
@@ -366,11 +371,11 @@ class MemoryLedger:
         del self._entries[entry.key]
         self._size -= entry.size
         self._free.append(entry.slot)
+        key = entry.key
         for strays in self._strays:
-            strays.pop(entry.key, None)
+            strays.pop(key, None)
 
     def _remember(self, entry: Entry) -> None:
         self._counts[entry.key] = (entry.counts, entry.last)
-        bound = remembered(self._slots) if self.ghosts is None else self.ghosts
-        while len(self._counts) > bound:
+        while len(self._counts) > self._bound:
             self._counts.popitem(last=False)
