@@ -185,8 +185,12 @@ def victims(newcomer: Entry, excess: int, least: Iterable[Entry]) -> list[Entry]
 
 
 def remembered(entries: int) -> int:
-    """Return how many forgotten queries to remember when at most `entries` were ever held."""
-    return max(1000, 10 * entries)
+    """Return how many forgotten queries to remember when at most `entries` were ever held.
+
+    Ten capacities are enough for a large cache; a small one needs a longer memory, and a ghost takes
+    some 250 bytes.
+    """
+    return max(10_000, 10 * entries)
 
 
 def leader(losses: Sequence[float], followed: int) -> int:

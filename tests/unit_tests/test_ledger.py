@@ -125,7 +125,7 @@ class Scan:
         return len(left) - 1 - left[::-1].index(key)
 
     def leave(self, entry):
-        bound = max(1000, 10 * self.most) if self.bound is None else self.bound
+        bound = max(10_000, 10 * self.most) if self.bound is None else self.bound
         self.ghosts = [*self.ghosts, entry][-bound:] if bound else []
 
     def forget(self, key):
@@ -439,7 +439,7 @@ def test_forgetting_says_whether_it_was_held_and_drops_ghosts_too(make):
 
 @pytest.mark.parametrize(("ghosts", "remembered"), [(None, 14), (3, 3), (0, 0)])
 def test_the_ghosts_forgotten_first_are_those_evicted_first(make, ghosts, remembered):
-    # k0 … k14 each evict the one before; k0 … k13 are ghosts, and by default 1000 may be.
+    # k0 … k14 each evict the one before; k0 … k13 are ghosts, and by default 10,000 may be.
     ledger, found = make(1, LRU(), ghosts), []
     play(ledger, [(f"k{i}", 1.0, 1) for i in range(15)])
     ledger.forget("k14")

@@ -111,7 +111,7 @@ def oracle(trace, capacity, policy, *, sized=False):
             gone[victim.key] = victim
             if victim.size <= capacity:
                 policy.evicted(victim)
-            while len(gone) > max(1000, 10 * most):
+            while len(gone) > max(10_000, 10 * most):
                 del gone[next(iter(gone))]
     return hits, cost
 
