@@ -342,12 +342,6 @@ def test_a_route_of_one_model_is_refused(tmp_path, refused):
     assert told in refused("replay", path, "--route")
 
 
-def test_sizes_that_change_are_refused_in_bytes(tmp_path, refused):
-    path = tmp_path / "sizes.csv"
-    path.write_text("key,size\nx,1\nx,2\n")
-    assert "size" in refused("replay", path, "--capacity", "10B")
-
-
 @pytest.mark.parametrize(
     ("content", "command", "told"),
     [

@@ -298,7 +298,9 @@ def test_heap_database_and_scan_agree_whatever_happens(policy):
         pass
 
     Machine.policy = staticmethod(policy)
-    Machine.TestCase.settings = settings(max_examples=15, stateful_step_count=30, phases=[Phase.explicit, Phase.generate])
+    Machine.TestCase.settings = settings(
+        max_examples=15, stateful_step_count=30, phases=[Phase.explicit, Phase.generate]
+    )
     Machine.TestCase("runTest").debug()
 
 

@@ -91,7 +91,7 @@ def oracle(trace, capacity, policy, *, sized=False):
             cost += request.cost
             mean.learn(Query(key), request.cost)
             entry.uses = 0.0
-        entry.cost = mean.predict(Query(key)).lower
+            entry.cost = mean.predict(Query(key)).lower
         entry.requested(now, policy.half_life)
         entry.worth = policy.worth(entry)
         if key in held:
@@ -222,6 +222,12 @@ def test_an_answer_larger_than_the_capacity_is_refused_and_the_loop_ends(choice)
     assert report.evictions == 0
 
 
+# Bounds
+
+
+@each_choice
+@given(trace=traces(), capacity=st.integers(1, 9), sized=st.booleans())
+@settings(max_examples=20)
 def test_no_policy_costs_less_than_the_bound_or_more_than_no_cache(choice, trace, capacity, sized):
     report = replay(trace, capacity=f"{capacity}B" if sized else capacity, policy=choice())
     bounds = report.bounds
