@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, remembered, victims
+from langchain_cachemux.policies import FADE, leader, named, remembered, victims
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
@@ -222,7 +222,6 @@ class MemoryLedger:
         self.ghosts = ghosts
         self._half_lives = tuple(dict.fromkeys(p.half_life for p in self.policies))
         self._ages = [self._half_lives.index(p.half_life) for p in self.policies]
-        self._fade = 2.0 ** (-1 / LOSS_HALF_LIFE)
         self._lock = threading.RLock()
         self.clear()
 
@@ -351,7 +350,7 @@ class MemoryLedger:
         entries, losses = self._entries, self._losses
         for place, shadow in enumerate(self._shadows):
             hit, left = shadow.request(entry, entry.counts[self._ages[place]], credit)
-            losses[place] = losses[place] * self._fade + (0.0 if hit else entry.cost * credit)
+            losses[place] = losses[place] * FADE + (0.0 if hit else entry.cost * credit)
             strays = self._strays[place]
             for victim in left:
                 if victim.key in entries:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 FLOOR = 1e-300
 """Stands for a cost of zero where its logarithm is taken."""
-LOSS_HALF_LIFE = 30_000
-"""Requests after which a shadow's miss counts half in the choice of the leader."""
+FADE = 2.0 ** (-1 / 30_000)
+"""What a shadow's miss is worth one request later in the choice of the leader: half after 30,000."""
 
 
 class Policy(Protocol):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from langchain_cachemux.policies import LOSS_HALF_LIFE, leader, named, remembered, victims
+from langchain_cachemux.policies import FADE, leader, named, remembered, victims
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
@@ -152,7 +152,6 @@ class SqlLedger:
         self.ghosts = ghosts
         self._half_lives = tuple(dict.fromkeys(p.half_life for p in self.policies))
         self._ages = [self._half_lives.index(p.half_life) for p in self.policies]
-        self._fade = 2.0 ** (-1 / LOSS_HALF_LIFE)
         self._lock = threading.RLock()
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -242,7 +241,8 @@ class SqlLedger:
                 self._unremember(at, key)
             if old is not None:
                 _drop(at, old)
-            if not self._request(at, entry, 1.0, stored=False)[books["leader"]]:
+            holds = self._request(at, entry, 1.0, stored=False)
+            if not holds[books["leader"]]:
                 self._remember(at, key, entry.counts, entry.last)
                 return Admission(None, () if old is None else (key,))
             evicted = self._make_room(at, entry.size)
@@ -253,9 +253,9 @@ class SqlLedger:
             fields = {column.name: getattr(entry, column.name) for column in _entries.c}
             db.execute(sa.insert(_entries).values(fields))
             db.execute(sa.insert(_payloads).values(_payload(entry)))
-            for place in range(len(self.policies)):
-                if not self._holds(at, place, key):
-                    db.execute(sa.insert(_strays).values(place=place, key=key))
+            outside = [{"place": place, "key": key} for place, held in enumerate(holds) if not held]
+            if outside:
+                db.execute(sa.insert(_strays), outside)
             books["slots"] = max(books["slots"], entry.slot + 1)
             books["held"] += 1
             books["size"] += entry.size
@@ -385,7 +385,7 @@ class SqlLedger:
             entry.count = entry.counts[self._ages[place]]
             entry.uses = (old.uses if old else 0.0) + credit
             entry.worth = policy.worth(entry)
-            shadow["loss"] = shadow["loss"] * self._fade + (0.0 if old else entry.cost * credit)
+            shadow["loss"] = shadow["loss"] * FADE + (0.0 if old else entry.cost * credit)
             if old is not None and old.size == entry.size:
                 used.append({**_standing(entry, place), "at": place, "of": entry.key})
                 holds.append(True)
@@ -440,10 +440,6 @@ class SqlLedger:
             self._remember(at, stray.key, stray.counts, stray.last)
             evicted.append(stray.key)
         return tuple(evicted)
-
-    def _holds(self, at: _Open, place: int, key: str) -> bool:
-        mine = (_standings.c.place == place) & (_standings.c.key == key)
-        return at.db.execute(sa.select(_standings.c.key).where(mine)).one_or_none() is not None
 
     def _evicted(self, at: _Open, place: int, worth: float) -> None:
         self.policies[place].evicted(Entry("", worth=worth))

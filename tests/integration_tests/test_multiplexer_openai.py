@@ -15,8 +15,10 @@ from pydantic import BaseModel
 
 from langchain_cachemux import Estimate, LECCache, MultiplexedLLM, Router, dollars
 
-openai = pytest.importorskip("openai")
-ChatOpenAI = pytest.importorskip("langchain_openai").ChatOpenAI
+openai = pytest.importorskip("openai", reason="its client comes with the extra `demo`")
+ChatOpenAI = pytest.importorskip(
+    "langchain_openai", reason="it comes with the extra `demo`"
+).ChatOpenAI
 
 MINI, FULL = "gpt-4o-mini", "gpt-4o"
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}

@@ -122,3 +122,38 @@ def test_its_table_is_the_committed_result():
     spec.loader.exec_module(script)
     shown = README[README.index(script.BEGIN) + len(script.BEGIN) : README.index(script.END)]
     assert shown == script.table(json.loads(RESULT.read_text(encoding="utf-8")))
+
+
+def printed(text):
+    """As the README is set: a space before the per cent, a minus that is one."""
+    return text.replace("%", " %").replace("-", "−")
+
+
+def test_the_figures_on_forgetting_are_those_of_the_committed_run():
+    summary = json.loads((ROOT / "benchmarks/results/robustness.json").read_text())["summary"]
+    peers = {n: told for n, told in summary["over each"].items() if not n.startswith("alone")}
+    more = {name: f"{1 / told['geometric mean'] - 1:.0%}" for name, told in peers.items()}
+    text = printed(" ".join(README.split()))
+    for said in (
+        f"Over {summary['all']['cells']} [cells]",
+        f"costs {summary['all']['geometric mean']:.3f} times the best of {len(peers)} published",
+        f"never more than {summary['all']['worst'] - 1:.1%} above",
+        f"GDSF costs {more['GDSF']} more than the default, LEC {more['LEC by mean']}",
+        f"S3-FIFO {more['S3-FIFO']}, LRU {more['LRU']}, LFU {more['LFU']}",
+    ):
+        assert printed(said) in text.replace("  %", " %")
+
+
+def test_the_figures_over_ten_seeds_are_those_of_the_committed_run():
+    seeds = json.loads((ROOT / "benchmarks/results/demo_seeds.json").read_text())["summary"]
+    whole, cached = seeds["LEC cache + multiplexer"], seeds["LEC cache + large"]
+    points = whole["accuracy minus large only, points"]
+    text = " ".join(README.split())
+    for said in (
+        f"{whole['share of large only, pooled']:.0%} of the TFLOP",
+        f"({whole['worst']:.0%} at worst) and {whole['share in seconds, pooled']:.0%} of the seconds",
+        f"{cached['share of large only, pooled']:.0%} and {cached['share in seconds, pooled']:.0%}",
+        f"between {max(points):+.1f} and {min(points):+.1f} points a seed",
+    ):
+        assert printed(said) in text
+    assert sum(sum(arm["wrong hits"]) for arm in seeds.values()) == 0

@@ -402,7 +402,7 @@ def test_it_stands_in_a_chain_where_a_chat_model_does():
 
 
 def test_it_drives_a_langchain_agent():
-    agents = pytest.importorskip("langchain.agents")
+    agents = pytest.importorskip("langchain.agents", reason="it comes with the extra `agents`")
 
     @tool
     def population(city: str) -> int:
@@ -429,7 +429,9 @@ def test_it_describes_itself_as_runnables_do(method):
     assert getattr(multiplexed(), method)()
 
 
-@pytest.mark.skipif(find_spec("sentence_transformers") is None, reason="the extra `local`")
+@pytest.mark.skipif(
+    find_spec("sentence_transformers") is None, reason="it comes with the extra `local`"
+)
 def test_by_default_questions_are_read_by_the_encoder_in_this_process():
     assert isinstance(MultiplexedLLM(SMALL, LARGE).reader.embeddings, SentenceEncoder)
 
@@ -650,7 +652,7 @@ def test_a_model_without_a_name_goes_by_its_role():
 
 
 def test_a_model_may_be_named_as_langchain_names_it(monkeypatch):
-    pytest.importorskip("langchain")
+    pytest.importorskip("langchain", reason="it comes with the extra `agents`")
     monkeypatch.setenv("OPENAI_API_KEY", "none")
 
     mux = MultiplexedLLM("openai:gpt-4o-mini", "openai:gpt-4o", embeddings=Words(), price=dollars)
