@@ -1,53 +1,32 @@
-"""`MultiplexedLLM`: a Runnable that asks the model a router expects to cost least."""
+"""`MultiplexedLLM`: a Runnable that asks the model a router expects to cost least.
+
+Here are its parts and the ways to ask it; what happens at each step is the `Call`'s business.
+"""
 
 from __future__ import annotations
 
-import json
-import logging
-import math
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from inspect import iscoroutinefunction
-from typing import Any, TypeAlias
+from typing import Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
-from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.load import dumps
-from langchain_core.messages import (
-    AIMessage,
-    AIMessageChunk,
-    BaseMessage,
-    HumanMessage,
-    convert_to_messages,
-    message_chunk_to_message,
-)
-from langchain_core.outputs import ChatGeneration
-from langchain_core.prompt_values import PromptValue
+from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 
-from langchain_cachemux.answers import CHARS_PER_TOKEN
-from langchain_cachemux.costs import Price, seconds, usage_of
+from langchain_cachemux.call import Accept, Call, Structure, cost_of
+from langchain_cachemux.costs import Price, seconds
 from langchain_cachemux.estimators import Mean, Ridge
 from langchain_cachemux.queries import Reader
 from langchain_cachemux.router import Router
-from langchain_cachemux.runnables import name_of, plain, uncached, written
-from langchain_cachemux.types import Query, Route, Usage
+from langchain_cachemux.runnables import name_of, uncached
+from langchain_cachemux.types import Usage
 
-Accept: TypeAlias = Callable[[Sequence[BaseMessage], AIMessage], bool]
-"""The judge: given the conversation and a cheaper model's answer, will it do?"""
-
-UNPARSED = (ValidationError, OutputParserException, json.JSONDecodeError)
-"""What a provider raises from the call itself when an answer is not of the schema."""
-
-log = logging.getLogger(__name__)
+__all__ = ["Accept", "MultiplexedLLM"]
 
 
 class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
@@ -181,11 +160,11 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
             name: model.with_structured_output(schema, include_raw=True, **kwargs)
             for name, model in self.models.items()
         }
-        structure = _Structure(schema, include_raw=include_raw)
+        structure = Structure(schema, include_raw=include_raw)
         return self.model_copy(update={"models": models, "structure": structure})
 
     def _invoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
-        call = _Call(self, input, config, kwargs)
+        call = Call(self, input, config, kwargs)
         if not call.hit():
             while (name := call.next()) is not None:
                 with call.answering():
@@ -195,7 +174,7 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         return call.result()
 
     async def _ainvoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
-        call = await run_in_executor(config, _Call, self, input, config, kwargs)
+        call = await run_in_executor(config, Call, self, input, config, kwargs)
         if not await call.ahit():
             while (name := await run_in_executor(config, call.next)) is not None:
                 with call.answering():
@@ -207,7 +186,7 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
     def _stream(
         self, inputs: Iterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
-        call = _Call(self, next(inputs), config, kwargs)
+        call = Call(self, next(inputs), config, kwargs)
         if not call.hit():
             while (name := call.next()) is not None:
                 with call.answering():
@@ -225,7 +204,7 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         self, inputs: AsyncIterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         question = await anext(inputs)
-        call = await run_in_executor(config, _Call, self, question, config, kwargs)
+        call = await run_in_executor(config, Call, self, question, config, kwargs)
         if not await call.ahit():
             while (name := await run_in_executor(config, call.next)) is not None:
                 model = self.models[name]
@@ -239,248 +218,6 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
             await run_in_executor(config, call.settle)
             await call.astore()
         yield call.rest()
-
-
-class _Structure:
-    """How a structured answer is kept as a message and handed out as an object."""
-
-    def __init__(self, schema: dict[str, Any] | type, *, include_raw: bool) -> None:
-        self.schema = schema
-        self.include_raw = include_raw
-        self.written = json.dumps(convert_to_json_schema(schema), sort_keys=True)
-        """Its fields: two classes of one name are two structures."""
-
-    def fold(self, raw: AIMessage, parsed: Any) -> AIMessage:
-        """Put the parsed object into the message, where LangChain's own parsers look for it."""
-        if isinstance(parsed, BaseModel):
-            parsed = parsed.model_dump(mode="json", by_alias=True, round_trip=True)
-        return raw.model_copy(
-            update={"additional_kwargs": {**raw.additional_kwargs, "parsed": parsed}}
-        )
-
-    def unfold(self, message: AIMessage) -> Any:
-        """Return the object that `fold` put there.
-
-        Raises:
-            ValidationError: It is not of the schema.
-        """
-        parsed = message.additional_kwargs["parsed"]
-        if isinstance(self.schema, type) and issubclass(self.schema, BaseModel):
-            return self.schema.model_validate(parsed)
-        return parsed
-
-
-class _Call:
-    """One question on its way: cache, route, answer, judge, the next dearer model, the learning.
-
-    It waits for no model itself, so the same steps serve `invoke`, `ainvoke`, `stream` and `astream`.
-    """
-
-    def __init__(
-        self,
-        owner: MultiplexedLLM,
-        question: LanguageModelInput,
-        config: RunnableConfig,
-        kwargs: Mapping[str, Any],
-    ) -> None:
-        self.owner = owner
-        self.messages = _messages(question)
-        self.answer: Any = None
-        """Of the model asked last, as it came; for a stream, as much as has come."""
-        self._key = "", ""
-        self._cache: BaseCache | None = None
-        with _spared("writing the call down"):
-            prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
-            self._key = prompt, _parameters(owner, config, kwargs)
-            self._cache = owner.cache
-        self._ladder = list(owner.models)
-        self._asked: list[str] = []
-        self._costs: list[float] = []
-        self._seconds = 0.0
-        self._shown = 0.0
-        self._message: Any = None
-        self._parsed: Any = None
-        self._error: BaseException | None = None
-
-    def hit(self) -> bool:
-        """Ask the cache."""
-        if self._cache is not None:
-            with _spared("lookup"):
-                self._found(self._cache.lookup(*self._key))
-        return self._message is not None
-
-    async def ahit(self) -> bool:
-        """As `hit`."""
-        if self._cache is not None:
-            with _spared("lookup"):
-                self._found(await self._cache.alookup(*self._key))
-        return self._message is not None
-
-    def next(self) -> str | None:
-        """Name the model to ask now: the routed one, then dearer ones until an answer will do."""
-        if not self._asked:
-            self._read()
-            self._route: Route = self.owner.router.choose(self._query)
-            self._ladder = self._ladder[self._ladder.index(self._route.model) :]
-        elif self.final or self._accepted():
-            return None
-        self._asked.append(self._ladder[len(self._asked)])
-        return self._asked[-1]
-
-    @property
-    def final(self) -> bool:
-        """True when the answer of the model asked now is given, whatever it is."""
-        checks = self.owner.accept is not None or self.owner.structure is not None
-        return not checks or len(self._asked) == len(self._ladder)
-
-    @property
-    def live(self) -> bool:
-        """True when the answer of the model asked now may be shown as it comes."""
-        return self.final and self.owner.structure is None
-
-    @contextmanager
-    def answering(self) -> Iterator[None]:
-        """Wait for an answer, take the time and what it cost.
-
-        When a cheaper model's answer is so far from the schema that its own client raises, it is an
-        empty answer.
-        """
-        self.answer, self._shown, started = None, 0.0, time.perf_counter()
-        try:
-            yield
-        except UNPARSED as error:
-            if self.final or self.owner.structure is None:
-                raise
-            self.answer = {"raw": AIMessage(""), "parsed": None, "parsing_error": error}
-        self._answered(time.perf_counter() - started - self._shown)
-
-    @contextmanager
-    def showing(self, chunk: Any) -> Iterator[AIMessageChunk]:
-        """Show the caller a chunk; the time it takes over it is not the model's."""
-        chunk = _chunk(chunk)
-        self.answer = chunk if self.answer is None else self.answer + chunk
-        started = time.perf_counter()
-        yield chunk
-        self._shown += time.perf_counter() - started
-
-    def settle(self) -> None:
-        """Teach the router, and say on the message how it was routed."""
-        for place, name in enumerate(self._asked):
-            self.owner.router.learn(self._query, sum(self._costs[place:]), name)
-        self._message = _told(self._message, self._described())
-
-    def store(self) -> None:
-        """Tell the cache."""
-        if self._cache is not None and not self._unparsed:
-            with _spared("update"):
-                self._cache.update(*self._key, self._generations())
-
-    async def astore(self) -> None:
-        """As `store`."""
-        if self._cache is not None and not self._unparsed:
-            with _spared("update"):
-                await self._cache.aupdate(*self._key, self._generations())
-
-    def result(self) -> Any:
-        """Return the message, or the object it was asked to be, as LangChain does."""
-        structure = self.owner.structure
-        if structure is None:
-            return self._message
-        if structure.include_raw:
-            return {"raw": self._message, "parsed": self._parsed, "parsing_error": self._error}
-        if self._error is not None:
-            raise self._error
-        return self._parsed
-
-    def rest(self) -> Any:
-        """Return what a stream has still to show: everything, or only how it was routed."""
-        message = self.result()
-        if self.owner.structure is not None:
-            return message
-        if not self._asked or not self.live:
-            return _chunk(message)
-        told = {"cachemux": message.response_metadata["cachemux"]}
-        return AIMessageChunk(content="", id=message.id, response_metadata=told)
-
-    def _found(self, generations: Sequence[Any] | None) -> None:
-        """Take what the cache found, as a copy: a cache may hand out what it holds."""
-        message = getattr(generations[0], "message", None) if generations else None
-        if not isinstance(message, AIMessage):
-            return
-        message = message.model_copy(deep=True, update={"id": None})
-        told = message.response_metadata.get("cachemux", {})
-        if "hit" not in told:
-            model, saved = told.get("model"), told.get("cost")
-            told = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
-        if self.owner.structure is not None:
-            self._parsed = self.owner.structure.unfold(message)
-        self._message = _told(message, told)
-
-    def _read(self) -> None:
-        """Read the question for the router; when its words cannot be embedded, its key is known."""
-        self._query = Query(key="")
-        with _spared("reading the question"):
-            self._query = self.owner.reader.read(*self._key)
-            self._query = self.owner.reader.embed(self._query)
-
-    def _answered(self, elapsed: float) -> None:
-        """Take the answer of the model asked last."""
-        answer, name, structure = self.answer, self._asked[-1], self.owner.structure
-        if structure is not None and isinstance(answer, Mapping):
-            self._parsed, self._error = answer["parsed"], answer["parsing_error"]
-            answer = structure.fold(answer["raw"], self._parsed)
-        if not isinstance(answer, AIMessage):
-            msg = f"model {name!r} must answer with an AIMessage, got {answer!r}"
-            raise TypeError(msg)
-        usage = replace(usage_of(answer, seconds=elapsed), model=self.owner.billed[name])
-        if not usage.input_tokens and not usage.output_tokens:
-            into, out = _tokens(self.messages), _tokens([answer])
-            usage = replace(usage, input_tokens=into, output_tokens=out)
-        self._costs.append(_cost(self.owner.price, usage))
-        self._seconds += usage.seconds
-        self._message = message_chunk_to_message(answer)
-
-    def _accepted(self) -> bool:
-        accept: Accept | None = self.owner.accept
-        if self._unparsed or accept is None:
-            return not self._unparsed
-        self._judged = False
-        with _spared("accept"):
-            self._judged = bool(accept(self.messages, self._message))
-        return self._judged
-
-    @property
-    def _unparsed(self) -> bool:
-        return self.owner.structure is not None and self._parsed is None
-
-    def _generations(self) -> list[ChatGeneration]:
-        return [ChatGeneration(message=self._message.model_copy(deep=True))]
-
-    def _described(self) -> dict[str, Any]:
-        route = self._route
-        return {
-            "model": self._asked[-1],
-            "route": route.model,
-            "reason": route.reason,
-            "escalated": len(self._asked) > 1,
-            "estimates": {
-                name: {"mean": _finite(e.mean), "width": _finite(e.width)}
-                for name, e in route.estimates.items()
-            },
-            "cost": sum(self._costs),
-            "seconds": self._seconds,
-        }
-
-
-def _messages(question: LanguageModelInput) -> list[BaseMessage]:
-    if isinstance(question, PromptValue):
-        return question.to_messages()
-    if isinstance(question, str):
-        return [HumanMessage(question)]
-    if not isinstance(question, Sequence):
-        msg = f"input must be a str, a PromptValue or a list of messages, got {question!r}"  # type: ignore[unreachable]
-        raise ValueError(msg)  # noqa: TRY004
-    return convert_to_messages(question)
 
 
 def _named(
@@ -528,20 +265,12 @@ def _model(argument: str, model: Any) -> Runnable[Any, Any]:
     raise ValueError(msg)
 
 
-def _cost(price: Price, usage: Usage) -> float:
-    cost = float(price(usage))
-    if not 0 <= cost < math.inf:
-        msg = f"price must return a finite number >= 0, got {cost!r} for {usage}"
-        raise ValueError(msg)
-    return cost
-
-
 def _billed(price: Price, name: str, model: Any) -> str:
     """The name under which `price` knows a model: the one the user gave it, or its own."""
     errors = []
     for candidate in (name, name_of(model) or name):
         try:
-            _cost(price, Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate))
+            cost_of(Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate), price)
         except (ValueError, LookupError) as error:
             errors.append(error)
         else:
@@ -549,49 +278,7 @@ def _billed(price: Price, name: str, model: Any) -> str:
     raise errors[0]
 
 
-def _parameters(owner: MultiplexedLLM, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
-    """The `llm_string` of them all: an answer is shared whichever of them gave it, and only then."""
-    models = {name: written(model, {}, config) for name, model in owner.models.items()}
-    structure = owner.structure and owner.structure.written
-    call = str(sorted(plain(kwargs).items()))
-    return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
-
-
 def _default_embeddings() -> Embeddings:
     from langchain_cachemux.encoder import SentenceEncoder
 
     return SentenceEncoder()
-
-
-def _tokens(messages: Sequence[BaseMessage]) -> int:
-    """About how many, for a provider that does not tell: no model answers for nothing."""
-    return sum(len(message.text) for message in messages) // CHARS_PER_TOKEN + 1
-
-
-def _chunk(message: Any) -> AIMessageChunk:
-    """A chunk; a model that does not stream gives its message whole."""
-    if isinstance(message, AIMessageChunk):
-        return message
-    if isinstance(message, AIMessage):
-        return AIMessageChunk(**message.model_dump(exclude={"type"}))
-    msg = f"a model must answer with an AIMessage, got {message!r}"
-    raise TypeError(msg)
-
-
-def _told(message: AIMessage, told: Mapping[str, Any]) -> AIMessage:
-    """A copy of a message that says how it came about."""
-    metadata = {**message.response_metadata, "cachemux": told}
-    return message.model_copy(update={"response_metadata": metadata})
-
-
-@contextmanager
-def _spared(what: str) -> Iterator[None]:
-    """Spare the caller a fault in what the call can do without."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        log.warning("%s failed, the call goes on without it: %r", what, error)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

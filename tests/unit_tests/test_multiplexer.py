@@ -49,7 +49,6 @@ from langchain_cachemux import (
     SentenceEncoder,
     SklearnEstimator,
     dollars,
-    multiplexer,
 )
 
 PRICES = {"small": 1.0, "medium": 3.0, "large": 10.0}
@@ -888,7 +887,8 @@ def test_a_slow_reader_of_the_stream_costs_nothing(monkeypatch):
                 now[0] += 1.0
                 yield chunk
 
-    monkeypatch.setattr(multiplexer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    clock = SimpleNamespace(perf_counter=lambda: now[0])
+    monkeypatch.setattr("langchain_cachemux.call.time", clock)
     mux = MultiplexedLLM(
         Ticking(model="small"),
         Ticking(model="large"),
