@@ -3,6 +3,7 @@
 import math
 import random
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -14,10 +15,11 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
+from langchain_cachemux import answers
 from langchain_cachemux.baselines import ARC, SIEVE, TwoQ
 from langchain_cachemux.cache import LECCache
 from langchain_cachemux.estimators import Mean
-from langchain_cachemux.ledger import MemoryLedger
+from langchain_cachemux.ledger import MemoryLedger, in_bytes, measured
 from langchain_cachemux.matching import Threshold
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.optimum import Bracket
@@ -328,7 +330,7 @@ class Counted(Embeddings):
 
 
 class Told(BaseChatModel):
-    """Costs what the trace says, as tokens, and writes down that it was asked."""
+    """Costs what the trace says, as tokens, answers at length, and writes down that it was asked."""
 
     name: str
     script: Any
@@ -347,23 +349,37 @@ class Told(BaseChatModel):
         self.asked.append(self.name)
         tokens = int(self.script[question].costs[self.name])
         usage = {"input_tokens": 0, "output_tokens": tokens, "total_tokens": tokens}
-        message = AIMessage(f"{self.name} on {question}", usage_metadata=usage)
+        message = AIMessage(
+            f"{self.name} on {question}: {lengthy(self.script[question])}",
+            usage_metadata=usage,
+            response_metadata={"seconds": 1.0},
+        )
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
+def lengthy(request):
+    """Words, so that what the trace says of sizes shows in the bytes of an answer."""
+    return "word " * 200 * request.size
+
+
 def produced(trace, capacity, policy):
-    """What a multiplexer with a cache did at each request: a hit, the models asked, the cost."""
-    names, script, asked = list(trace[0].costs), {r.key: r for r in trace}, []
+    """What a multiplexer with a cache did at each request: a hit, the models asked, the cost.
+
+    And how many entries it evicted, and the trace with the size that each stored answer had.
+    """
+    names, script, asked, weighed = list(trace[0].costs), {r.key: r for r in trace}, [], []
 
     def accept(messages, answer):
         return script[messages[-1].text].ok[answer.text.split()[0]]
 
     cache = LECCache(
         capacity=capacity,
-        policy=policy(capacity) if callable(policy) else policy,
+        policy=policy(measured(capacity)[1]) if callable(policy) else policy,
         match=Threshold(1),
         embeddings=Counted(),
     )
+    admit = cache.ledger.admit
+    cache.ledger.admit = lambda entry: weighed.append(entry.size) or admit(entry)
     with cache:
         chat = MultiplexedLLM(
             models={name: Told(name=name, script=script, asked=asked) for name in names},
@@ -372,13 +388,15 @@ def produced(trace, capacity, policy):
             cache=cache,
             price=lambda usage: float(usage.output_tokens),
         )
-        outcomes = []
+        outcomes, sized = [], []
         for request in trace:
             asked.clear()
+            weighed.clear()
             told = chat.invoke(request.key).response_metadata["cachemux"]
             outcomes.append(("hit" in told, dict(Counter(asked)), told["cost"]))
+            sized.append(replace(request, size=sum(weighed) or 1))
         assert cache.stats().errors == cache.stats().refused == 0
-        return outcomes, cache.stats().evicted
+        return outcomes, cache.stats().evicted, sized
 
 
 def replayed(trace, capacity, policy):
@@ -400,38 +418,59 @@ def replayed(trace, capacity, policy):
     return outcomes, before.evictions
 
 
+each_unit = pytest.mark.parametrize("capacity", [3, "12KB"])
+
+
+def asked_for(**kwargs):
+    """A trace for a small cache, one answer larger than all of its bytes."""
+    trace = popular(120, keys=12, **kwargs)
+    return [replace(r, size=15) if r.key == "question 3" else r for r in trace]
+
+
 @pytest.mark.parametrize(
     "choice",
     [*POLICIES.values(), CHOICES["robust"], CHOICES["several"]],
     ids=[*POLICIES, "robust", "several"],
 )
-def test_production_and_replay_agree_on_every_hit_route_and_cost(choice):
-    trace = popular(120, keys=12, models=3)
-    made, evicted = produced(trace, 3, choice())
-    assert (made, evicted) == replayed(trace, 3, choice())
+@each_unit
+def test_production_and_replay_agree_on_every_hit_route_and_cost(choice, capacity):
+    made, evicted, sized = produced(asked_for(models=3), capacity, choice())
+    assert (made, evicted) == replayed(sized, capacity, choice())
     assert {len(calls) for _, calls, _ in made} == {0, 1, 2, 3}  # hits, and each step of the ladder
     assert evicted
+    assert (len({r.size for r in sized}) > 5) == in_bytes(capacity)
 
 
-def test_production_and_replay_agree_without_a_router():
-    trace = popular(120, keys=12)
+@each_unit
+def test_production_and_replay_agree_without_a_router(capacity):
+    seen, paid = [], 0.0
     with LECCache(
-        capacity=3,
+        capacity=capacity,
         match=Threshold(1),
         embeddings=Counted(),
         price=lambda usage: float(usage.output_tokens),
     ) as cache:
-        for n, request in enumerate(trace, 1):
+        for request in asked_for():
+            tokens = int(request.cost)
+            usage = {"input_tokens": 0, "output_tokens": tokens, "total_tokens": tokens}
+            message = AIMessage(lengthy(request), usage_metadata=usage)
+            answer = [ChatGeneration(message=message)]
             if cache.lookup(request.key, "a model") is None:
-                tokens = int(request.cost)
-                usage = {"input_tokens": 0, "output_tokens": tokens, "total_tokens": tokens}
-                message = AIMessage(request.key, usage_metadata=usage)
-                cache.update(request.key, "a model", [ChatGeneration(message=message)])
+                cache.update(request.key, "a model", answer)
+                paid += request.cost
+            # A stored answer is its JSON, the question's words and their vector of two numbers.
+            size = len(answers.write(answer)) + len(request.key) + 2 * 4
+            seen.append(replace(request, size=size if in_bytes(capacity) else 1))
             stats = cache.stats()
-            report = replay(trace[:n], capacity=3, bounds=NO_BOUNDS)
+            report = replay(seen, capacity=capacity, bounds=NO_BOUNDS)
             assert (report.hits, report.evictions) == (stats.hits_exact, stats.evicted)
+            assert report.cost == paid
+            held = {entry.text: entry.size for entry in cache.ledger}
+            assert held.items() <= {r.key: r.size for r in seen}.items()
     assert stats.errors == 0
-    assert 0 < report.hits < n
+    assert 0 < report.hits < len(seen)
+    assert report.evictions
+    assert (max(r.size for r in seen) > stats.capacity) == in_bytes(capacity)
 
 
 # The work of a request
