@@ -224,6 +224,13 @@ def test_an_answer_larger_than_the_capacity_is_refused_and_the_loop_ends(choice)
     assert report.evictions == 0
 
 
+@pytest.mark.parametrize(("capacity", "entries"), [(7, 7), ("64KB", 64_000 // 4096)])
+def test_a_policy_is_made_for_about_how_many_entries_there_will_be(capacity, entries):
+    made = []
+    replay([], capacity=capacity, policy=lambda n: made.append(n) or LRU())
+    assert made == [entries]
+
+
 # Bounds
 
 
