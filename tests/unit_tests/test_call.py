@@ -93,7 +93,7 @@ def test_the_models_are_a_ladder_and_each_route_learns_what_it_cost(first, good,
     assert {name: e.learned for name, e in mux.router.estimators.items()} == costs
 
 
-def test_without_accept_the_routed_models_answer_is_given_and_may_be_shown_as_it_comes():
+def test_without_accept_the_routed_models_answer_is_given_and_may_be_shown_as_it_comes(caplog):
     call = Call(owner("medium"), "Go", {}, {})
     assert call.next() == "medium"
     assert call.live
@@ -103,6 +103,8 @@ def test_without_accept_the_routed_models_answer_is_given_and_may_be_shown_as_it
                 assert shown.text == word
     assert call.next() is None
     call.settle()
+    call.store()
+    assert not caplog.text  # what is not there is not missed
     assert call.result() == AIMessage("Paris it is", response_metadata={"cachemux": told(call)})
     assert call.rest().text == ""
     assert call.rest().response_metadata["cachemux"] == told(call)
@@ -183,6 +185,16 @@ def test_a_cheaper_answer_that_is_not_of_the_schema_is_an_empty_one(include_raw)
         found = call.result()
         assert (found["parsed"] if include_raw else found) == Person(name="Ada")
         assert call.rest() == found
+
+
+@pytest.mark.parametrize(
+    ("structure", "said"),
+    [(None, {"raw": AIMessage("Ada")}), (Structure(Person, include_raw=True), "Ada")],
+    ids=["no schema, a mapping", "a schema, a string"],
+)
+def test_what_is_neither_a_message_nor_an_object_asked_for_is_refused(structure, said):
+    with pytest.raises(TypeError, match=r"model 'small' must answer with an AIMessage, got .*Ada"):
+        driven(owner(structure=structure), lambda _: said)
 
 
 def test_a_call_tells_how_it_was_routed():
