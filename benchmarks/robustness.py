@@ -208,7 +208,7 @@ SIMULATED = {
     "3L-Cache": "ThreeLCache",
     "Clock2Q+": "Clock2QPlus",
 }
-FIXED = ("LEC", "LEC ageing", "GDSF remembering", "GDSF", "GreedyDual")
+FIXED = ("LEC", "LEC with a prior", "LEC ageing", "GDSF remembering", "GDSF", "GreedyDual")
 """The policies of the default, in its order, each alone."""
 RIVALS = (*PEERS, *COUNTING, *SIMULATED)
 BOUNDS = ("static", "bracket")

@@ -75,6 +75,37 @@ class Spread:
         return self._squares / (self.n - 1) if self.n > 1 else self.mean**2
 
 
+class Noise:
+    """How much the costs of one query vary, pooled over all queries: in their unit, and in proportion.
+
+    Rounding adds as much to every cost, the length of an answer multiplies it. Where noise adds, a pooled
+    coefficient of variation is too wide for the dear; where it multiplies, a pooled variance is too wide
+    for the cheap. The lesser of the two is too wide for neither.
+    """
+
+    def __init__(self) -> None:
+        self._n = 0
+        self._absolute = 0.0
+        self._relative = 0.0
+
+    def add(self, deviation: float, n: int, mean: float) -> None:
+        """Take a cost's deviation from the mean of the n before it, and that mean with it."""
+        square = deviation**2 * n / (n + 1)
+        self._n += 1
+        self._absolute += square
+        self._relative += square / mean**2 if mean else 0.0
+
+    @property
+    def variance(self) -> float:
+        """σ², in the unit of the costs, squared; 0 before a query was seen twice."""
+        return self._absolute / self._n if self._n else 0.0
+
+    def width(self, mean: float, n: float, *, z: float) -> float:
+        """Z standard errors of the mean of `n` costs, and always less than that mean."""
+        relative = z * math.sqrt(self._relative / self._n / n) if self._n else 0.0
+        return min(z * math.sqrt(self.variance / n), mean * relative / (1 + relative))
+
+
 class Mean:
     """The mean of each query's own costs, shrunk to a prior while they are few.
 
@@ -82,10 +113,12 @@ class Mean:
     queries around the prior p, itself known from M queries only,
 
         κ = σ² / (τ² + (σ² + τ²)/M)
-        mean = (n·m + κ·p) / (n + κ)        width = z·σ / sqrt(n + κ)
+        mean = (n·m + κ·p) / (n + κ)
+        width = min(z·σ/sqrt(n + κ), mean·x/(1 + x)),   x = z·v/sqrt(n + κ)
 
-    so the width is in the unit of the costs and shrinks as 1/sqrt(n); for costs that do not vary it
-    is 0 and the mean exact. A query not seen before gets the prior's own estimate.
+    with v the coefficient of variation within a query. So the width scales itself to the costs, shrinks
+    as 1/sqrt(n), and never reaches the mean: no bound sits on its floor. For costs that do not vary it is
+    0 and the mean exact. A query not seen before gets the prior's own estimate.
 
     Args:
         width: z above, in standard errors.
@@ -106,8 +139,7 @@ class Mean:
         self.prior = prior
         self.keys = keys
         self._own: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._within = 0.0
-        self._repeats = 0
+        self._noise = Noise()
         self._firsts = Spread()
         self._surprise = 0.0
         self._floor = Floor()
@@ -116,7 +148,7 @@ class Mean:
         """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""
         if not self._firsts.n:
             return self.prior.predict(x) if self.prior else UNKNOWN
-        within = self._within / self._repeats if self._repeats else 0.0
+        within = self._noise.variance
         n, own = self._own.get(x.key, (0, 0.0))
         if n:
             self._own.move_to_end(x.key)
@@ -129,7 +161,7 @@ class Mean:
             return self._estimate(expected.mean, width)
         kappa = within / (between + (within + between) / self._firsts.n)
         mean = (n * own + kappa * expected.mean) / (n + kappa)
-        return self._estimate(mean, self.width * math.sqrt(within / (n + kappa)))
+        return self._estimate(mean, self._noise.width(mean, n + kappa, z=self.width))
 
     def learn(self, x: Query, cost: float) -> None:
         """Add one cost of `x`.
@@ -139,15 +171,15 @@ class Mean:
         """
         checked(cost)
         n, own = self._own.pop(x.key, (0, 0.0))
+        mean = own + (cost - own) / (n + 1)
         if n:
-            self._within += (cost - own) ** 2 * n / (n + 1)
-            self._repeats += 1
+            self._noise.add(cost - own, n, mean)
         else:
             expected = self._expected(x)
             if math.isfinite(expected.width):
                 self._surprise += (cost - expected.mean) ** 2
             self._firsts.add(cost)
-        self._own[x.key] = (n + 1, own + (cost - own) / (n + 1))
+        self._own[x.key] = (n + 1, mean)
         if len(self._own) > self.keys:
             self._own.popitem(last=False)
         self._floor.add(cost)

@@ -52,19 +52,25 @@ class LEC:
 
     Args:
         half_life: Requests after which an earlier request counts half.
+        prior: Requests a query is believed to have had before it was first seen. With a Gamma prior of
+            this shape on the rates, F + prior is in proportion to the posterior's mean. 0 in the paper.
     """
 
     half_life: float = math.inf
+    prior: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse a half-life that is no positive number."""
+        """Refuse a half-life that is no positive number, and a prior that is negative."""
         if not self.half_life > 0:
             msg = f"half_life must be a positive number of requests, got {self.half_life!r}"
             raise ValueError(msg)
+        if not 0 <= self.prior < math.inf:
+            msg = f"prior must be a finite number of requests >= 0, got {self.prior!r}"
+            raise ValueError(msg)
 
     def worth(self, entry: Entry) -> float:
-        """log2(F·c/s) + t/H: the logarithm of the aged expected cost per unit of capacity."""
-        expected = entry.count * entry.cost / entry.size
+        """log2((F + prior)·c/s) + t/H: the logarithm of the aged expected cost per unit of capacity."""
+        expected = (entry.count + self.prior) * entry.cost / entry.size
         return math.log2(max(expected, FLOOR)) + entry.last / self.half_life
 
     def evicted(self, entry: Entry) -> None:
@@ -148,11 +154,13 @@ class LRU:
 def robust(entries: int) -> tuple[Policy, ...]:
     """Return the default policies for a capacity of about `entries`: near the best of all, everywhere.
 
-    The paper's LEC for what stands still, with a half-life of twenty capacities for what drifts, and
-    three greedy-dual rules for what comes in bursts (benchmarks/results/robustness.json).
+    The paper's LEC for what stands still, and with a prior for a cache that holds much of it; LEC with
+    a half-life of twenty capacities for what drifts; and three greedy-dual rules for what comes in
+    bursts (benchmarks/results/robustness.json).
     """
     return (
         LEC(),
+        LEC(prior=1.0),
         LEC(half_life=20 * entries),
         GDSF(remember=True),
         GDSF(),

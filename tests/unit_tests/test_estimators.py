@@ -30,6 +30,11 @@ def mean_oracle(history, key, z=1.0):
     repeats = sum(len(group) - 1 for group in groups.values())
     squares = sum(np.var(group) * len(group) for group in groups.values())
     within = squares / repeats if repeats else 0.0
+    relative = sum(
+        (np.var(group[:n]) * n - np.var(group[: n - 1]) * (n - 1)) / np.mean(group[:n]) ** 2
+        for group in groups.values()
+        for n in range(2, len(group) + 1)
+    )
     firsts = [group[0] for group in groups.values()]
     among = np.var(firsts, ddof=1) if len(firsts) > 1 else firsts[0] ** 2
     between = max(among - within, 0.0)
@@ -41,7 +46,8 @@ def mean_oracle(history, key, z=1.0):
     kappa = within / (between + (within + between) / len(firsts))
     total = len(own) + kappa
     mean = (sum(own) + kappa * np.mean(firsts)) / total
-    return mean, z**2 * within / total, floor
+    x = z * math.sqrt(max(relative, 0.0) / repeats / total)
+    return mean, min(z**2 * within / total, (mean * x / (1 + x)) ** 2), floor
 
 
 def ridge_oracle(history, shrinkage):
@@ -89,13 +95,16 @@ def test_mean_is_the_formula_of_its_docstring_on_the_whole_history(history, key,
 def test_mean_worked_by_hand():
     # a cost 1, 3; b cost 8. Within: a's squares about 2 are 1 + 1, one repeat: σ² = 2.
     # Firsts 1 and 8: p = 4.5, variance 24.5, τ² = 22.5. κ = 2 / (22.5 + 24.5/2) = 0.05755…
+    # In proportion to the mean 2 the squares are half: v² = 0.5, and that is the lesser width.
     estimator = Mean()
     for key, cost in (("a", 1.0), ("a", 3.0), ("b", 8.0)):
         estimator.learn(Query(key), cost)
     kappa = 2 / 34.75
     a, new = estimator.predict(Query("a")), estimator.predict(Query("new"))
     assert a.mean == pytest.approx((4 + 4.5 * kappa) / (2 + kappa))
-    assert a.width == pytest.approx(math.sqrt(2 / (2 + kappa)))
+    x = math.sqrt(0.5 / (2 + kappa))
+    assert a.width == pytest.approx(a.mean * x / (1 + x))
+    assert a.width < math.sqrt(2 / (2 + kappa))
     assert (new.mean, new.width) == (4.5, pytest.approx(math.sqrt(22.5)))
     assert a.floor == new.floor == 1.0
 
@@ -120,6 +129,35 @@ def test_a_query_asked_often_is_believed_even_if_its_first_cost_misled(others):
     for turn in range(1000):
         estimator.learn(Query("hot"), 0.5 + turn % 2)
     assert estimator.predict(Query("hot")).mean == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.parametrize("multiplies", [False, True])
+def test_noise_that_adds_is_as_wide_for_all_and_noise_that_multiplies_in_proportion(multiplies):
+    # Two hundred queries, costs 2 to 200; two costs each, 1 off their middle, or a half of it.
+    estimator, middles = Mean(), np.linspace(2.0, 200.0, 200)
+    for place, middle in enumerate(middles):
+        off = middle / 2 if multiplies else 1.0
+        for cost in (middle - off, middle + off):
+            estimator.learn(Query(str(place)), cost)
+    cheap, dear = (estimator.predict(Query(str(place))) for place in (5, 195))
+    assert 0 < cheap.lower < cheap.mean
+    assert 0 < dear.lower < dear.mean
+    if multiplies:
+        assert cheap.width / cheap.mean == pytest.approx(dear.width / dear.mean, rel=0.05)
+    else:
+        assert dear.width == pytest.approx(1.0, rel=0.05)
+        assert cheap.width < 1.0
+
+
+@given(histories, st.sampled_from("abcd"), st.floats(0.0, 10.0))
+def test_no_bound_of_a_query_seen_before_sits_on_nothing(history, key, z):
+    # theory.md §2.1: whatever the unit, cost is still seen.
+    estimator = Mean(width=z)
+    for name, cost in [*history, (key, 1.0)]:
+        estimator.learn(Query(name), cost)
+    estimate = estimator.predict(Query(key))
+    assert estimate.optimistic > 0
+    assert estimate.lower >= estimate.optimistic
 
 
 def test_width_of_a_repeated_query_shrinks_as_one_over_root_n():

@@ -27,7 +27,7 @@ POLICIES = {
     "GDSF": GDSF,
     "LFU": LFU,
     "LRU": LRU,
-    "five at once": lambda: robust(3),
+    "the default": lambda: robust(3),
 }
 each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 

@@ -27,6 +27,7 @@ POLICIES = {
     "LEC": LEC,
     "LEC of half-life 3": lambda: LEC(half_life=3),
     "LEC of half-life 100000": lambda: LEC(half_life=1e5),
+    "LEC with a prior": lambda: LEC(prior=0.7, half_life=50),
     "GDSF": GDSF,
     "GDSF that remembers": lambda: GDSF(remember=True),
     "GreedyDual": GreedyDual,
@@ -181,6 +182,24 @@ def test_lec_without_ageing_never_forgets_and_with_ageing_does():
     assert keys(play(LEC(half_life=2), "A " * 8 + "B C D E " * 2, capacity=1)[0]) != {"A"}
 
 
+def test_a_prior_believes_a_dear_newcomer_before_it_was_seen_as_often():
+    # A costs 1 and is asked twice, B costs 1.6, size 1. By counts alone A = 2 and B = 1.6: B stays out.
+    # With one request believed beforehand A = 3 and B = 2·1.6 = 3.2: A leaves.
+    costs = {"B": 1.6}
+    assert play(LEC(), "A A B", capacity=1, costs=costs)[1] == ["A hit", "B stays out"]
+    assert play(LEC(prior=1), "A A B", capacity=1, costs=costs)[1] == ["A hit", "A out"]
+
+
+@given(st.floats(0.1, 10), st.floats(0.1, 10), st.integers(0, 50), st.integers(0, 50))
+def test_a_prior_is_the_shape_of_a_gamma_distribution_of_rates(prior, scale, n, m):
+    # The posterior of a rate after n requests in time t is Gamma(prior + n, 1/(1/scale + t)).
+    t = 7.0
+    one, two = (Entry("k", cost=2.0, count=float(count)) for count in (n, m))
+    worths = [2 ** LEC(prior=prior).worth(entry) for entry in (one, two)]
+    means = [(prior + count) / (1 / scale + t) for count in (n, m)]
+    assert worths[0] / worths[1] == pytest.approx(means[0] / means[1])
+
+
 @given(
     st.tuples(st.integers(1, 50), st.integers(1, 50)),
     st.tuples(st.floats(0.01, 100), st.floats(0.01, 100)),
@@ -210,6 +229,12 @@ def test_lec_values_a_free_answer_below_any_other_and_does_not_fail():
 def test_lec_refuses_a_half_life_that_is_no_number_of_requests(half_life):
     with pytest.raises(ValueError, match=rf"half_life .* got {half_life!r}"):
         LEC(half_life=half_life)
+
+
+@pytest.mark.parametrize("prior", [-1.0, math.nan, math.inf])
+def test_lec_refuses_a_prior_that_is_no_number_of_requests(prior):
+    with pytest.raises(ValueError, match=rf"prior .* got {prior!r}"):
+        LEC(prior=prior)
 
 
 class Fixed:
@@ -272,15 +297,15 @@ def test_a_width_in_the_wrong_unit_makes_lec_lfu_over_a_floor_and_lru_over_none(
     assert over != misses(LEC(), Mean(), unit=1e-6, ghosts=0)[0]
 
 
-def test_the_default_policies_are_five_and_one_of_them_ages_over_twenty_capacities():
+def test_the_default_policies_are_six_and_one_of_them_ages_over_twenty_capacities():
     assert repr(robust(50)) == (
-        "(LEC(half_life=inf), LEC(half_life=1000), GDSF(remember=True), GDSF(remember=False), "
-        "GreedyDual())"
+        "(LEC(half_life=inf, prior=0.0), LEC(half_life=inf, prior=1.0), "
+        "LEC(half_life=1000, prior=0.0), GDSF(remember=True), GDSF(remember=False), GreedyDual())"
     )
-    assert robust(50)[2] is not robust(50)[2]
+    assert robust(50)[3] is not robust(50)[3]
 
 
-@pytest.mark.parametrize("make", range(5))
+@pytest.mark.parametrize("make", range(6))
 def test_each_default_policy_keeps_the_contract(make):
     check_policy(lambda: robust(10)[make])
 
