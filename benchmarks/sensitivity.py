@@ -564,7 +564,7 @@ STUDIES = (
     ),
     Study(
         width,
-        "Wider bounds only cost; at 100 standard errors LEC falls behind LFU",
+        "Wider bounds only cost, but none breaks LEC: the width never reaches the mean",
         "width, standard errors",
         WIDTHS,
         STATIC,

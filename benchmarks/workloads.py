@@ -73,12 +73,12 @@ def synthetic(*, seed: int = 0) -> Iterator[Workload]:
     """Stationary, noisy, drifting, polluted and scanned streams, and the paper's own."""
     rng = np.random.default_rng(seed)
     for skew in (0.6, 0.8, 1.0):
-        yield _priced(f"zipf {skew}", _zipf(rng, skew), rng)
-    noisy = _priced("zipf 0.9, cost noise 0.8", _zipf(rng, 0.9), rng)
+        yield _priced(f"zipf {skew}", zipf(rng, skew), rng)
+    noisy = _priced("zipf 0.9, cost noise 0.8", zipf(rng, 0.9), rng)
     yield Workload(noisy.name, noisy.keys, noisy.costs * rng.lognormal(-0.32, 0.8, len(noisy.keys)))
     yield _priced("drift: ranks swapped", _swapped(rng), rng)
-    yield _priced("drift: keys churn", _zipf(rng, 0.9) + np.arange(REQUESTS) // 20, rng)
-    ranks = _zipf(rng, 0.9)
+    yield _priced("drift: keys churn", zipf(rng, 0.9) + np.arange(REQUESTS) // 20, rng)
+    ranks = zipf(rng, 0.9)
     moved = np.where(np.arange(REQUESTS) < REQUESTS // 2, ranks, rng.permutation(KEYS)[ranks])
     yield _priced("drift: abrupt", moved, rng)
     for share in (0.3, 0.6):
@@ -97,9 +97,10 @@ def _priced(name: str, keys: NDArray[np.int64], rng: np.random.Generator) -> Wor
     return Workload(name, keys, rng.lognormal(0.0, SIGMA, keys.max() + 1)[keys])
 
 
-def _zipf(
+def zipf(
     rng: np.random.Generator, skew: float, requests: int = REQUESTS, keys: int = KEYS
 ) -> NDArray[np.int64]:
+    """Independent requests, shape (requests,); key k is asked for in proportion to (k + 1)^-skew."""
     weights = np.arange(1, keys + 1) ** -skew
     return np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random(requests)).astype(
         np.int64
@@ -108,7 +109,7 @@ def _zipf(
 
 def _swapped(rng: np.random.Generator) -> NDArray[np.int64]:
     """In each of twenty epochs a fifth of the ranks change places."""
-    ranks, identity, epochs = _zipf(rng, 0.9), np.arange(KEYS), []
+    ranks, identity, epochs = zipf(rng, 0.9), np.arange(KEYS), []
     for epoch in np.array_split(ranks, 20):
         epochs.append(identity[epoch])
         moved = rng.choice(KEYS, KEYS // 5, replace=False)
@@ -118,7 +119,7 @@ def _swapped(rng: np.random.Generator) -> NDArray[np.int64]:
 
 def _wonders(rng: np.random.Generator, share: float) -> NDArray[np.int64]:
     """A share of the requests is never repeated."""
-    keys = _zipf(rng, 0.9)
+    keys = zipf(rng, 0.9)
     once = rng.random(REQUESTS) < share
     keys[once] = KEYS + np.arange(REQUESTS)[once]
     return keys

@@ -353,7 +353,7 @@ class LECCache(BaseCache):
             answer=text,
         )
         if self._in_bytes:
-            entry.size = len(text) + len(entry.text)
+            entry.size = len((text + entry.text).encode())
             entry.size += 0 if entry.vector is None else entry.vector.nbytes
         cost = self._cost(answers.read(text)[0], elapsed)
         with self._writing:

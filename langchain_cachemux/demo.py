@@ -27,9 +27,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from langchain_cachemux.cache import Event, LECCache
+from langchain_cachemux.call import Accept
 from langchain_cachemux.costs import Decoder, Price, dollars, flops, seconds, usage_of
 from langchain_cachemux.matching import Threshold
-from langchain_cachemux.multiplexer import Accept, MultiplexedLLM
+from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.optimum import optimum
 from langchain_cachemux.policies import LFU, robust
 from langchain_cachemux.types import Hit, Usage

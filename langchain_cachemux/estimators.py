@@ -76,11 +76,11 @@ class Spread:
 
 
 class Noise:
-    """How much the costs of one query vary, pooled over all queries: in their unit, and in proportion.
+    """How much the costs of one query vary, pooled over all: in their unit, and in proportion to them.
 
-    Rounding adds as much to every cost, the length of an answer multiplies it. Where noise adds, a pooled
-    coefficient of variation is too wide for the dear; where it multiplies, a pooled variance is too wide
-    for the cheap. The lesser of the two is too wide for neither.
+    Rounding adds as much to every cost, the length of an answer multiplies it. Where noise adds, a
+    pooled coefficient of variation is too wide for the dear; where it multiplies, a pooled variance is
+    too wide for the cheap. The lesser of the two widths is too wide for neither.
     """
 
     def __init__(self) -> None:
@@ -116,9 +116,9 @@ class Mean:
         mean = (n·m + κ·p) / (n + κ)
         width = min(z·σ/sqrt(n + κ), mean·x/(1 + x)),   x = z·v/sqrt(n + κ)
 
-    with v the coefficient of variation within a query. So the width scales itself to the costs, shrinks
-    as 1/sqrt(n), and never reaches the mean: no bound sits on its floor. For costs that do not vary it is
-    0 and the mean exact. A query not seen before gets the prior's own estimate.
+    with v the coefficient of variation within a query. So the width scales itself to the costs,
+    shrinks as 1/sqrt(n), and never reaches the mean: no bound sits on its floor. For costs that do not
+    vary it is 0 and the mean exact. A query not seen before gets the prior's own estimate.
 
     Args:
         width: z above, in standard errors.

@@ -14,7 +14,15 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_cachemux.policies import FADE, leader, named, remembered, victims
+from langchain_cachemux.policies import (
+    FADE,
+    ageing,
+    leader,
+    limited,
+    named,
+    remembered,
+    victims,
+)
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
@@ -211,17 +219,11 @@ class MemoryLedger:
     def __init__(
         self, capacity: int, *, policy: Policy | Sequence[Policy], ghosts: int | None = None
     ) -> None:
-        if not capacity > 0:
-            msg = f"capacity must be positive, got {capacity!r}"
-            raise ValueError(msg)
-        if ghosts is not None and ghosts < 0:
-            msg = f"ghosts must be >= 0, got {ghosts!r}"
-            raise ValueError(msg)
+        limited(capacity, ghosts)
         self.capacity = capacity
         self.policies = named(policy)
         self.ghosts = ghosts
-        self._half_lives = tuple(dict.fromkeys(p.half_life for p in self.policies))
-        self._ages = [self._half_lives.index(p.half_life) for p in self.policies]
+        self._half_lives, self._ages = ageing(self.policies)
         self._lock = threading.RLock()
         self.clear()
 
@@ -357,7 +359,8 @@ class MemoryLedger:
                     strays[victim.key] = None
             if not hit and entry.key in strays and entry.key in shadow.held:
                 del strays[entry.key]
-        self._leader = leader(losses, self._leader)
+        if len(losses) > 1:
+            self._leader = leader(losses, self._leader)
 
     def _seen(self, entry: Entry) -> Entry:
         """The entry with what the leading policy thinks of it: nothing, if its shadow lacks it."""

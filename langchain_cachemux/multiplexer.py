@@ -26,8 +26,6 @@ from langchain_cachemux.router import Router
 from langchain_cachemux.runnables import name_of, uncached
 from langchain_cachemux.types import Usage
 
-__all__ = ["Accept", "MultiplexedLLM"]
-
 
 class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
     """Routes each question to a small or a large model, and learns what each would cost.

@@ -207,6 +207,26 @@ def leader(losses: Sequence[float], followed: int) -> int:
     return followed if losses[followed] <= least else losses.index(least)
 
 
+def limited(capacity: int, ghosts: int | None) -> None:
+    """Check what a ledger may hold and remember.
+
+    Raises:
+        ValueError: The capacity is not positive, or the number of ghosts is negative.
+    """
+    if not capacity > 0:
+        msg = f"capacity must be positive, got {capacity!r}"
+        raise ValueError(msg)
+    if ghosts is not None and ghosts < 0:
+        msg = f"ghosts must be >= 0, got {ghosts!r}"
+        raise ValueError(msg)
+
+
+def ageing(policies: Sequence[Policy]) -> tuple[tuple[float, ...], list[int]]:
+    """Return the half-lives that policies count by, each once, and the place of each policy's own."""
+    half_lives = tuple(dict.fromkeys(policy.half_life for policy in policies))
+    return half_lives, [half_lives.index(policy.half_life) for policy in policies]
+
+
 def named(policies: Policy | Sequence[Policy]) -> tuple[Policy, ...]:
     """Return one policy or several as a tuple.
 

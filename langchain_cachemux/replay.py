@@ -253,11 +253,12 @@ class _Production:
     def __init__(self, ledger: MemoryLedger, estimator: Estimator) -> None:
         self.ledger = ledger
         self.estimator = estimator
+        self.routed = isinstance(estimator, Router)
         self.evictions = 0
 
     def hit(self, query: Query) -> bool:
         """As `LECCache.lookup`: with a router, what is used is worth what a miss would cost by now."""
-        if not isinstance(self.estimator, Router):
+        if not self.routed:
             return self.ledger.use(query.key)
         if self.ledger.get(query.key) is None:
             return False

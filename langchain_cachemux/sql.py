@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import sqlalchemy as sa
 
-from langchain_cachemux.policies import FADE, leader, named, remembered, victims
+from langchain_cachemux.policies import (
+    FADE,
+    ageing,
+    leader,
+    limited,
+    named,
+    remembered,
+    victims,
+)
 from langchain_cachemux.types import Admission, Entry
 
 if TYPE_CHECKING:
@@ -141,17 +149,11 @@ class SqlLedger:
         ghosts: int | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
-        if not capacity > 0:
-            msg = f"capacity must be positive, got {capacity!r}"
-            raise ValueError(msg)
-        if ghosts is not None and ghosts < 0:
-            msg = f"ghosts must be >= 0, got {ghosts!r}"
-            raise ValueError(msg)
+        limited(capacity, ghosts)
         self.capacity = capacity
         self.policies = named(policy)
         self.ghosts = ghosts
-        self._half_lives = tuple(dict.fromkeys(p.half_life for p in self.policies))
-        self._ages = [self._half_lives.index(p.half_life) for p in self.policies]
+        self._half_lives, self._ages = ageing(self.policies)
         self._lock = threading.RLock()
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":

@@ -90,9 +90,10 @@ class Entry:
             credit: How much of a request it was: less when another entry would have served it too.
         """
         gap = self.last - now
-        before = self.counts or (0.0,) * len(half_lives)
-        aged = zip(before, half_lives, strict=True)
-        self.counts = tuple([n * 2.0 ** (gap / half_life) + credit for n, half_life in aged])
+        aged = zip(self.counts, half_lives, strict=True) if self.counts else ()
+        self.counts = tuple([n * 2.0 ** (gap / half_life) + credit for n, half_life in aged]) or (
+            credit,
+        ) * len(half_lives)
         self.count = self.counts[0]
         self.uses += credit
         self.last = now

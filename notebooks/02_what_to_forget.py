@@ -290,31 +290,32 @@ right.margins(y=0.2)
 label(right, "half-life, in capacities", "cost, share of no cache", percent="{x:.0%}")
 
 # %% [markdown]
-# ## 6. The default: follow the best of five
+# ## 6. The default: follow the best of six
 #
 # There are other ways to age. The *greedy-dual* rules have a clock that moves on with each answer forgotten,
 # and whoever is not asked falls behind it. And there is no best rule: that depends on what is asked. So the
-# default keeps score for five. Of each it knows which keys that one alone would hold (a few numbers each, no
+# default keeps score for six. Of each it knows which keys that one alone would hold (a few numbers each, no
 # texts), and what its misses would have cost lately; it follows the one in the lead.
 #
-# To the right, above: what each of the five would have paid more than the default, as the trace goes on. Below:
+# To the right, above: what each of the six would have paid more than the default, as the trace goes on. Below:
 # which one was followed.
 
 # %%
-five = {
+six = {
     "LEC": LEC(),
+    "LEC, with a prior": LEC(prior=1.0),
     "LEC, ageing": LEC(half_life=20 * capacity),
     "GDSF, remembering": GDSF(remember=True),
     "GDSF": GDSF(),
     "greedy-dual": GreedyDual(),
 }
+served = {"LEC": lec, "LEC, ageing": ageing}
 alone = {
-    name: {"LEC": lec, "LEC, ageing": ageing}[name] if name.startswith("LEC") else serve(policy)[0]
-    for name, policy in five.items()
+    name: served[name] if name in served else serve(policy)[0] for name, policy in six.items()
 }
 default, followed = serve(robust(capacity))
 right = step("the default", default)
-hues = (BLUE, "#88c0d0", GREEN, ORANGE, "#b48ead")
+hues = (BLUE, "#81a1c1", "#88c0d0", GREEN, ORANGE, "#b48ead")
 right.set_axis_off()
 above = right.inset_axes((0, 0.46, 1, 0.54))
 below = right.inset_axes((0, 0, 1, 0.36), sharex=above)
@@ -323,8 +324,8 @@ for row, ((name, paid), hue) in enumerate(zip(alone.items(), hues, strict=True))
     above.plot(at, np.cumsum(paid - default) / 100, color=hue, lw=1.8)
     on = followed == row
     below.fill_between(at, row - 0.4, row + 0.4, where=on, color=hue, lw=0.8)
-below.set(xlim=(0, at[-1]), ylim=(4.6, -0.6))
-below.set_yticks(range(5), list(five), fontsize=8)
+below.set(xlim=(0, at[-1]), ylim=(5.6, -0.6))
+below.set_yticks(range(6), list(six), fontsize=8)
 for text, hue in zip(below.get_yticklabels(), hues, strict=True):
     text.set_color(hue)
 for axes in (above, below):
@@ -334,11 +335,11 @@ label(above, "", "$ more than\nthe default")
 label(below, "thousand requests", "")
 
 # %% [markdown]
-# Until the cache is full all five pay the same, and it follows the first. Then it tries this and that, and settles
+# Until the cache is full all six pay the same, and it follows the first. Then it tries this and that, and settles
 # for the rule that has both a memory and a clock. The default even passes the *best set in hindsight*: that one
 # may not swap, and what is asked here moves.
 #
-# **Here a simpler policy would have done as well**: `GDSF(remember=True)` alone costs the same, in a fifth of the
+# **Here a simpler policy would have done as well**: `GDSF(remember=True)` alone costs the same, in a sixth of the
 # time. One would have had to know. On other traces it is another one that wins. `replay` is `serve` in one
 # line; two more traces, one of queries to a knowledge base (`the-qa-company/qEndpointWDQueries`), one of web
 # searches, a sample a day (`microsoft/BingCoronavirusQuerySet`):

@@ -132,7 +132,7 @@ def test_an_example_in_full():
     # itself. A B miss; C = 1 ties with B and is younger: B out; A hit; B is remembered, 2 beats C's 1:
     # C out; B hit. Paid: 4 + 1 + 1 + 1 = 7 of 12. Kept for good, A and B would cost 4 + 1, and C 1.
     report = replay(spelled("A B C A B B", A=4.0), capacity=2, policy=LEC())
-    assert (report.policy, report.requests, report.hits) == ("LEC(half_life=inf)", 6, 2)
+    assert (report.policy, report.requests, report.hits) == ("LEC(half_life=inf, prior=0.0)", 6, 2)
     assert (report.cost, report.evictions, report.calls) == (7.0, 2, {})
     bounds = report.bounds
     assert (bounds.capacity, bounds.requests, bounds.distinct) == (2, 6, 3)
@@ -638,7 +638,7 @@ def test_an_advice_needs_a_trace_that_can_be_read_again():
     [
         (robust, "robust"),
         (SIEVE, "SIEVE"),
-        (LEC(half_life=200), "LEC(half_life=200)"),
+        (LEC(half_life=200), "LEC(half_life=200, prior=0.0)"),
         (GDSF(remember=True), "GDSF(remember=True)"),
         ([LRU(), LFU()], "LRU(), LFU()"),
     ],

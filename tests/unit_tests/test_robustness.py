@@ -23,7 +23,7 @@ FILE = robustness.RESULTS / "robustness.json"
 
 def stream(*, requests=2_000, keys=200, seeds=2, name="zipf 0.9, cost noise 0.8"):
     """The same requests, priced anew by each seed."""
-    asked = workloads._dense(workloads._zipf(np.random.default_rng(0), 0.9, requests, keys))
+    asked = workloads._dense(workloads.zipf(np.random.default_rng(0), 0.9, requests, keys))
     draws = [
         workloads._priced(name, asked, np.random.default_rng(seed)) for seed in range(1, seeds + 1)
     ]
