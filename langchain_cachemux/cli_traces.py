@@ -30,6 +30,7 @@ DEFAULT = "default"
 POLICIES: dict[str, Callable[[], Choice]] = {
     DEFAULT: lambda: robust,
     "lec": LEC,
+    "lec-prior": lambda: LEC(prior=1.0),
     "lec-20": lambda: lambda entries: LEC(half_life=20 * entries),
     "gdsf": GDSF,
     "gdsf-remember": lambda: GDSF(remember=True),
@@ -157,6 +158,9 @@ def advise_trace(
         Per, typer.Option(help="How long the price is for; all but `trace` need a column `time`.")
     ] = Per.TRACE,
     policy: Annotated[str, typer.Option(help=f"One of {', '.join(POLICIES)}.")] = DEFAULT,
+    sample: Annotated[
+        float, typer.Option(help="Share of the keys to follow, for a trace of millions.")
+    ] = 1.0,
     skip_bad: SkipBad = False,
     json_file: Json = None,
     plot: Plot = None,
@@ -172,7 +176,11 @@ def advise_trace(
             price = storage_price / (unit.bytes or 1) * _lasting(watched, per)
         with progress("capacities", passes=3):
             advice = advise(
-                watched, storage_price=price, sized=bool(unit.bytes), policy=POLICIES[name]()
+                watched,
+                storage_price=price,
+                sized=bool(unit.bytes),
+                policy=POLICIES[name](),
+                sample=sample,
             )
     if watched.trace.skipped:
         console.print(f"[yellow]skipped {watched.trace.skipped} malformed lines[/]")
@@ -183,6 +191,7 @@ def advise_trace(
         result = {
             "trace": trace.name,
             "policy": name,
+            "sample": sample,
             "storage_price": {"price": storage_price, "unit": unit, "per": per},
             "skipped": watched.trace.skipped,
             "best": _point(advice.best),

@@ -13,9 +13,11 @@ import copy
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
 
 import numpy as np
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.baselines import Baseline
     from langchain_cachemux.types import Request
 
+Floats: TypeAlias = "NDArray[np.float64]"
 Integers: TypeAlias = "NDArray[np.int64]"
 Choice: TypeAlias = (
     "Policy | Sequence[Policy] | Callable[[int], Policy | Sequence[Policy] | Baseline]"
@@ -194,13 +197,14 @@ def advise(
     storage_price: float,
     sized: bool = False,
     policy: Choice = robust,
+    sample: float = 1.0,
 ) -> Advice:
     """Say what capacity would have been worth its price.
 
     Three passes: one to count, one over capacities from 1 to all there is in equal ratios, and one
-    between the neighbours of the best of those. The curve is a replay's at each capacity, nothing is
-    sampled; its range comes from resampling the trace's blocks in time (Künsch 1989), paired over
-    capacities, so it says how far the answer hangs on when it was asked.
+    between the neighbours of the best of those. The curve is a replay's at each capacity; its range
+    comes from resampling the trace's blocks in time (Künsch 1989), paired over capacities, so it says
+    how far the answer hangs on when it was asked.
 
     Args:
         trace: The requests; iterated three times, so no generator.
@@ -208,10 +212,17 @@ def advise(
             byte when `sized`.
         sized: Count capacity in bytes.
         policy: As for `replay`.
+        sample: Share of the keys to follow, for a trace of millions: chosen by their hash, in caches
+            smaller by as much, and what they cost is scaled to what all cost (SHARDS, Waldspurger et
+            al. 2015). The fewer keys carry the cost the rougher, and the range does not know of it.
 
     Raises:
-        ValueError: The price is negative or no number, the trace is empty or can be read only once.
+        ValueError: The price is negative or no number, the trace is empty or can be read only once,
+            or `sample` is not in (0, 1] or leaves no key.
     """
+    if not 0 < sample <= 1:
+        msg = f"sample must be a share of the keys in (0, 1], got {sample!r}"
+        raise ValueError(msg)
     if not 0 <= storage_price < math.inf:
         msg = f"storage_price must be a finite number >= 0, got {storage_price!r}"
         raise ValueError(msg)
@@ -222,19 +233,24 @@ def advise(
     requests = 0
     for request in trace:
         requests += 1
-        sizes[request.key] = request.size if sized else 1
+        if request.key in sizes or _followed(request.key, sample):
+            sizes[request.key] = request.size if sized else 1
     if not requests:
         msg = "trace must have a request, got an empty one"
         raise ValueError(msg)
-    whole, least = sum(sizes.values()), min(sizes.values())
+    if not sizes:
+        msg = f"sample must be large enough to follow a key, got {sample!r}"
+        raise ValueError(msg)
+    whole, least = sum(sizes.values()) / sample, min(sizes.values())
     tried = {int(c) for c in np.geomspace(least, whole, CAPACITIES).round()}
-    costs = _costs(trace, tried, requests, policy, sized=sized)
+    run = partial(_costs, trace, requests, sizes, policy=policy, sized=sized, sample=sample)
+    costs = run(tried)
     ordered = sorted(costs)
     totals = [float(costs[c].sum()) + storage_price * c for c in ordered]
     place = int(np.argmin(totals))
     around = ordered[max(place - 1, 0)], ordered[min(place + 1, len(ordered) - 1)]
     finer = {int(c) for c in np.linspace(*around, CAPACITIES).round()} - set(ordered)
-    costs |= _costs(trace, finer, requests, policy, sized=sized)
+    costs |= run(finer)
     return _advice(costs, storage_price)
 
 
@@ -378,38 +394,58 @@ class _Log:
         return least[keys]
 
 
+def _followed(key: str, share: float) -> bool:
+    """Whether a key is of the sample: the same ones in every pass and every process."""
+    return share == 1 or crc32(key.encode()) < share * 2**32
+
+
 def _costs(
     trace: Iterable[Request],
-    capacities: Iterable[int],
     requests: int,
-    policy: Choice,
+    keys: Container[str],
+    capacities: Iterable[int],
     *,
+    policy: Choice,
     sized: bool,
-) -> dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Cost of the misses in each block of the trace, at each capacity, 0 among them: shape (blocks,)."""
-    caches = {
-        capacity: _cache(
-            policy, capacity, measured(f"{capacity}B" if sized else capacity)[1], Mean()
-        )
-        for capacity in capacities
-    }
-    costs = {capacity: np.zeros(min(BLOCKS, requests)) for capacity in (0, *caches)}
-    blocks = len(costs[0])
+    sample: float,
+) -> dict[int, Floats]:
+    """Cost of the misses in each block of the trace, at each capacity, 0 among them: shape (blocks,).
+
+    Args:
+        trace: As for `advise`.
+        requests: How many there are.
+        keys: Those that are followed.
+        capacities: To try.
+        policy: As for `advise`.
+        sized: As for `advise`.
+        sample: Share of the keys that `keys` is, and of each capacity that they get.
+    """
+    caches = {}
+    for capacity in capacities:
+        total = max(round(capacity * sample), 1)
+        entries = measured(f"{total}B" if sized else total)[1]
+        caches[capacity] = _cache(policy, total, entries, Mean())
+    blocks = min(BLOCKS, requests)
+    costs = {capacity: np.zeros(blocks) for capacity in (0, *caches)}
+    followed = 0.0
     for place, request in enumerate(trace):
         block = place * blocks // requests
         query = Query(request.key)
         paid = _ask(query, request, None, Counter())
         costs[0][block] += paid
+        if request.key not in keys:
+            continue
+        followed += paid
         for capacity, cache in caches.items():
             if not cache.hit(query):
                 cache.miss(query, paid, request.size if sized else 1)
                 costs[capacity][block] += paid
+    for capacity in caches:
+        costs[capacity] *= costs[0].sum() / followed if followed else 1.0
     return costs
 
 
-def _advice(
-    costs: dict[int, np.ndarray[tuple[int], np.dtype[np.float64]]], storage_price: float
-) -> Advice:
+def _advice(costs: dict[int, Floats], storage_price: float) -> Advice:
     capacities = sorted(costs)
     table = np.array([costs[capacity] for capacity in capacities])
     blocks = table.shape[1]

@@ -90,10 +90,11 @@ class Entry:
             credit: How much of a request it was: less when another entry would have served it too.
         """
         gap = self.last - now
-        aged = zip(self.counts, half_lives, strict=True) if self.counts else ()
-        self.counts = tuple([n * 2.0 ** (gap / half_life) + credit for n, half_life in aged]) or (
-            credit,
-        ) * len(half_lives)
+        if self.counts:
+            aged = zip(self.counts, half_lives, strict=True)
+            self.counts = tuple([n * 2.0 ** (gap / half_life) + credit for n, half_life in aged])
+        else:
+            self.counts = (credit,) * len(half_lives)
         self.count = self.counts[0]
         self.uses += credit
         self.last = now

@@ -310,9 +310,7 @@ six = {
     "greedy-dual": GreedyDual(),
 }
 served = {"LEC": lec, "LEC, ageing": ageing}
-alone = {
-    name: served[name] if name in served else serve(policy)[0] for name, policy in six.items()
-}
+alone = {name: served[name] if name in served else serve(policy)[0] for name, policy in six.items()}
 default, followed = serve(robust(capacity))
 right = step("the default", default)
 hues = (BLUE, "#81a1c1", "#88c0d0", GREEN, ORANGE, "#b48ead")

@@ -281,6 +281,15 @@ def test_a_price_per_megabyte_counts_bytes(trace, tmp_path):
     assert curve[-1]["storage"] == pytest.approx(0.1 * curve[-1]["capacity"])
 
 
+def test_a_sample_of_the_keys_is_followed_and_said(trace, tmp_path):
+    command = "--storage-price", 3, "--sample", 0.5, "--json", tmp_path / "a.json"
+    run("advise", trace, *command)
+    told = json.loads((tmp_path / "a.json").read_text())
+    advice = advise(Trace(trace), storage_price=3.0, sample=0.5)
+    assert told["sample"] == 0.5
+    assert told["best"]["capacity"] == advice.best.capacity
+
+
 def test_storage_that_is_too_dear_is_advised_against(trace):
     output = run("advise", trace, "--storage-price", 1e9)
     assert "No cache is worth its storage here" in squeezed_spaces(output)

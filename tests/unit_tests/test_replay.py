@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -623,6 +624,47 @@ def test_a_price_that_is_none_is_refused_by_name_and_value(price):
 def test_an_advice_needs_a_request():
     with pytest.raises(ValueError, match="trace must have a request, got an empty one"):
         advise([], storage_price=1.0)
+
+
+@pytest.mark.parametrize("sized", [False, True])
+def test_an_advice_on_a_sample_of_the_keys_is_near_that_on_all(sized):
+    # No key carries more than a few thousandths of the cost.
+    chance = random.Random(1)
+    keys = [int(3000 * chance.random() ** 2) for _ in range(12_000)]
+    trace = [Request(f"key {k}", 1.0 + k * 7 % 11, 100 + k % 50) for k in keys]
+    no_cache = sum(request.cost for request in trace)
+    price = no_cache / 3000 / (125 if sized else 1)
+    exact, some = (
+        advise(trace, storage_price=price, sized=sized, policy=LEC(), sample=sample)
+        for sample in (1.0, 0.3)
+    )
+    assert some.curve[0] == exact.curve[0]
+    assert some.curve[-1].capacity == pytest.approx(exact.curve[-1].capacity, rel=0.1)
+    at = dict(zip((p.capacity for p in exact.curve), (p.misses for p in exact.curve), strict=True))
+    for point in some.curve:
+        expected = np.interp(point.capacity, sorted(at), [at[c] for c in sorted(at)])
+        assert point.misses == pytest.approx(expected, abs=0.03 * no_cache)
+    assert some.best.total == pytest.approx(exact.best.total, rel=0.05)
+
+
+def test_a_sample_of_the_keys_is_of_a_hash_so_every_pass_follows_the_same():
+    # Of 100 keys in turn, at any capacity below all of them, LRU never hits; and with all of them each
+    # is paid for once, a tenth of all. So is it for whichever keys are followed.
+    trace = list(looped(100, 10, 0))
+    advice = advise(trace, storage_price=0.0, policy=LRU(), sample=0.4)
+    assert advice.curve[1].misses == pytest.approx(1000)
+    assert advice.best.misses == pytest.approx(100)
+
+
+@pytest.mark.parametrize("sample", [0.0, -0.5, 1.5, math.nan])
+def test_a_sample_is_a_share_of_the_keys(sample):
+    with pytest.raises(ValueError, match=rf"sample must be a share .* got {sample!r}"):
+        advise(looped(), storage_price=1.0, sample=sample)
+
+
+def test_a_sample_that_leaves_no_key_is_refused():
+    with pytest.raises(ValueError, match="large enough to follow a key, got 1e-09"):
+        advise(looped(), storage_price=1.0, sample=1e-9)
 
 
 def test_an_advice_needs_a_trace_that_can_be_read_again():
