@@ -36,7 +36,7 @@ from langchain_cachemux.costs import Price, usage_of
 from langchain_cachemux.queries import Reader
 from langchain_cachemux.router import Router
 from langchain_cachemux.runnables import plain, written
-from langchain_cachemux.types import Query, Route, Usage
+from langchain_cachemux.types import LARGEST, Query, Route, Usage
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
@@ -314,11 +314,11 @@ def cost_of(usage: Usage, price: Price) -> float:
     """What a call cost.
 
     Raises:
-        ValueError: The price is no finite number >= 0.
+        ValueError: The price is no number >= 0, or too large.
     """
     cost = float(price(usage))
-    if not 0 <= cost < math.inf:
-        msg = f"price must return a finite number >= 0, got {cost!r} for {usage}"
+    if not 0 <= cost < LARGEST:
+        msg = f"price must return a number >= 0 and below {LARGEST:g}, got {cost!r} for {usage}"
         raise ValueError(msg)
     return cost
 

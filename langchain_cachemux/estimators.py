@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from langchain_cachemux.types import Estimate
+from langchain_cachemux.types import LARGEST, Estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,9 +35,9 @@ class Estimator(Protocol):
 
 
 def checked(cost: float) -> float:
-    """Return `cost`, or raise `ValueError` when it is not a finite number >= 0."""
-    if not 0 <= cost < math.inf:
-        msg = f"cost must be a finite number >= 0, got {cost!r}"
+    """Return `cost`, or raise `ValueError` when it is no number >= 0 or too large (`LARGEST`)."""
+    if not 0 <= cost < LARGEST:
+        msg = f"cost must be a number >= 0 and below {LARGEST:g}, got {cost!r}"
         raise ValueError(msg)
     return cost
 
@@ -88,12 +88,12 @@ class Noise:
         self._absolute = 0.0
         self._relative = 0.0
 
-    def add(self, deviation: float, n: int, mean: float) -> None:
-        """Take a cost's deviation from the mean of the n before it, and that mean with it."""
-        square = deviation**2 * n / (n + 1)
+    def add(self, deviation: float, n: int, after: float) -> None:
+        """Take a cost's deviation from the mean of the n before it, and the mean of them and it."""
+        share = n / (n + 1)
         self._n += 1
-        self._absolute += square
-        self._relative += square / mean**2 if mean else 0.0
+        self._absolute += deviation**2 * share
+        self._relative += (deviation / after) ** 2 * share if after else 0.0
 
     @property
     def variance(self) -> float:
@@ -116,13 +116,14 @@ class Mean:
         mean = (n·m + κ·p) / (n + κ)
         width = min(z·σ/sqrt(n + κ), mean·x/(1 + x)),   x = z·v/sqrt(n + κ)
 
-    with v the coefficient of variation within a query. So the width scales itself to the costs,
-    shrinks as 1/sqrt(n), and never reaches the mean: no bound sits on its floor. For costs that do not
-    vary it is 0 and the mean exact. A query not seen before gets the prior's own estimate.
+    with v the root mean square of the deviations within a query, each in proportion to the query's mean
+    so far (`Noise`). So the width scales itself to the costs, shrinks as 1/sqrt(n), and does not reach
+    the mean: cost is seen whatever its unit. For costs that do not vary it is 0 and the mean exact. A
+    query not seen before gets the prior's own estimate.
 
     Args:
         width: z above, in standard errors.
-        prior: What to expect of a query before it was seen; by default the mean over all queries.
+        prior: What to expect of a query before it was seen; by default the mean of all first costs.
         keys: Queries remembered; the one learned or predicted longest ago is forgotten first.
     """
 
@@ -159,7 +160,8 @@ class Mean:
         if not n:
             width = expected.width if self.prior else self.width * math.sqrt(between)
             return self._estimate(expected.mean, width)
-        kappa = within / (between + (within + between) / self._firsts.n)
+        queries = self._firsts.n
+        kappa = queries * within / (queries * between + within + between)
         mean = (n * own + kappa * expected.mean) / (n + kappa)
         return self._estimate(mean, self._noise.width(mean, n + kappa, z=self.width))
 

@@ -162,8 +162,8 @@ def static(
 ) -> float:
     """Return what the best fixed set of keys costs, chosen in hindsight; the rest always misses.
 
-    A member pays its first request. Among policies that know only the frequencies none does better
-    on independent requests. With equal sizes the set is the best there is. With several sizes it is a
+    A member pays its first request. When requests are independent no policy does better in the long
+    run. With equal sizes the set is the best there is. With several sizes it is a
     knapsack, filled by what a key saves per size, or by the one key that saves most if that is more:
     a set that fits, and saves at least half of the best.
 

@@ -59,8 +59,8 @@ class Bounds:
     no_cache: float
     """Every request is a miss; of the last model, where there are several."""
     static: float
-    """The best set in hindsight, each member paid for once. No online policy beats it in expectation
-    when requests are independent."""
+    """The best set in hindsight, each member paid for once. When requests are independent no policy does
+    better in the long run; on a trace, one that fills idle places first may, by a little."""
     optimum: Bracket
     """Of a cache that knows the future, and which model to ask. Its `lower` is proven: Lagrange's
     dual of keeping answers in part (`langchain_cachemux.optimum`); exact when all costs are one."""
@@ -255,7 +255,7 @@ def advise(
 
 
 def name_of(policy: Choice) -> str:
-    """A policy's name for a table: LEC(half_life=200), robust, SIEVE."""
+    """A policy's name for a table: GDSF(remember=True), robust, SIEVE."""
     if callable(policy):
         return getattr(policy, "__name__", repr(policy))
     if isinstance(policy, Sequence):

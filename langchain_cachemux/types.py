@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     Vector: TypeAlias = NDArray[np.float32]
 
 
+LARGEST = 1e36
+"""A cost from here on counts as infinite: float32 must hold it, and float64 sums of its square."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What one model call consumed; a `Price` turns it into a cost."""

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -235,5 +236,7 @@ def test_what_a_call_tells_is_json_even_before_anything_was_learned(estimator):
 
 @pytest.mark.parametrize("cost", [-2.0, math.inf, math.nan])
 def test_a_cost_that_is_none_is_refused_by_value(cost):
-    with pytest.raises(ValueError, match=rf"price must return a finite number >= 0, got {cost}"):
+    with pytest.raises(
+        ValueError, match=rf"price must return a number .* got {re.escape(repr(cost))}"
+    ):
         cost_of(Usage(model="small"), lambda _: cost)

@@ -1317,11 +1317,11 @@ WRONG = {
     "unknown price": ({**PAIR, "price": dollars}, "no price is known for model 'small'"),
     "negative price": (
         {**PAIR, "price": lambda _: -1.0},
-        r"price must return a finite number >= 0, got -1\.0",
+        r"price must return a number >= 0 and below 1e.36, got -1\.0",
     ),
     "infinite price": (
         {**PAIR, "price": lambda _: math.inf},
-        "price must return a finite number >= 0, got inf",
+        "price must return a number >= 0 and below 1e.36, got inf",
     ),
     "misspelt": ({**PAIR, "acept": print}, "acept\n  Extra inputs are not permitted"),
     "other models": (
