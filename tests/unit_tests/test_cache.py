@@ -1002,3 +1002,33 @@ def test_an_entry_of_an_earlier_run_keeps_its_cost_until_it_is_learned_again(tmp
         assert costs_of(cache) == [2.0]
         cache.lookup(ask("one two three"), LLM)
         assert costs_of(cache) == [3.0]
+
+
+class Interrupted(Letters):
+    """Lets another thread do its work once, while a question is being embedded."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work = work
+
+    def embed_query(self, text):
+        work, self.work = self.work, None
+        if work is not None:
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        return super().embed_query(text)
+
+
+@pytest.mark.parametrize("similar", [True, False], ids=["hit", "miss"])
+def test_an_answer_warmed_by_another_thread_in_the_middle_of_a_lookup_costs_no_hit(make, similar):
+    letters = Interrupted(None)
+    cache = make(embeddings=letters)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    prompt = ask("where is oslo" if similar else "Where is Rome?")
+    letters.work = lambda: cache.update(prompt, LLM, chat("Warmed."))
+    assert texts(cache.lookup(prompt, LLM)) in (["In Norway."], ["Warmed."])
+    stats = cache.stats()
+    assert (stats.hits_exact + stats.hits_semantic, stats.misses, stats.errors) == (1, 0, 0)
+    cache.update(prompt, LLM, chat("Later."))
+    assert cache.stats().errors == 0
