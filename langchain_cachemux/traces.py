@@ -6,12 +6,12 @@ with the same names, `costs` and `ok` being objects too if wanted: {"costs": {"s
 
     key     not empty               cost, cost_<model>   a finite number >= 0
     time    a finite number         ok_<model>           true, false, 1 or 0
-    size    an integer >= 1
+    size    an integer from 1 to 10**15
 
-A column that is there is filled on every line; in JSON the first line says which models there are, and
-all but `key` may be left out. Models come in the order of their columns. `cost` and `cost_<model>` may
-stand side by side, `costs` counts where there is more than one model. A line is never silently
-repaired or dropped: an empty line is a malformed one.
+An `ok_<model>` stands beside its `cost_<model>`. A column that is there is filled on every line; in JSON
+the first line says which models there are, and all but `key` may be left out. Models come in the order
+of their columns. `cost` and `cost_<model>` may stand side by side, `costs` counts where there is more
+than one model. A line is never silently repaired or dropped: an empty line is a malformed one.
 """
 
 from __future__ import annotations
@@ -31,9 +31,12 @@ from langchain_cachemux.types import Request
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Set as AbstractSet
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """What a trace's name may end in, each also with .gz after it."""
+LARGEST = 10**15
+"""Size of an answer at most, a petabyte: floats are exact up to there, and an array can hold it."""
 
 
 class Trace:
@@ -164,6 +167,7 @@ def _columns(header: list[str]) -> Callable[[list[str]], Request]:
             f"ok_<model>; got {', '.join(names)!r:.500}"
         )
         raise ValueError(msg)
+    _beside({model for model, _, _ in costs}, {model for model, _, _ in oks})
     read = {"key", "time", "cost", "size", *(name for _, name, _ in costs + oks)}
     twice = sorted(name for name in read if names.count(name) > 1)
     if twice:
@@ -228,10 +232,19 @@ def _objects() -> Callable[[str], Request]:
             {m: _truth(f"ok_{m}", v) for m, v in by_model(record, "ok", "ok_").items()},
         )
         if not known:
+            _beside(request.costs.keys(), request.ok.keys())
             known.update(costs=list(request.costs), ok=list(request.ok))
         return request
 
     return parse
+
+
+def _beside(costs: AbstractSet[str], oks: AbstractSet[str]) -> None:
+    """Refuse a model that is judged but has no cost: its name is mistyped."""
+    alone = [f"ok_{model}" for model in sorted(oks - costs)]
+    if alone:
+        msg = f"each ok_<model> was expected beside its cost_<model>, got {', '.join(alone):.500} alone"
+        raise ValueError(msg)
 
 
 def _unlike(value: object, name: str, expected: str) -> ValueError:
@@ -269,8 +282,8 @@ def _whole(name: str, value: Any) -> int:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = 0
-    if type(value) not in (str, int) or number < 1 or _grouped(value):
-        raise _unlike(value, name, "an integer >= 1")
+    if type(value) not in (str, int) or not 1 <= number <= LARGEST or _grouped(value):
+        raise _unlike(value, name, "an integer from 1 to 10**15")
     return number
 
 

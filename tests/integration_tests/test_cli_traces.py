@@ -328,7 +328,11 @@ def test_a_wrong_value_is_one_line(trace, refused, command, told):
             "key,cost\nx,1\ny,dear\n",
             "a.csv:3: cost must be a finite number >= 0, got 'dear'",
         ),
-        ("a.tsv", "key\tsize\nx\t0\n", "a.tsv:2: size must be an integer >= 1, got '0'"),
+        (
+            "a.tsv",
+            "key\tsize\nx\t0\n",
+            "a.tsv:2: size must be an integer from 1 to 10**15, got '0'",
+        ),
         ("a.jsonl", '{"key": "x"}\nkey\n', "a.jsonl:2: a JSON object was expected, got 'key"),
         ("a.csv", "key,cost\n", "a.csv must have a request, got none"),
         ("a.csv", "", "a.csv:1: a header with a column key was expected"),
