@@ -30,7 +30,7 @@ from langchain_cachemux.types import Request
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
     from collections.abc import Set as AbstractSet
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
@@ -52,6 +52,8 @@ class Trace:
     Args:
         path: The file; it must exist.
         skip_bad: Count malformed lines and go on. A header or a gzip that is malformed still raises.
+        sized: Bytes are to be counted: a table without a column `size`, or a line of JSON without a
+            size, is malformed. Otherwise it is taken for 1.
 
     Raises:
         ValueError: The name has no suffix of a known format. While iterating: a line is malformed, with
@@ -59,13 +61,16 @@ class Trace:
             over several lines goes by the number of its record's first line.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, skip_bad: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, skip_bad: bool = False, sized: bool = False
+    ) -> None:
         self.path = Path(path)
         self._format = Path(self.path.name.lower().removesuffix(".gz")).suffix
         if self._format not in FORMATS:
             msg = f"path must end in {', '.join(FORMATS)}, or these and .gz, got {str(path)!r}"
             raise ValueError(msg)
         self.skip_bad = skip_bad
+        self.sized = sized
         self.skipped = 0
         """Lines that the latest iteration skipped so far."""
         self.length = self.path.stat().st_size
@@ -117,12 +122,12 @@ class Trace:
         """The rows of the file, and what makes a request of one."""
         lines.skip_mark()
         if self._format in (".jsonl", ".ndjson"):
-            return lines, _objects()
+            return lines, _objects(sized=self.sized)
         rows: Iterator[list[str]] = (
             csv.reader(lines, strict=True) if self._format == ".csv" else map(_fields, lines)
         )
         try:
-            return rows, _columns(next(rows, []))
+            return rows, _columns(next(rows, []), sized=self.sized)
         except (ValueError, csv.Error) as error:
             raise self._located(1, error) from error
 
@@ -155,7 +160,7 @@ def _fields(line: str) -> list[str]:
     return line.removesuffix("\n").removesuffix("\r").split("\t")
 
 
-def _columns(header: list[str]) -> Callable[[list[str]], Request]:
+def _columns(header: list[str], *, sized: bool) -> Callable[[list[str]], Request]:
     """Return what makes a request of a row under `header`."""
     names = [name.strip() for name in header]
     at = {name: i for i, name in enumerate(names)}
@@ -173,6 +178,7 @@ def _columns(header: list[str]) -> Callable[[list[str]], Request]:
     if twice:
         msg = f"each column was expected once, got {', '.join(twice)} more than once"
         raise ValueError(msg)
+    _weighed(at, sized=sized)
     width, key, cost, size, time = len(names), at["key"], *map(at.get, ("cost", "size", "time"))
 
     def parse(row: list[str]) -> Request:
@@ -193,7 +199,7 @@ def _columns(header: list[str]) -> Callable[[list[str]], Request]:
     return parse
 
 
-def _objects() -> Callable[[str], Request]:
+def _objects(*, sized: bool) -> Callable[[str], Request]:
     """Return what makes a request of a line of JSON; the first it reads says which models there are."""
     known: dict[str, list[str]] = {}
 
@@ -223,6 +229,7 @@ def _objects() -> Callable[[str], Request]:
         if not isinstance(key, str) or not key:
             raise _unlike(key, "key", "a string, not empty")
         key.encode()  # half of a surrogate pair, "\ud800", is good JSON but no text
+        _weighed(record, sized=sized)
         request = Request(
             key,
             _number("cost", record["cost"]) if "cost" in record else 1.0,
@@ -244,6 +251,13 @@ def _beside(costs: AbstractSet[str], oks: AbstractSet[str]) -> None:
     alone = [f"ok_{model}" for model in sorted(oks - costs)]
     if alone:
         msg = f"each ok_<model> was expected beside its cost_<model>, got {', '.join(alone):.500} alone"
+        raise ValueError(msg)
+
+
+def _weighed(names: Collection[str], *, sized: bool) -> None:
+    """Refuse a table, or a line of JSON, that says nothing of sizes where they count."""
+    if sized and "size" not in names:
+        msg = f"size was expected, because bytes are counted; got {', '.join(names)!r:.500}"
         raise ValueError(msg)
 
 

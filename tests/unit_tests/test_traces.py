@@ -472,3 +472,23 @@ def test_a_size_that_no_answer_has_is_malformed(write, suffix, size):
     line = 1 if suffix == ".jsonl" else 2
     assert told.startswith(f"t{suffix}:{line}: size must be an integer from 1 to 10**15, got ")
     assert [r.size for r in Trace(write(f"t{suffix}", largest.format(10**15)))] == [10**15]
+
+
+def test_where_bytes_are_counted_a_table_needs_its_column_size(write):
+    path = write("t.csv", "key,cost\na,2\n")
+    for skip_bad in (False, True):
+        told = said(path, sized=True, skip_bad=skip_bad)
+        assert told == "t.csv:1: size was expected, because bytes are counted; got 'key, cost'"
+    assert [*Trace(write("t.tsv", "key\tsize\na\t2\n"), sized=True)] == [Request("a", size=2)]
+
+
+def test_where_bytes_are_counted_a_line_of_json_without_a_size_is_malformed(write):
+    path = write(
+        "t.jsonl", '{"key": "a", "size": 2}\n{"key": "b", "cost": 3}\n{"key": "c", "size": 4}'
+    )
+    told = "t.jsonl:2: size was expected, because bytes are counted; got 'key, cost'"
+    assert said(path, sized=True) == told
+    trace = Trace(path, sized=True, skip_bad=True)
+    assert [(request.key, request.size) for request in trace] == [("a", 2), ("c", 4)]
+    assert trace.skipped == 1
+    assert [request.size for request in Trace(path)] == [2, 1, 4]
