@@ -1032,3 +1032,50 @@ def test_an_answer_warmed_by_another_thread_in_the_middle_of_a_lookup_costs_no_h
     assert (stats.hits_exact + stats.hits_semantic, stats.misses, stats.errors) == (1, 0, 0)
     cache.update(prompt, LLM, chat("Later."))
     assert cache.stats().errors == 0
+
+
+def unknown_if_long(usage):
+    return tokens(usage) if usage.output_tokens < 100 else unknown(usage)
+
+
+def revalued(cache, prompt):
+    """Whether a hit values the answer anew."""
+    (before,) = costs_of(cache)
+    assert cache.lookup(prompt, LLM) is not None
+    return [before] != costs_of(cache)
+
+
+def test_an_answer_stored_without_a_cost_keeps_its_value_at_hits_until_a_cost_is_known(make):
+    cache = make(estimator=Router({"one": Rising()}), price=unknown_if_long)
+    prompt = ask("Where is Oslo?")
+    cache.update(prompt, LLM, chat("unpriced", tokens=100))
+    assert not revalued(cache, prompt)
+    cache.update(prompt, LLM, chat("priced", tokens=9))
+    assert revalued(cache, prompt)
+    cache.update(prompt, LLM, chat("unpriced", tokens=100))
+    assert revalued(cache, prompt)
+
+
+@pytest.mark.parametrize("gone", ["evicted", "passed by"])
+def test_an_answer_that_comes_back_without_a_cost_keeps_its_value_at_hits(make, gone):
+    # Each estimate is 1 more than the last, so by cost alone every newcomer evicts who is there; a
+    # policy that wants the least lets none in, till the answer before it was forgotten.
+    cache = make(
+        capacity=1,
+        policy=LRU() if gone == "evicted" else Cheapest(),
+        estimator=Router({"one": Rising()}),
+        price=unknown_if_long,
+    )
+    oslo, rome = ask("Where is Oslo?"), ask("Where is Rome?")
+    for prompt in (oslo, rome) if gone == "evicted" else (rome, oslo):
+        cache.update(prompt, LLM, chat("priced", tokens=9))
+    assert cache.ledger.get(cache.reader.read(oslo, LLM).key) is None
+    if gone == "passed by":
+        cache.ledger.forget(cache.reader.read(rome, LLM).key)
+    cache.update(oslo, LLM, chat("unpriced", tokens=100))
+    assert not revalued(cache, oslo)
+
+
+class Cheapest(LRU):
+    def worth(self, entry):
+        return -entry.cost

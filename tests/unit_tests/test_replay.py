@@ -712,3 +712,12 @@ def test_a_size_counts_only_where_bytes_do_however_large_it_is():
     report = replay(trace, capacity=2)
     assert (report.hits, report.bounds) == (1, limits(trace, capacity=2))
     assert report.bounds.optimum.lower == 2
+
+
+@pytest.mark.parametrize(("sizes", "cost"), [((10, 12), 1), ((12, 10, 10), 2), ((12, 10, 12), 2)])
+def test_a_replay_does_not_beat_the_bound_where_an_answer_has_several_sizes(sizes, cost):
+    # At 11 bytes the answer fits at 10 only: once it is held it serves all that follow.
+    trace = [Request("a", size=size) for size in sizes]
+    report = replay(trace, capacity="11B", policy=LRU())
+    assert report.cost == cost
+    assert report.bounds.optimum.lower == 1
