@@ -128,6 +128,7 @@ class LECCache(BaseCache):
         self._saved = 0.0
         self._writing = threading.Lock()
         self._estimating = threading.Lock()
+        self._timing = threading.Lock()
         self._closing = ExitStack()
         try:
             if path is None:
@@ -167,8 +168,9 @@ class LECCache(BaseCache):
         with self._writing:
             self.ledger.clear()
             self.index.clear()
-            self._asked.clear()
             self._learned.clear()
+        with self._timing:
+            self._asked.clear()
 
     def find(self, prompt: str, llm_string: str) -> Hit | Miss:
         """Look a prompt up and say what came of it; a hit counts as a use.
@@ -181,7 +183,7 @@ class LECCache(BaseCache):
 
     def _find(self, prompt: str, llm_string: str) -> tuple[Hit | Miss, list[Generation] | None]:
         query = self.reader.read(prompt, llm_string)
-        stopwatch = self._start(query)
+        self._start(query)
         verdict = self._exact(query) or self._near(query)
         generations: list[Generation] | None = None
         if isinstance(verdict, Hit):
@@ -197,7 +199,7 @@ class LECCache(BaseCache):
         ):
             verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
-            stopwatch.pop()
+            self._stop(query)
             self._counts[f"hits_{verdict.kind}"] += 1
             self._saved += saved
         else:
@@ -205,14 +207,19 @@ class LECCache(BaseCache):
         self._tell(verdict)
         return verdict, generations
 
-    def _start(self, query: Query) -> deque[float]:
-        """Start the stopwatch of a miss; equal prompts asked at once have one each, the newest first."""
-        stopwatch = self._asked.setdefault(query.key, deque(maxlen=64))
-        self._asked.move_to_end(query.key)
-        stopwatch.append(time.perf_counter())
-        while len(self._asked) > PENDING:
-            self._asked.popitem(last=False)
-        return stopwatch
+    def _start(self, query: Query) -> None:
+        """Start the stopwatch of a miss; equal prompts asked at once have one each."""
+        with self._timing:
+            self._asked.setdefault(query.key, deque(maxlen=64)).append(time.perf_counter())
+            self._asked.move_to_end(query.key)
+            while len(self._asked) > PENDING:
+                self._asked.popitem(last=False)
+
+    def _stop(self, query: Query) -> float | None:
+        """Seconds since the latest start; None when none runs, as another thread's update took it."""
+        with self._timing:
+            running = self._asked.get(query.key)
+            return time.perf_counter() - running.pop() if running else None
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself.
@@ -332,8 +339,7 @@ class LECCache(BaseCache):
 
     def _update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
         query = self.reader.read(prompt, llm_string)
-        stopwatch = self._asked.get(query.key)
-        elapsed = time.perf_counter() - stopwatch.pop() if stopwatch else None
+        elapsed = self._stop(query)
         reason = answers.objection(generations)
         if reason is not None:
             self._refuse(reason)

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from langchain_cachemux import baselines, charts
 from langchain_cachemux.estimators import Mean, Ridge
-from langchain_cachemux.ledger import measured
+from langchain_cachemux.ledger import in_bytes, measured
 from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.replay import Advice, Bounds, Choice, Report, advise, limits, replay
 from langchain_cachemux.router import Router
@@ -89,7 +89,10 @@ def replay_trace(
     trace: File,
     *,
     capacity: Annotated[
-        str, typer.Option(help="Entries, shares of the distinct keys, or sizes: 1000,1%,64MB.")
+        str,
+        typer.Option(
+            help="Entries, shares of the distinct keys, or sizes (column `size`): 1000,1%,64MB."
+        ),
     ] = "1%,5%,20%",
     policy: Annotated[
         str, typer.Option(help=f"Some of {', '.join(POLICIES)}; or all.")
@@ -106,7 +109,7 @@ def replay_trace(
     No model is asked and nothing is embedded; a hit is an equal key. Ctrl-C shows what was done.
     """
     names = _names(policy)
-    watched = _Watched(Trace(trace, skip_bad=skip_bad))
+    watched = _Watched(Trace(trace, skip_bad=skip_bad, sized=_sized(capacity)))
     reports: list[tuple[str, Report]] = []
     interrupted = False
     with watched.progress() as progress:
@@ -153,7 +156,9 @@ def advise_trace(
     storage_price: Annotated[
         float, typer.Option(min=0.0, help="Of one unit of capacity, in the trace's unit of cost.")
     ],
-    unit: Annotated[Unit, typer.Option(help="The unit of capacity.")] = Unit.ENTRY,
+    unit: Annotated[
+        Unit, typer.Option(help="The unit of capacity; all but `entry` need a column `size`.")
+    ] = Unit.ENTRY,
     per: Annotated[
         Per, typer.Option(help="How long the price is for; all but `trace` need a column `time`.")
     ] = Per.TRACE,
@@ -170,7 +175,7 @@ def advise_trace(
     if others:
         msg = f"--policy must be one of {', '.join(POLICIES)}, got {policy!r}"
         raise ValueError(msg)
-    watched = _Watched(Trace(trace, skip_bad=skip_bad))
+    watched = _Watched(Trace(trace, skip_bad=skip_bad, sized=bool(unit.bytes)))
     with watched.progress() as progress:
         with progress("reading"):
             price = storage_price / (unit.bytes or 1) * _lasting(watched, per)
@@ -241,6 +246,11 @@ def _names(policy: str) -> list[str]:
         msg = f"--policy must be some of {', '.join(POLICIES)}, or all, got {', '.join(unknown)!r}"
         raise ValueError(msg)
     return list(dict.fromkeys(names))
+
+
+def _sized(asked: str) -> bool:
+    """Whether one of the capacities is in bytes."""
+    return any(in_bytes(text) and not text.strip().endswith("%") for text in asked.split(","))
 
 
 def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int | str]:

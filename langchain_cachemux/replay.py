@@ -142,7 +142,7 @@ def replay(
     """
     total, entries = measured(capacity)
     sized = in_bytes(capacity)
-    log = _Log(router) if bounds is None else None
+    log = _Log(router, sized=sized) if bounds is None else None
     cache = _cache(policy, total, entries, router or estimator or Mean())
     calls: Counter[str] = Counter()
     queries: dict[str, Query] = {}
@@ -167,14 +167,14 @@ def replay(
         cost=cost,
         evictions=cache.evictions,
         calls=dict(calls),
-        bounds=bounds or log.bounds(total, sized=sized),  # type: ignore[union-attr]
+        bounds=bounds or log.bounds(total),  # type: ignore[union-attr]
     )
 
 
 def limits(
     trace: Iterable[Request], *, capacity: int | str, router: Router | None = None
 ) -> Bounds:
-    """Return what a trace costs at least and at most; 20 bytes of memory a request, and its keys.
+    """Return what a trace costs at least and at most; 12 bytes a request, 20 with sizes, and its keys.
 
     Args:
         trace: As for `replay`.
@@ -185,10 +185,10 @@ def limits(
         ValueError: As `replay`.
     """
     total, _ = measured(capacity)
-    log = _Log(router)
+    log = _Log(router, sized=in_bytes(capacity))
     for _ in log.reading(trace):
         pass
-    return log.bounds(total, sized=in_bytes(capacity))
+    return log.bounds(total)
 
 
 def advise(
@@ -355,10 +355,11 @@ def _least(request: Request, router: Router | None) -> float:
 
 
 class _Log:
-    """What the bounds need to know of a trace: key, cost and size of each request, 20 bytes."""
+    """What the bounds need to know of a trace: key and cost of each request, and size if it counts."""
 
-    def __init__(self, router: Router | None) -> None:
+    def __init__(self, router: Router | None, *, sized: bool) -> None:
         self.router = router
+        self.sized = sized
         self.no_cache = 0.0
         self._numbers: dict[str, int] = {}
         self._keys, self._costs, self._sizes = array("i"), array("d"), array("q")
@@ -370,14 +371,15 @@ class _Log:
             self._keys.append(numbers.setdefault(request.key, len(numbers)))
             least = _least(request, self.router)
             self._costs.append(least)
-            self._sizes.append(request.size)
+            if self.sized:
+                self._sizes.append(request.size)
             self.no_cache += _cost(request, last) if last else least
             yield request
 
-    def bounds(self, capacity: int, *, sized: bool) -> Bounds:
+    def bounds(self, capacity: int) -> Bounds:
         """Of what was read."""
         keys, costs = np.asarray(self._keys), np.asarray(self._costs)
-        sizes = self._least_sizes(keys) if sized else None
+        sizes = self._least_sizes(keys) if self.sized else None
         return Bounds(
             capacity=capacity,
             requests=len(keys),

@@ -6,12 +6,12 @@ with the same names, `costs` and `ok` being objects too if wanted: {"costs": {"s
 
     key     not empty               cost, cost_<model>   a finite number >= 0
     time    a finite number         ok_<model>           true, false, 1 or 0
-    size    an integer >= 1
+    size    an integer from 1 to 10**15
 
-A column that is there is filled on every line; in JSON the first line says which models there are, and
-all but `key` may be left out. Models come in the order of their columns. `cost` and `cost_<model>` may
-stand side by side, `costs` counts where there is more than one model. A line is never silently
-repaired or dropped: an empty line is a malformed one.
+An `ok_<model>` stands beside its `cost_<model>`. A column that is there is filled on every line; in JSON
+the first line says which models there are, and all but `key` may be left out. Models come in the order
+of their columns. `cost` and `cost_<model>` may stand side by side, `costs` counts where there is more
+than one model. A line is never silently repaired or dropped: an empty line is a malformed one.
 """
 
 from __future__ import annotations
@@ -30,10 +30,13 @@ from langchain_cachemux.types import Request
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Collection, Generator, Iterator
+    from collections.abc import Set as AbstractSet
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """What a trace's name may end in, each also with .gz after it."""
+LARGEST = 10**15
+"""Size of an answer at most, a petabyte: floats are exact up to there, and an array can hold it."""
 
 
 class Trace:
@@ -49,6 +52,8 @@ class Trace:
     Args:
         path: The file; it must exist.
         skip_bad: Count malformed lines and go on. A header or a gzip that is malformed still raises.
+        sized: Bytes are to be counted: a table without a column `size`, or a line of JSON without a
+            size, is malformed. Otherwise it is taken for 1.
 
     Raises:
         ValueError: The name has no suffix of a known format. While iterating: a line is malformed, with
@@ -56,13 +61,16 @@ class Trace:
             over several lines goes by the number of its record's first line.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, skip_bad: bool = False) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, skip_bad: bool = False, sized: bool = False
+    ) -> None:
         self.path = Path(path)
         self._format = Path(self.path.name.lower().removesuffix(".gz")).suffix
         if self._format not in FORMATS:
             msg = f"path must end in {', '.join(FORMATS)}, or these and .gz, got {str(path)!r}"
             raise ValueError(msg)
         self.skip_bad = skip_bad
+        self.sized = sized
         self.skipped = 0
         """Lines that the latest iteration skipped so far."""
         self.length = self.path.stat().st_size
@@ -114,12 +122,12 @@ class Trace:
         """The rows of the file, and what makes a request of one."""
         lines.skip_mark()
         if self._format in (".jsonl", ".ndjson"):
-            return lines, _objects()
+            return lines, _objects(sized=self.sized)
         rows: Iterator[list[str]] = (
             csv.reader(lines, strict=True) if self._format == ".csv" else map(_fields, lines)
         )
         try:
-            return rows, _columns(next(rows, []))
+            return rows, _columns(next(rows, []), sized=self.sized)
         except (ValueError, csv.Error) as error:
             raise self._located(1, error) from error
 
@@ -152,7 +160,7 @@ def _fields(line: str) -> list[str]:
     return line.removesuffix("\n").removesuffix("\r").split("\t")
 
 
-def _columns(header: list[str]) -> Callable[[list[str]], Request]:
+def _columns(header: list[str], *, sized: bool) -> Callable[[list[str]], Request]:
     """Return what makes a request of a row under `header`."""
     names = [name.strip() for name in header]
     at = {name: i for i, name in enumerate(names)}
@@ -164,11 +172,13 @@ def _columns(header: list[str]) -> Callable[[list[str]], Request]:
             f"ok_<model>; got {', '.join(names)!r:.500}"
         )
         raise ValueError(msg)
+    _beside({model for model, _, _ in costs}, {model for model, _, _ in oks})
     read = {"key", "time", "cost", "size", *(name for _, name, _ in costs + oks)}
     twice = sorted(name for name in read if names.count(name) > 1)
     if twice:
         msg = f"each column was expected once, got {', '.join(twice)} more than once"
         raise ValueError(msg)
+    _weighed(at, sized=sized)
     width, key, cost, size, time = len(names), at["key"], *map(at.get, ("cost", "size", "time"))
 
     def parse(row: list[str]) -> Request:
@@ -189,7 +199,7 @@ def _columns(header: list[str]) -> Callable[[list[str]], Request]:
     return parse
 
 
-def _objects() -> Callable[[str], Request]:
+def _objects(*, sized: bool) -> Callable[[str], Request]:
     """Return what makes a request of a line of JSON; the first it reads says which models there are."""
     known: dict[str, list[str]] = {}
 
@@ -219,6 +229,7 @@ def _objects() -> Callable[[str], Request]:
         if not isinstance(key, str) or not key:
             raise _unlike(key, "key", "a string, not empty")
         key.encode()  # half of a surrogate pair, "\ud800", is good JSON but no text
+        _weighed(record, sized=sized)
         request = Request(
             key,
             _number("cost", record["cost"]) if "cost" in record else 1.0,
@@ -228,10 +239,26 @@ def _objects() -> Callable[[str], Request]:
             {m: _truth(f"ok_{m}", v) for m, v in by_model(record, "ok", "ok_").items()},
         )
         if not known:
+            _beside(request.costs.keys(), request.ok.keys())
             known.update(costs=list(request.costs), ok=list(request.ok))
         return request
 
     return parse
+
+
+def _beside(costs: AbstractSet[str], oks: AbstractSet[str]) -> None:
+    """Refuse a model that is judged but has no cost: its name is mistyped."""
+    alone = [f"ok_{model}" for model in sorted(oks - costs)]
+    if alone:
+        msg = f"each ok_<model> was expected beside its cost_<model>, got {', '.join(alone):.500} alone"
+        raise ValueError(msg)
+
+
+def _weighed(names: Collection[str], *, sized: bool) -> None:
+    """Refuse a table, or a line of JSON, that says nothing of sizes where they count."""
+    if sized and "size" not in names:
+        msg = f"size was expected, because bytes are counted; got {', '.join(names)!r:.500}"
+        raise ValueError(msg)
 
 
 def _unlike(value: object, name: str, expected: str) -> ValueError:
@@ -269,8 +296,8 @@ def _whole(name: str, value: Any) -> int:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = 0
-    if type(value) not in (str, int) or number < 1 or _grouped(value):
-        raise _unlike(value, name, "an integer >= 1")
+    if type(value) not in (str, int) or not 1 <= number <= LARGEST or _grouped(value):
+        raise _unlike(value, name, "an integer from 1 to 10**15")
     return number
 
 

@@ -328,7 +328,11 @@ def test_a_wrong_value_is_one_line(trace, refused, command, told):
             "key,cost\nx,1\ny,dear\n",
             "a.csv:3: cost must be a finite number >= 0, got 'dear'",
         ),
-        ("a.tsv", "key\tsize\nx\t0\n", "a.tsv:2: size must be an integer >= 1, got '0'"),
+        (
+            "a.tsv",
+            "key\tsize\nx\t0\n",
+            "a.tsv:2: size must be an integer from 1 to 10**15, got '0'",
+        ),
         ("a.jsonl", '{"key": "x"}\nkey\n', "a.jsonl:2: a JSON object was expected, got 'key"),
         ("a.csv", "key,cost\n", "a.csv must have a request, got none"),
         ("a.csv", "", "a.csv:1: a header with a column key was expected"),
@@ -449,3 +453,32 @@ def test_the_plot_is_of_what_was_asked(trace, tmp_path, monkeypatch):
         (3, "lru"),
         (3, "default"),
     ]
+
+
+SIZELESS = {"a.csv": "key,cost\nx,1\ny,1\n", "a.jsonl": '{"key": "x"}\n{"key": "y"}\n'}
+
+
+@pytest.mark.parametrize("name", SIZELESS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["replay", "--capacity", "10B"],
+        ["replay", "--capacity", "1, 50%, 1kB"],
+        ["advise", "--storage-price", "1", "--unit", "MB"],
+        ["advise", "--storage-price", "1", "--unit", "kB", "--per", "hour"],
+    ],
+    ids=" ".join,
+)
+def test_bytes_are_not_counted_of_a_trace_without_sizes(tmp_path, refused, name, command):
+    path = tmp_path / name
+    path.write_text(SIZELESS[name])
+    told = f"{name}:1: size was expected, because bytes are counted; got 'key"
+    assert squeezed(told) in refused(command[0], path, *command[1:])
+
+
+@pytest.mark.parametrize("name", SIZELESS)
+def test_entries_are_counted_of_a_trace_without_sizes(tmp_path, name):
+    path = tmp_path / name
+    path.write_text(SIZELESS[name])
+    run("replay", path, "--capacity", "1,50%")
+    run("advise", path, "--storage-price", 1, "--unit", "entry")

@@ -1002,3 +1002,80 @@ def test_an_entry_of_an_earlier_run_keeps_its_cost_until_it_is_learned_again(tmp
         assert costs_of(cache) == [2.0]
         cache.lookup(ask("one two three"), LLM)
         assert costs_of(cache) == [3.0]
+
+
+class Interrupted(Letters):
+    """Lets another thread do its work once, while a question is being embedded."""
+
+    def __init__(self, work):
+        super().__init__()
+        self.work = work
+
+    def embed_query(self, text):
+        work, self.work = self.work, None
+        if work is not None:
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        return super().embed_query(text)
+
+
+@pytest.mark.parametrize("similar", [True, False], ids=["hit", "miss"])
+def test_an_answer_warmed_by_another_thread_in_the_middle_of_a_lookup_costs_no_hit(make, similar):
+    letters = Interrupted(None)
+    cache = make(embeddings=letters)
+    cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
+    prompt = ask("where is oslo" if similar else "Where is Rome?")
+    letters.work = lambda: cache.update(prompt, LLM, chat("Warmed."))
+    assert texts(cache.lookup(prompt, LLM)) in (["In Norway."], ["Warmed."])
+    stats = cache.stats()
+    assert (stats.hits_exact + stats.hits_semantic, stats.misses, stats.errors) == (1, 0, 0)
+    cache.update(prompt, LLM, chat("Later."))
+    assert cache.stats().errors == 0
+
+
+def unknown_if_long(usage):
+    return tokens(usage) if usage.output_tokens < 100 else unknown(usage)
+
+
+def revalued(cache, prompt):
+    """Whether a hit values the answer anew."""
+    (before,) = costs_of(cache)
+    assert cache.lookup(prompt, LLM) is not None
+    return [before] != costs_of(cache)
+
+
+def test_an_answer_stored_without_a_cost_keeps_its_value_at_hits_until_a_cost_is_known(make):
+    cache = make(estimator=Router({"one": Rising()}), price=unknown_if_long)
+    prompt = ask("Where is Oslo?")
+    cache.update(prompt, LLM, chat("unpriced", tokens=100))
+    assert not revalued(cache, prompt)
+    cache.update(prompt, LLM, chat("priced", tokens=9))
+    assert revalued(cache, prompt)
+    cache.update(prompt, LLM, chat("unpriced", tokens=100))
+    assert revalued(cache, prompt)
+
+
+@pytest.mark.parametrize("gone", ["evicted", "passed by"])
+def test_an_answer_that_comes_back_without_a_cost_keeps_its_value_at_hits(make, gone):
+    # Each estimate is 1 more than the last, so by cost alone every newcomer evicts who is there; a
+    # policy that wants the least lets none in, till the answer before it was forgotten.
+    cache = make(
+        capacity=1,
+        policy=LRU() if gone == "evicted" else Cheapest(),
+        estimator=Router({"one": Rising()}),
+        price=unknown_if_long,
+    )
+    oslo, rome = ask("Where is Oslo?"), ask("Where is Rome?")
+    for prompt in (oslo, rome) if gone == "evicted" else (rome, oslo):
+        cache.update(prompt, LLM, chat("priced", tokens=9))
+    assert cache.ledger.get(cache.reader.read(oslo, LLM).key) is None
+    if gone == "passed by":
+        cache.ledger.forget(cache.reader.read(rome, LLM).key)
+    cache.update(oslo, LLM, chat("unpriced", tokens=100))
+    assert not revalued(cache, oslo)
+
+
+class Cheapest(LRU):
+    def worth(self, entry):
+        return -entry.cost

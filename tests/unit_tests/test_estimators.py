@@ -353,3 +353,13 @@ def test_each_cost_of_one_query_moves_the_mean_towards_it():
         estimator.learn(Query("a"), cost)
         means.append(estimator.predict(Query("a")).mean)
     assert all(low < high for low, high in pairwise(means))
+
+
+def test_the_query_predicted_of_late_is_not_the_one_forgotten():
+    estimator = Mean(keys=2)
+    for key, cost in (("a", 1.0), ("b", 2.0)):
+        estimator.learn(Query(key), cost)
+    estimator.predict(Query("a"))
+    estimator.learn(Query("c"), 3.0)
+    assert estimator.predict(Query("a")).mean == 1.0
+    assert estimator.predict(Query("b")) == estimator.predict(Query("never seen"))

@@ -705,3 +705,28 @@ def test_no_request_scans_a_table(sql, tmp_path, table):
         (plan,) = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE key = 'a'")  # noqa: S608
     connection.close()
     assert "SEARCH" in plan[-1]
+
+
+def test_fewer_policies_at_reopening_follow_the_first_whoever_led_before(sql):
+    # B is dear, A and C are cheap: LEC, the second, soon costs less than LRU and leads.
+    ledger = sql(2, [LRU(), LEC()], name="x")
+    play(ledger, [(key, 100.0 if key == "B" else 1.0, 1) for key in "ABC" * 4])
+    assert repr(ledger.policy) == repr(LEC())
+    ledger.close()
+    ledger = sql(2, LFU(), name="x")
+    assert repr(ledger.policy) == repr(LFU())
+    assert {entry.key: entry.worth for entry in ledger}["B"] == 4
+    play(ledger, [("D", 1.0, 1)])
+    assert ledger.check() == []
+
+
+def test_as_many_ghosts_are_remembered_as_ten_times_the_entries_that_were_held():
+    # Of 22,000 keys 2,000 are held, and the 20,000 before them are ghosts: all but one are still known
+    # when one more has come.
+    ledger = MemoryLedger(2_000, policy=LRU())
+    for number in range(22_001):
+        ledger.admit(Entry(str(number)))
+    for key, count in (("1", 2.0), ("0", 1.0)):
+        entry = Entry(key)
+        ledger.admit(entry)
+        assert entry.count == count

@@ -17,6 +17,7 @@ from langchain_cachemux.policies import (
     GreedyDual,
     leader,
     named,
+    remembered,
     robust,
     victims,
 )
@@ -412,3 +413,11 @@ def test_of_two_equal_worths_the_older_leaves():
 
 def test_a_newcomer_that_would_not_fit_even_alone_stays_out():
     assert victims(Entry("new", worth=9, last=9), 5, residents((1, 2), (2, 2))) is None
+
+
+@pytest.mark.parametrize(
+    ("entries", "ghosts"),
+    [(0, 10_000), (1, 10_000), (1_000, 10_000), (1_001, 10_010), (2_000, 20_000)],
+)
+def test_ten_capacities_are_remembered_and_ten_thousand_at_least(entries, ghosts):
+    assert remembered(entries) == ghosts

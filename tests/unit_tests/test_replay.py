@@ -705,3 +705,19 @@ def test_bounds_take_an_answer_of_several_sizes_at_its_least():
     trace = [Request("a", size=10), Request("b", size=5), Request("a", size=12)]
     assert limits(trace, capacity="15B").optimum.upper == 2
     assert limits(trace, capacity="9B").optimum.lower == 3
+
+
+def test_a_size_counts_only_where_bytes_do_however_large_it_is():
+    trace = [Request(key, size=2**63) for key in "aba"]
+    report = replay(trace, capacity=2)
+    assert (report.hits, report.bounds) == (1, limits(trace, capacity=2))
+    assert report.bounds.optimum.lower == 2
+
+
+@pytest.mark.parametrize(("sizes", "cost"), [((10, 12), 1), ((12, 10, 10), 2), ((12, 10, 12), 2)])
+def test_a_replay_does_not_beat_the_bound_where_an_answer_has_several_sizes(sizes, cost):
+    # At 11 bytes the answer fits at 10 only: once it is held it serves all that follow.
+    trace = [Request("a", size=size) for size in sizes]
+    report = replay(trace, capacity="11B", policy=LRU())
+    assert report.cost == cost
+    assert report.bounds.optimum.lower == 1

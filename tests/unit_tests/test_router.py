@@ -163,3 +163,12 @@ def test_a_model_whose_first_answers_failed_alike_is_tried_again():
         router.learn(query, 1.0 if route == "small" else 10.0, route)
 
     assert router.choose(queries[-1]).model == "small"
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_of_equal_lower_bounds_the_prediction_is_of_the_model_that_is_chosen(names):
+    # Both lower bounds are the floor, 1; the less width leaves a at 0.5, b is at -4.
+    said = {"a": Estimate(3.0, 2.5, 1.0), "b": Estimate(5.0, 9.0, 1.0)}
+    routes = router(**{name: said[name] for name in names})
+    assert routes.choose(X).model == "b"
+    assert routes.predict(X) == said["b"]

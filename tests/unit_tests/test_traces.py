@@ -123,13 +123,14 @@ models = st.lists(st.sampled_from(["small", "large", "gpt-4", "ä b"]), unique=T
 @st.composite
 def requests(draw, key=keys):
     """A few requests of one trace: all with the same models."""
-    names, judged, timed = draw(models), draw(models), draw(st.booleans())
+    names, timed = draw(models), draw(st.booleans())
+    judged = [name for name in draw(models) if name in names]
     by_model = [
         st.tuples(*[values] * len(of)).map(lambda drawn, of=of: dict(zip(of, drawn, strict=True)))
         for of, values in ((names, costs), (judged, st.booleans()))
     ]
     times = st.floats(allow_nan=False, allow_infinity=False) if timed else st.none()
-    one = st.builds(Request, key, costs, st.integers(1, 10**20), times, *by_model)
+    one = st.builds(Request, key, costs, st.integers(1, 10**15), times, *by_model)
     return draw(st.lists(one, min_size=1, max_size=5))
 
 
@@ -197,9 +198,9 @@ BAD_CSV = {
     "b,nan,1,1,1,1": "cost must be a finite number >= 0, got 'nan'",
     "b,inf,1,1,1,1": "cost must be a finite number >= 0, got 'inf'",
     "b,1_0,1,1,1,1": "cost must be a finite number >= 0, got '1_0'",
-    "b,1,0,1,1,1": "size must be an integer >= 1, got '0'",
-    "b,1,1.5,1,1,1": "size must be an integer >= 1, got '1.5'",
-    "b,1,1_0,1,1,1": "size must be an integer >= 1, got '1_0'",
+    "b,1,0,1,1,1": "size must be an integer from 1 to 10**15, got '0'",
+    "b,1,1.5,1,1,1": "size must be an integer from 1 to 10**15, got '1.5'",
+    "b,1,1_0,1,1,1": "size must be an integer from 1 to 10**15, got '1_0'",
     "b,1,1,noon,1,1": "time must be a finite number of seconds, got 'noon'",
     "b,1,1,-inf,1,1": "time must be a finite number of seconds, got '-inf'",
     "b,1,1,1,-2,1": "cost_m must be a finite number >= 0, got '-2'",
@@ -235,9 +236,9 @@ BAD_JSON = {
     '{"key": "b", "cost": [1]}': "cost must be a finite number >= 0, got [1]",
     '{"key": "b", "cost": NaN}': "cost must be a finite number >= 0, got nan",
     f'{{"key": "b", "cost": 1{"0" * 400}}}': "cost must be a finite number >= 0, got 1000",
-    '{"key": "b", "size": 1.0}': "size must be an integer >= 1, got 1.0",
-    '{"key": "b", "size": Infinity}': "size must be an integer >= 1, got inf",
-    '{"key": "b", "size": true}': "size must be an integer >= 1, got True",
+    '{"key": "b", "size": 1.0}': "size must be an integer from 1 to 10**15, got 1.0",
+    '{"key": "b", "size": Infinity}': "size must be an integer from 1 to 10**15, got inf",
+    '{"key": "b", "size": true}': "size must be an integer from 1 to 10**15, got True",
     '{"key": "b", "time": "noon"}': "time must be a finite number of seconds, got 'noon'",
     '{"key": "b", "costs": 3}': "costs must be an object of values by model, got 3",
     '{"key": "b", "costs": {"s": 1, "l": 1}, "ok": true}': "ok must be an object of values by "
@@ -429,3 +430,65 @@ def test_a_real_trace_reads_whole(name):
 )
 def test_a_real_trace_without_keys_says_so(name):
     assert f"{name}:1: " in said(Path(DATA) / "traces" / name)
+
+
+ALONE = {
+    ".csv": "key,cost_small,ok_Small,cost_large,ok_large\na,1,1,9,1\n",
+    ".tsv": "key\tcost_small\tok_Small\tcost_large\tok_large\na\t1\t1\t9\t1\n",
+    ".jsonl": '{"key": "a", "costs": {"small": 1, "large": 9}, "ok": {"Small": 1, "large": 1}}\n',
+    ".ndjson": '{"key": "a", "cost_small": 1, "cost_large": 9, "ok_Small": 1, "ok_large": 1}\n',
+}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_ok_of_a_model_without_a_cost_is_refused(write, suffix):
+    path = write(f"t{suffix}", ALONE[suffix])
+    told = f"t{suffix}:1: each ok_<model> was expected beside its cost_<model>, got ok_Small alone"
+    assert said(path) == told
+    path.write_text(ALONE[suffix].replace("Small", "small"))
+    assert list(Trace(path)) == [
+        Request("a", 1.0, 1, None, {"small": 1.0, "large": 9.0}, {"small": True, "large": True})
+    ]
+
+
+def test_an_ok_without_any_cost_of_a_model_is_refused_and_of_a_later_line_too(write):
+    content = "key,cost,ok_small\na,1,1\n"
+    assert said(write("t.csv", content), skip_bad=True).endswith("got ok_small alone")
+    line = '{"key": "a", "costs": {"s": 1}, "ok": {"s": 1}}\n'
+    path = write("t.jsonl", line.replace("ok", "other") + line + '{"key": "b", "ok_x": 1}\n')
+    assert said(path).startswith("t.jsonl:2: ok must be of the models of the first line, [], got")
+    path = write("t.jsonl", '{"key": "b", "ok_x": 1}\n' + line)
+    assert said(path).startswith("t.jsonl:1: each ok_<model> was expected beside its cost_<model>")
+    assert [request.key for request in Trace(path, skip_bad=True)] == ["a"]
+
+
+@pytest.mark.parametrize("size", [10**15 + 1, 2**63, 10**30])
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl"])
+def test_a_size_that_no_answer_has_is_malformed(write, suffix, size):
+    largest = {".csv": "key,size\na,{}\n", ".tsv": "key\tsize\na\t{}\n"}.get(
+        suffix, '{{"size": {}, "key": "a"}}\n'
+    )
+    told = said(write(f"t{suffix}", largest.format(size)))
+    line = 1 if suffix == ".jsonl" else 2
+    assert told.startswith(f"t{suffix}:{line}: size must be an integer from 1 to 10**15, got ")
+    assert [r.size for r in Trace(write(f"t{suffix}", largest.format(10**15)))] == [10**15]
+
+
+def test_where_bytes_are_counted_a_table_needs_its_column_size(write):
+    path = write("t.csv", "key,cost\na,2\n")
+    for skip_bad in (False, True):
+        told = said(path, sized=True, skip_bad=skip_bad)
+        assert told == "t.csv:1: size was expected, because bytes are counted; got 'key, cost'"
+    assert [*Trace(write("t.tsv", "key\tsize\na\t2\n"), sized=True)] == [Request("a", size=2)]
+
+
+def test_where_bytes_are_counted_a_line_of_json_without_a_size_is_malformed(write):
+    path = write(
+        "t.jsonl", '{"key": "a", "size": 2}\n{"key": "b", "cost": 3}\n{"key": "c", "size": 4}'
+    )
+    told = "t.jsonl:2: size was expected, because bytes are counted; got 'key, cost'"
+    assert said(path, sized=True) == told
+    trace = Trace(path, sized=True, skip_bad=True)
+    assert [(request.key, request.size) for request in trace] == [("a", 2), ("c", 4)]
+    assert trace.skipped == 1
+    assert [request.size for request in Trace(path)] == [2, 1, 4]
