@@ -192,6 +192,8 @@ def advise_trace(
     counted = "bytes" if unit.bytes else "entries"
     console.print(_curve(advice, counted))
     console.print(_verdict(advice, counted))
+    if sample < 1:
+        console.print(f"[yellow]Estimated from {sample:.3g} of the keys.[/]")
     if json_file is not None:
         result = {
             "trace": trace.name,

@@ -53,8 +53,8 @@ class LEC:
     Args:
         half_life: Requests after which an earlier request counts half.
         prior: Requests a query is believed to have had before it was first seen. With a Gamma prior of
-            this shape on the rates, F + prior is in proportion to the posterior's mean; with a half-life it
-            ages as F does. 0 in the paper.
+            this shape on the rates, F + prior is in proportion to the posterior's mean; with a half-life
+            it ages as F does. 0 in the paper.
     """
 
     half_life: float = math.inf

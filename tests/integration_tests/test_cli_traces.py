@@ -283,7 +283,7 @@ def test_a_price_per_megabyte_counts_bytes(trace, tmp_path):
 
 def test_a_sample_of_the_keys_is_followed_and_said(trace, tmp_path):
     command = "--storage-price", 3, "--sample", 0.5, "--json", tmp_path / "a.json"
-    run("advise", trace, *command)
+    assert "Estimated from 0.5 of the keys." in run("advise", trace, *command)
     told = json.loads((tmp_path / "a.json").read_text())
     advice = advise(Trace(trace), storage_price=3.0, sample=0.5)
     assert told["sample"] == 0.5
