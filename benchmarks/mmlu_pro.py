@@ -1,6 +1,6 @@
 """The paper's experiment on real outcomes: small/large pairs of MMLU-Pro, in FLOPs.
 
-python benchmarks/mmlu_pro.py --data DIR    # or CACHEMUX_DATA=DIR; 21 CPU minutes in 2 processes
+python benchmarks/mmlu_pro.py --data DIR    # or CACHEMUX_DATA=DIR; 40 CPU minutes in 2 processes
 
 DIR holds `routing/mmlu_pro/` (the public repository TIGER-AI-Lab/MMLU-Pro @f418b11, eval_results, as
 tables): which of 29 models answered which question right, and how long each answer was.
