@@ -219,7 +219,10 @@ def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
         ):
             errors = [row[f"{arm}, sd"] for row in mine]
             heights = [row[arm] for row in mine]
-            panel.errorbar(shares, heights, errors, label=arm, color=colour, capsize=2, marker=".")
+            style = ":" if arm == "told c" else "-"
+            panel.errorbar(
+                shares, heights, errors, label=arm, color=colour, ls=style, capsize=2, marker="."
+            )
         panel.axhline(1.0, color="grey", linestyle="-", label="static optimum, in hindsight")
         panel.axhline(GOALS[noise], color="grey", linestyle=":", label="goal")
         panel.set_title(f"Zipf {skew}" + (f", cost noise {noise}" if noise else ""), fontsize=10)
