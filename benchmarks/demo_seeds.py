@@ -1,4 +1,4 @@
-"""The demo over paired seeds: every arm on the same five streams, each answer asked once.
+"""The demo over paired seeds: every arm on the same ten streams, each answer asked once.
 
 python benchmarks/demo_seeds.py [RECORDING]    # about 12 minutes
 

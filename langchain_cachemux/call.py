@@ -36,7 +36,7 @@ from langchain_cachemux.costs import Price, usage_of
 from langchain_cachemux.queries import Reader
 from langchain_cachemux.router import Router
 from langchain_cachemux.runnables import plain, written
-from langchain_cachemux.types import LARGEST, Query, Route, Usage
+from langchain_cachemux.types import LARGEST_COST, Query, Route, Usage
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
@@ -317,8 +317,10 @@ def cost_of(usage: Usage, price: Price) -> float:
         ValueError: The price is no number >= 0, or too large.
     """
     cost = float(price(usage))
-    if not 0 <= cost < LARGEST:
-        msg = f"price must return a number >= 0 and below {LARGEST:g}, got {cost!r} for {usage}"
+    if not 0 <= cost < LARGEST_COST:
+        msg = (
+            f"price must return a number >= 0 and below {LARGEST_COST:g}, got {cost!r} for {usage}"
+        )
         raise ValueError(msg)
     return cost
 

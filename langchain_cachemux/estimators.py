@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from langchain_cachemux.types import LARGEST, Estimate
+from langchain_cachemux.types import LARGEST_COST, Estimate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -35,9 +35,9 @@ class Estimator(Protocol):
 
 
 def checked(cost: float) -> float:
-    """Return `cost`, or raise `ValueError` when it is no number >= 0 or too large (`LARGEST`)."""
-    if not 0 <= cost < LARGEST:
-        msg = f"cost must be a number >= 0 and below {LARGEST:g}, got {cost!r}"
+    """Return `cost`, or raise `ValueError` when it is no number >= 0 or too large (`LARGEST_COST`)."""
+    if not 0 <= cost < LARGEST_COST:
+        msg = f"cost must be a number >= 0 and below {LARGEST_COST:g}, got {cost!r}"
         raise ValueError(msg)
     return cost
 

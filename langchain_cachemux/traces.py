@@ -4,7 +4,7 @@ A table has a header line with a column `key` and, if wanted, `time` (seconds), 
 each model a `cost_<model>` and an `ok_<model>`; other columns are ignored. A line of JSON is an object
 with the same names, `costs` and `ok` being objects too if wanted: {"costs": {"small": 1, "large": 9}}.
 
-    key     not empty               cost, cost_<model>   a finite number >= 0
+    key     not empty               cost, cost_<model>   a number >= 0, below 1e36
     time    a finite number         ok_<model>           true, false, 1 or 0
     size    an integer from 1 to 10**15
 
@@ -26,7 +26,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from langchain_cachemux.types import Request
+from langchain_cachemux.types import LARGEST_COST, Request
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """What a trace's name may end in, each also with .gz after it."""
-LARGEST = 10**15
+LARGEST_SIZE = 10**15
 """Size of an answer at most, a petabyte: floats are exact up to there, and an array can hold it."""
 
 
@@ -189,10 +189,10 @@ def _columns(header: list[str], *, sized: bool) -> Callable[[list[str]], Request
             raise _unlike(row[key], "key", "not empty")
         return Request(
             row[key],
-            1.0 if cost is None else _number("cost", row[cost]),
+            1.0 if cost is None else _cost("cost", row[cost]),
             1 if size is None else _whole("size", row[size]),
             None if time is None else _time(row[time]),
-            {model: _number(name, row[i]) for model, name, i in costs} if costs else {},
+            {model: _cost(name, row[i]) for model, name, i in costs} if costs else {},
             {model: _truth(name, row[i]) for model, name, i in oks} if oks else {},
         )
 
@@ -232,10 +232,10 @@ def _objects(*, sized: bool) -> Callable[[str], Request]:
         _weighed(record, sized=sized)
         request = Request(
             key,
-            _number("cost", record["cost"]) if "cost" in record else 1.0,
+            _cost("cost", record["cost"]) if "cost" in record else 1.0,
             _whole("size", record["size"]) if "size" in record else 1,
             None if record.get("time") is None else _time(record["time"]),
-            {m: _number(f"cost_{m}", v) for m, v in by_model(record, "costs", "cost_").items()},
+            {m: _cost(f"cost_{m}", v) for m, v in by_model(record, "costs", "cost_").items()},
             {m: _truth(f"ok_{m}", v) for m, v in by_model(record, "ok", "ok_").items()},
         )
         if not known:
@@ -270,14 +270,17 @@ _LEAST = -sys.float_info.max
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 
 
-def _number(
-    name: str, value: Any, least: float = 0.0, expected: str = "a finite number >= 0"
-) -> float:
+def _cost(name: str, value: Any) -> float:
+    expected = f"a number >= 0 and below {LARGEST_COST:g}"
+    return _number(name, value, 0.0, LARGEST_COST, expected)
+
+
+def _number(name: str, value: Any, least: float, beyond: float, expected: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         number = math.nan
-    if type(value) not in _NUMBERS or not least <= number < math.inf or _grouped(value):
+    if type(value) not in _NUMBERS or not least <= number < beyond or _grouped(value):
         raise _unlike(value, name, expected)
     return number
 
@@ -288,7 +291,7 @@ def _grouped(value: object) -> bool:
 
 
 def _time(value: Any) -> float:
-    return _number("time", value, _LEAST, "a finite number of seconds")
+    return _number("time", value, _LEAST, math.inf, "a finite number of seconds")
 
 
 def _whole(name: str, value: Any) -> int:
@@ -296,7 +299,7 @@ def _whole(name: str, value: Any) -> int:
         number = int(value)
     except (TypeError, ValueError, OverflowError):
         number = 0
-    if type(value) not in (str, int) or not 1 <= number <= LARGEST or _grouped(value):
+    if type(value) not in (str, int) or not 1 <= number <= LARGEST_SIZE or _grouped(value):
         raise _unlike(value, name, "an integer from 1 to 10**15")
     return number
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Vector: TypeAlias = NDArray[np.float32]
 
 
-LARGEST = 1e36
+LARGEST_COST = 1e36
 """A cost from here on counts as infinite: float32 must hold it, and float64 sums of its square."""
 
 
