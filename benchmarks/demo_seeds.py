@@ -21,8 +21,8 @@ from pathlib import Path
 
 from rich.progress import track
 
-from langchain_cachemux.demo import Demo, Recording, draw, read_questions
-from langchain_cachemux.pair import local_pair
+from langchain_cachemux.demo.arms import Demo, Recording, draw, read_questions
+from langchain_cachemux.demo.models import local_pair
 
 RESULTS = Path(__file__).parent / "results"
 SEEDS = range(10)

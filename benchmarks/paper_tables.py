@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 import numpy as np
 from rich.progress import track
 
-from langchain_cachemux.estimators import Mean, Ridge
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.optimum import optimum
-from langchain_cachemux.policies import robust
-from langchain_cachemux.router import Router
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import robust
+from langchain_cachemux.lab.optimum import optimum
+from langchain_cachemux.route.estimators import Mean, Ridge
+from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Entry, Query
 
 if TYPE_CHECKING:

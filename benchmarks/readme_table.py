@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from langchain_cachemux.cli import COLUMNS, rows
+from langchain_cachemux.cli.app import COLUMNS, rows
 
 ROOT = Path(__file__).parents[1]
 BEGIN, END = "<!-- demo table -->\n", "<!-- end of demo table -->"

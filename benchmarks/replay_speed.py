@@ -28,10 +28,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.optimum import Bracket
-from langchain_cachemux.policies import LEC, LFU, LRU, Policy, robust
-from langchain_cachemux.replay import Bounds, Choice, replay
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import LEC, LFU, LRU, Policy, robust
+from langchain_cachemux.lab.optimum import Bracket
+from langchain_cachemux.lab.replay import Bounds, Choice, replay
 from langchain_cachemux.types import Entry, Request
 
 RESULTS = Path(__file__).parent / "results"

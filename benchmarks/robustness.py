@@ -48,10 +48,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from langchain_cachemux import baselines, policies
-from langchain_cachemux.estimators import Mean
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.optimum import bracket, static
+from langchain_cachemux.keep import policies
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.lab import baselines
+from langchain_cachemux.lab.optimum import bracket, static
+from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.types import Entry, Query
 
 if TYPE_CHECKING:

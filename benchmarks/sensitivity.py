@@ -32,18 +32,18 @@ import numpy as np
 from rich.progress import track
 from scipy.special import ndtr
 
-from langchain_cachemux.estimators import Mean
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.optimum import bracket, static
-from langchain_cachemux.policies import LEC, LFU, LRU, robust
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import LEC, LFU, LRU, robust
+from langchain_cachemux.lab.optimum import bracket, static
+from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.types import Entry, Estimate, Query
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from langchain_cachemux.estimators import Estimator
-    from langchain_cachemux.policies import Policy
+    from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.route.estimators import Estimator
 
     Floats = NDArray[np.float64]
     Lines = dict[str, list[float]]

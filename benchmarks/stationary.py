@@ -44,9 +44,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.optimum import static
-from langchain_cachemux.policies import LEC, robust
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import LEC, robust
+from langchain_cachemux.lab.optimum import static
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

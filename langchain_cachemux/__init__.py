@@ -11,30 +11,37 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langchain_cachemux.cache import LECCache, Stats
-    from langchain_cachemux.costs import Decoder, Price, dollars, flops, per_million_tokens, seconds
-    from langchain_cachemux.encoder import SentenceEncoder
-    from langchain_cachemux.estimators import Estimator, Mean, Ridge
-    from langchain_cachemux.guards import GUARDS, Guard
-    from langchain_cachemux.learned import SklearnEstimator
-    from langchain_cachemux.matching import Matcher, Threshold
+    from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
+    from langchain_cachemux.match.guards import GUARDS, Guard
+    from langchain_cachemux.match.threshold import Matcher, Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
-    from langchain_cachemux.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
-    from langchain_cachemux.queries import Reader, any_model, per_model
-    from langchain_cachemux.router import Router
+    from langchain_cachemux.read.encoder import SentenceEncoder
+    from langchain_cachemux.read.prompts import Reader, any_model, per_model
+    from langchain_cachemux.route.classifiers import SklearnEstimator
+    from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
+    from langchain_cachemux.route.prices import (
+        Decoder,
+        Price,
+        dollars,
+        flops,
+        per_million_tokens,
+        seconds,
+    )
+    from langchain_cachemux.route.router import Router
     from langchain_cachemux.types import Admission, Entry, Estimate, Hit, Miss, Query, Route, Usage
 
 _NAMES = {
     "cache": "LECCache Stats",
-    "costs": "Decoder Price dollars flops per_million_tokens seconds",
-    "encoder": "SentenceEncoder",
-    "estimators": "Estimator Mean Ridge",
-    "learned": "SklearnEstimator",
-    "guards": "GUARDS Guard",
-    "matching": "Matcher Threshold",
+    "keep.policies": "GDSF GreedyDual LEC LFU LRU Policy robust",
+    "match.guards": "GUARDS Guard",
+    "match.threshold": "Matcher Threshold",
     "multiplexer": "MultiplexedLLM",
-    "policies": "GDSF GreedyDual LEC LFU LRU Policy robust",
-    "queries": "Reader any_model per_model",
-    "router": "Router",
+    "read.encoder": "SentenceEncoder",
+    "read.prompts": "Reader any_model per_model",
+    "route.classifiers": "SklearnEstimator",
+    "route.estimators": "Estimator Mean Ridge",
+    "route.prices": "Decoder Price dollars flops per_million_tokens seconds",
+    "route.router": "Router",
     "types": "Admission Entry Estimate Hit Miss Query Route Usage",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
 
-from langchain_cachemux import answers
-from langchain_cachemux.costs import Price, seconds, usage_of
-from langchain_cachemux.estimators import Estimator, Mean
-from langchain_cachemux.index import ChromaIndex
-from langchain_cachemux.ledger import Ledger, MemoryLedger, in_bytes, measured
-from langchain_cachemux.matching import Matcher, Threshold
-from langchain_cachemux.policies import Policy, robust
-from langchain_cachemux.queries import Reader, UnstableKeyError
-from langchain_cachemux.router import Router
+from langchain_cachemux.keep.memory import Ledger, MemoryLedger, in_bytes, measured
+from langchain_cachemux.keep.policies import Policy, robust
+from langchain_cachemux.match.index import ChromaIndex
+from langchain_cachemux.match.threshold import Matcher, Threshold
+from langchain_cachemux.read import answers
+from langchain_cachemux.read.prompts import Reader, UnstableKeyError
+from langchain_cachemux.route.estimators import Estimator, Mean
+from langchain_cachemux.route.prices import Price, seconds, usage_of
+from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
 
 if TYPE_CHECKING:
@@ -283,7 +283,7 @@ class LECCache(BaseCache):
         """Lock the folder, open the ledger in it and the index, and make them agree."""
         from filelock import FileLock, Timeout
 
-        from langchain_cachemux.sql import SqlLedger
+        from langchain_cachemux.keep.sql import SqlLedger
 
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
@@ -442,7 +442,7 @@ def _handed_out(hit: Hit) -> list[Generation]:
 
 
 def _default_embeddings() -> Embeddings:
-    from langchain_cachemux.encoder import SentenceEncoder
+    from langchain_cachemux.read.encoder import SentenceEncoder
 
     return SentenceEncoder()
 

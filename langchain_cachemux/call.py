@@ -31,11 +31,11 @@ from langchain_core.prompt_values import PromptValue
 from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, ValidationError
 
-from langchain_cachemux.answers import CHARS_PER_TOKEN
-from langchain_cachemux.costs import Price, usage_of
-from langchain_cachemux.queries import Reader
-from langchain_cachemux.router import Router
-from langchain_cachemux.runnables import plain, written
+from langchain_cachemux.read.answers import CHARS_PER_TOKEN
+from langchain_cachemux.read.prompts import Reader
+from langchain_cachemux.read.runnables import plain, written
+from langchain_cachemux.route.prices import Price, usage_of
+from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import LARGEST_COST, Query, Route, Usage
 
 if TYPE_CHECKING:

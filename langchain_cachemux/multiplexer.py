@@ -19,11 +19,11 @@ from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field
 
 from langchain_cachemux.call import Accept, Call, Structure, cost_of
-from langchain_cachemux.costs import Price, seconds
-from langchain_cachemux.estimators import Mean, Ridge
-from langchain_cachemux.queries import Reader
-from langchain_cachemux.router import Router
-from langchain_cachemux.runnables import name_of, uncached
+from langchain_cachemux.read.prompts import Reader
+from langchain_cachemux.read.runnables import name_of, uncached
+from langchain_cachemux.route.estimators import Mean, Ridge
+from langchain_cachemux.route.prices import Price, seconds
+from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Usage
 
 
@@ -277,6 +277,6 @@ def _billed(price: Price, name: str, model: Any) -> str:
 
 
 def _default_embeddings() -> Embeddings:
-    from langchain_cachemux.encoder import SentenceEncoder
+    from langchain_cachemux.read.encoder import SentenceEncoder
 
     return SentenceEncoder()

@@ -2,7 +2,7 @@
 
 Each raises `AssertionError` with what does not hold, and returns nothing when all does.
 
-    >>> from langchain_cachemux.policies import LEC
+    >>> from langchain_cachemux.keep.policies import LEC
     >>> check_policy(lambda: LEC(half_life=100))
 """
 
@@ -15,9 +15,9 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from langchain_cachemux.estimators import Estimator
-from langchain_cachemux.ledger import Ledger
-from langchain_cachemux.policies import LEC, LFU, LRU, GreedyDual, Policy
+from langchain_cachemux.keep.memory import Ledger
+from langchain_cachemux.keep.policies import LEC, LFU, LRU, GreedyDual, Policy
+from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.types import Admission, Entry, Query
 
 

@@ -31,8 +31,8 @@ from langchain_core.messages import HumanMessage
 from langchain_core.outputs import Generation
 
 from langchain_cachemux import LEC, LRU, Hit, LECCache, MultiplexedLLM, SentenceEncoder, Threshold
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.pair import local_pair
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.demo.models import local_pair
 from langchain_cachemux.types import Entry
 
 stack = ExitStack()

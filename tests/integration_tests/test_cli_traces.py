@@ -7,12 +7,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
-from langchain_cachemux import charts, cli_traces
-from langchain_cachemux.cli import app, main
-from langchain_cachemux.cli_traces import POLICIES
-from langchain_cachemux.replay import advise, limits, replay
-from langchain_cachemux.terminal import write
-from langchain_cachemux.traces import Trace
+from langchain_cachemux.cli import traces as commands
+from langchain_cachemux.cli.app import app, main
+from langchain_cachemux.cli.terminal import write
+from langchain_cachemux.cli.traces import POLICIES
+from langchain_cachemux.lab import charts
+from langchain_cachemux.lab.replay import advise, limits, replay
+from langchain_cachemux.lab.traces import Trace
 
 PNG = b"\x89PNG\r\n\x1a\n"
 BOUNDS = ["no cache", "best set in hindsight", "no cache can cost less"]
@@ -56,7 +57,7 @@ def pair(tmp_path):
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """A terminal that breaks no line of a table."""
-    monkeypatch.setattr(cli_traces.console, "_width", 200)
+    monkeypatch.setattr(commands.console, "_width", 200)
 
 
 def run(*command):
@@ -201,7 +202,7 @@ def test_an_interrupt_shows_what_was_done_and_writes_nothing(trace, tmp_path, mo
             raise KeyboardInterrupt
         return replay(*arguments, **options)
 
-    monkeypatch.setattr(cli_traces, "replay", interrupted)
+    monkeypatch.setattr(commands, "replay", interrupted)
     files = "--json", str(tmp_path / "r.json"), "--plot", str(tmp_path / "r.png")
     command = ["replay", str(trace), "--capacity", "4", "--policy", "lru,lfu,lec", *files]
     ran = CliRunner().invoke(app, command)
@@ -217,7 +218,7 @@ def test_an_interrupt_before_anything_was_done_is_said_too(trace, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli_traces, "limits", interrupted)
+    monkeypatch.setattr(commands, "limits", interrupted)
     ran = CliRunner().invoke(app, ["replay", str(trace)])
     assert ran.exit_code == 130
     assert "interrupted" in ran.output

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from langchain_cachemux.baselines import (
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import GDSF, LRU
+from langchain_cachemux.lab.baselines import (
     ARC,
     S3FIFO,
     SIEVE,
@@ -22,8 +24,6 @@ from langchain_cachemux.baselines import (
     TwoQ,
     WTinyLFU,
 )
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import GDSF, LRU
 from langchain_cachemux.types import Entry
 
 libcachesim = pytest.importorskip(

@@ -14,9 +14,9 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Sys
 from pydantic import BaseModel
 
 from langchain_cachemux.call import Call, Structure, cost_of
-from langchain_cachemux.estimators import Mean, Ridge
-from langchain_cachemux.queries import Reader
-from langchain_cachemux.router import Router
+from langchain_cachemux.read.prompts import Reader
+from langchain_cachemux.route.estimators import Mean, Ridge
+from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Estimate, Usage
 
 PRICES = {"small": 1.0, "medium": 3.0, "large": 10.0}

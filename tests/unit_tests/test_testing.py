@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from langchain_cachemux import testing
-from langchain_cachemux.estimators import UNKNOWN, Mean
-from langchain_cachemux.ledger import MemoryLedger
-from langchain_cachemux.policies import LRU
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import LRU
+from langchain_cachemux.route.estimators import UNKNOWN, Mean
 from langchain_cachemux.testing import check_estimator, check_ledger, check_policy
 from langchain_cachemux.types import Admission, Estimate
 

@@ -1,0 +1,1 @@
+"""Real models, a stream of questions, four arms side by side."""

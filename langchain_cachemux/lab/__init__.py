@@ -1,0 +1,1 @@
+"""What would have been: traces, replays, bounds, published policies and charts."""

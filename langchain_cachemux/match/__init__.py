@@ -1,0 +1,1 @@
+"""Is it the same question? What is near, and what must not differ."""

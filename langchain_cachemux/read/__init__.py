@@ -1,0 +1,1 @@
+"""LangChain in, LangChain out: what was asked, and what is handed back."""

@@ -1,0 +1,1 @@
+"""What a miss will cost, and so which model is asked."""

@@ -1,0 +1,732 @@
+"""Both ledgers against one that scans lists: who is evicted, what is remembered, what survives."""
+
+import math
+import random
+import sqlite3
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy.exc import IntegrityError
+
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, named, robust
+from langchain_cachemux.keep.sql import SqlLedger
+from langchain_cachemux.testing import check_ledger
+from langchain_cachemux.types import Admission, Entry
+
+POLICIES = {
+    "LEC": LEC,
+    "ageing LEC": lambda: LEC(half_life=7),
+    "GDSF": GDSF,
+    "LFU": LFU,
+    "LRU": LRU,
+    "the default": lambda: robust(3),
+}
+each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
+
+
+class Scan:
+    """The ledger as one would explain it: lists of entries, scanned for the least."""
+
+    def __init__(self, capacity, policy, ghosts):
+        self.capacity, self.policies, self.bound = capacity, named(policy), ghosts
+        self.half_lives = list(dict.fromkeys(p.half_life for p in self.policies))
+        self.clear()
+
+    def clear(self):
+        self.held, self.ghosts, self.now, self.most = [], [], 0, 0
+        self.shadows = [[] for _ in self.policies]
+        self.left = [[] for _ in self.policies]
+        self.losses, self.leader = [0.0 for _ in self.policies], 0
+
+    def get(self, key):
+        return next((entry for entry in self.held if entry.key == key), None)
+
+    def request(self, entry, credit=1.0):
+        self.now += 1
+        entry.requested(self.now, *self.half_lives, credit=credit)
+        for place, policy in enumerate(self.policies):
+            hit = self.shadow(place, policy, entry, credit)
+            self.losses[place] *= 2 ** (-1 / 30_000)
+            self.losses[place] += 0 if hit else entry.cost * credit
+        if self.losses[self.leader] > min(self.losses):
+            self.leader = self.losses.index(min(self.losses))
+
+    def shadow(self, place, policy, entry, credit):
+        held = self.shadows[place]
+        old = next((e for e in held if e.key == entry.key), None)
+        now = replace(entry, uses=(old.uses if old else 0.0) + credit)
+        now.count = entry.counts[self.half_lives.index(policy.half_life)]
+        now.worth = policy.worth(now)
+        if old is not None and old.size == now.size:
+            self.shadows[place] = [now if e is old else e for e in held]
+            return True
+        stay, leave = [e for e in held if e is not old], []
+        while sum(e.size for e in stay) + now.size > self.capacity:
+            least = min([*stay, now], key=lambda e: (e.worth, e.last))
+            if least is now:
+                stay, leave = [e for e in held if e is not old], [now]
+                break
+            stay.remove(least)
+            leave.append(least)
+        for victim in leave:
+            if victim.size <= self.capacity:
+                policy.evicted(victim)
+        was = {e.key for e in held}
+        self.left[place] += [e.key for e in leave if e.key in was]
+        self.shadows[place] = stay if now in leave else [*stay, now]
+        return old is not None
+
+    def use(self, key, credit=1.0, cost=None):
+        entry = self.get(key)
+        if entry is not None and not credit:
+            self.now += 1
+        elif entry is not None:
+            if cost is not None:
+                entry.cost = cost
+            self.request(entry, credit)
+        return entry is not None
+
+    def admit(self, entry):
+        old = self.get(entry.key)
+        for before in [old] if old else [g for g in self.ghosts if g.key == entry.key]:
+            entry.counts, entry.last = before.counts, before.last
+        self.ghosts = [g for g in self.ghosts if g.key != entry.key]
+        self.held = [e for e in self.held if e is not old]
+        self.request(entry)
+        followed = {e.key for e in self.shadows[self.leader]}
+        if entry.key not in followed:
+            self.leave(entry)
+            return None, (entry.key,) if old else ()
+        evicted = []
+        while sum(e.size for e in self.held) + entry.size > self.capacity:
+            strays = [e for e in self.held if e.key not in followed]
+            victim = min(strays, key=lambda e: self.when_it_left(e.key))
+            self.held.remove(victim)
+            self.leave(victim)
+            evicted.append(victim.key)
+        self.held.append(entry)
+        for place, shadow in enumerate(self.shadows):
+            if entry.key not in {e.key for e in shadow}:
+                self.left[place].append(entry.key)
+        self.most = max(self.most, len(self.held))
+        return entry, tuple(evicted)
+
+    def when_it_left(self, key):
+        """Its last place in the list of those that left the leader's shadow, one after another."""
+        left = self.left[self.leader]
+        return len(left) - 1 - left[::-1].index(key)
+
+    def leave(self, entry):
+        bound = max(10_000, 10 * self.most) if self.bound is None else self.bound
+        self.ghosts = [*self.ghosts, entry][-bound:] if bound else []
+
+    def forget(self, key):
+        held = self.get(key) is not None
+        self.held = [e for e in self.held if e.key != key]
+        self.ghosts = [g for g in self.ghosts if g.key != key]
+        self.shadows = [[e for e in shadow if e.key != key] for shadow in self.shadows]
+        return held
+
+    def __iter__(self):
+        """Each entry with what the leader thinks of it."""
+        followed = {e.key: e for e in self.shadows[self.leader]}
+        age = self.half_lives.index(self.policies[self.leader].half_life)
+        for entry in self.held:
+            entry.count = entry.counts[age]
+            known = followed.get(entry.key)
+            entry.uses, entry.worth = (known.uses, known.worth) if known else (0, -math.inf)
+            yield entry
+
+
+def books(ledger):
+    """Everything that two ledgers must agree on; a slot is each one's own affair."""
+    fields = "cost size counts count uses last worth answer".split()
+    return {e.key: tuple(getattr(e, name) for name in fields) for e in ledger}
+
+
+def trace(n, *, seed=0, keys=40, sizes=(1,)):
+    """Requests (key, cost, size): the first keys are the favourites, each key has its cost."""
+    chance = random.Random(seed)
+    for _ in range(n):
+        key = min(int(chance.paretovariate(0.6)), keys)
+        yield f"k{key}", 1.0 + key * 7 % 11, sizes[key % len(sizes)]
+
+
+def play(ledger, requests):
+    """Hit or admit each request in turn; the keys evicted, in their order."""
+    evicted = []
+    for key, cost, size in requests:
+        if not ledger.use(key):
+            evicted += ledger.admit(Entry(key, cost=cost, size=size)).evicted
+    return evicted
+
+
+@pytest.fixture
+def sql(tmp_path):
+    """Open ledgers over SQLite files, by default each its own; all are closed at the end."""
+    opened = []
+
+    def make(capacity, policy, ghosts=None, *, name=None, about=None):
+        url = f"sqlite:///{tmp_path}/{name or len(opened)}.db"
+        opened.append(SqlLedger(url, capacity=capacity, policy=policy, ghosts=ghosts, about=about))
+        return opened[-1]
+
+    yield make
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture(params=["memory", "sql"])
+def make(request, sql):
+    """Build either ledger from `(capacity, policy, ghosts)`."""
+    if request.param == "sql":
+        return sql
+    return lambda capacity, policy, ghosts=None: MemoryLedger(
+        capacity, policy=policy, ghosts=ghosts
+    )
+
+
+def test_ledger_keeps_the_contract(make):
+    check_ledger(make)
+
+
+class Same(RuleBasedStateMachine):
+    """Three ledgers under the same operations: by scanning, by a heap, and in SQLite."""
+
+    policy = staticmethod(LEC)
+
+    @initialize(in_bytes=st.booleans(), ghosts=st.sampled_from([None, 0, 2]))
+    def open(self, in_bytes, ghosts):
+        self.folder = tempfile.TemporaryDirectory()
+        self.capacity, self.in_bytes, self.ghosts = (12 if in_bytes else 3), in_bytes, ghosts
+        self.scan = Scan(self.capacity, self.policy(), ghosts)
+        self.memory = MemoryLedger(self.capacity, policy=self.policy(), ghosts=ghosts)
+        self.connect()
+        self.requests = 0
+
+    def connect(self):
+        url = f"sqlite:///{self.folder.name}/ledger.db"
+        options = {"capacity": self.capacity, "policy": self.policy(), "ghosts": self.ghosts}
+        self.sql = SqlLedger(url, **options)
+
+    def entry(self, key, cost, size):
+        size = size if self.in_bytes else 1
+        return Entry(key, cost, size, answer=f"{key} {self.requests}")
+
+    keys = st.sampled_from("abcdefgh")
+    costs = st.sampled_from([0.5, 1.0, 1.5, 4.0, 40.0])
+    sizes = st.integers(1, 13)
+
+    @rule(key=keys, cost=costs, size=sizes)
+    def request(self, key, cost, size):
+        if self.scan.get(key) is None:
+            self.admit(key, cost, size)
+        else:
+            self.use(key)
+
+    @rule(key=keys, cost=costs, size=sizes)
+    def admit(self, key, cost, size):
+        self.requests += 1
+        kept, evicted = self.scan.admit(self.entry(key, cost, size))
+        for ledger in (self.memory, self.sql):
+            admission = ledger.admit(self.entry(key, cost, size))
+            assert admission.evicted == evicted
+            assert (admission.slot is None) == (kept is None)
+            assert kept is None or ledger.get(key).slot == admission.slot
+
+    def use(self, key, credit=1.0, cost=None):
+        self.requests += 1
+        expected = self.scan.use(key, credit, cost)
+        assert self.memory.use(key, credit=credit, cost=cost) == expected
+        assert self.sql.use(key, credit=credit, cost=cost) == expected
+
+    @rule(key=keys, credit=st.sampled_from([0.0, 0.25, 1.0]), cost=st.none() | costs)
+    def share(self, key, credit, cost):
+        self.use(key, credit, cost)
+
+    @rule(key=keys)
+    def get(self, key):
+        expected = self.scan.get(key)
+        for ledger in (self.memory, self.sql):
+            found = ledger.get(key)
+            assert (found and found.answer) == (expected and expected.answer)
+
+    @precondition(lambda self: self.requests > 5)
+    @rule(key=keys)
+    def forget(self, key):
+        expected = self.scan.forget(key)
+        assert self.memory.forget(key) == self.sql.forget(key) == expected
+
+    @precondition(lambda self: self.requests > 15)
+    @rule()
+    def clear(self):
+        self.requests = 0
+        for ledger in (self.scan, self.memory, self.sql):
+            ledger.clear()
+
+    @precondition(lambda self: self.requests > 5)
+    @rule()
+    def reopen(self):
+        self.sql.close()
+        self.connect()
+
+    @invariant()
+    def same(self):
+        expected = books(self.scan)
+        for ledger in (self.memory, self.sql):
+            assert books(ledger) == expected
+            assert len(ledger) == len(expected) <= self.capacity
+            assert ledger.size == sum(size for _, size, *_ in expected.values()) <= self.capacity
+            assert ledger.check() == []
+
+    def teardown(self):
+        self.sql.close()
+        self.folder.cleanup()
+
+
+@each_policy
+def test_heap_database_and_scan_agree_whatever_happens(policy):
+    class Machine(Same):
+        pass
+
+    Machine.policy = staticmethod(policy)
+    Machine.TestCase.settings = settings(
+        max_examples=15, stateful_step_count=30, phases=[Phase.explicit, Phase.generate]
+    )
+    Machine.TestCase("runTest").debug()
+
+
+@each_policy
+@given(seed=st.integers(0, 10**9), capacity=st.integers(1, 12), in_bytes=st.booleans())
+@settings(max_examples=25)
+def test_the_heap_evicts_what_a_scan_for_the_least_worth_would(policy, seed, capacity, in_bytes):
+    requests = list(trace(400, seed=seed, sizes=(1, 4, 2, 3) if in_bytes else (1,)))
+    heap, scan = MemoryLedger(capacity, policy=policy()), Scan(capacity, policy(), None)
+    for key, cost, size in requests:
+        if not scan.use(key):
+            expected = scan.admit(Entry(key, cost, size))[1]
+            assert not heap.use(key)
+            assert heap.admit(Entry(key, cost, size)).evicted == expected
+        else:
+            assert heap.use(key)
+    assert books(heap) == books(scan)
+    assert heap.check() == []
+
+
+def test_the_heap_does_not_grow_with_uses():
+    ledger = MemoryLedger(3, policy=LRU())
+    for turn in range(10_000):
+        play(ledger, [(str(turn % 3), 1.0, 1)])
+    assert len(ledger._shadows[0]._heap) <= 2 * 3 + 65
+
+
+@each_policy
+def test_a_reopened_ledger_holds_the_same_and_goes_on_evicting_the_same(policy, sql):
+    requests = list(trace(240, sizes=(1, 3, 2)))
+    whole, first = sql(12, policy()), sql(12, policy(), name="again")
+    evicted = play(whole, requests[:120])
+    assert play(first, requests[:120]) == evicted
+    assert evicted
+    before = books(first)
+    first.close()
+    again = sql(12, policy(), name="again")
+    assert books(again) == before
+    assert play(again, requests[120:]) == play(whole, requests[120:])
+    assert books(again) == books(whole)
+
+
+def test_the_clock_of_gdsf_survives_reopening(sql):
+    # At size 1: A = 5, then B = 7 evicts it and the clock is 5. Reopened, C of cost 1 is 5 + 1 = 6.
+    ledger = sql(1, GDSF(), name="x")
+    play(ledger, [("A", 5.0, 1), ("B", 7.0, 1)])
+    ledger.close()
+    ledger = sql(1, GDSF(), name="x")
+    entry = Entry("C", cost=1.0)
+    ledger.admit(entry)
+    assert entry.worth == 6.0
+
+
+def test_the_clock_of_gdsf_survives_reopening_at_its_highest(sql):
+    # Capacity 10. A = 1/1, B = 900/9 = 100. N = 200/5 = 40 would need B to go too, so it stays out:
+    # clock 40. C = 40 + 40/4 = 50 would need B as well: clock 50. D = 50 + 60 = 110 takes A's place,
+    # whose worth is 1: the clock stays at 50, after reopening too, where E is 50 + 61 = 111.
+    requests = [("A", 1.0, 1), ("B", 900.0, 9), ("N", 200.0, 5), ("C", 40.0, 4), ("D", 60.0, 1)]
+    policy, name = GDSF(), "x"
+    ledger = sql(10, policy, name=name)
+    assert play(ledger, requests) == ["A"]
+    assert policy.clock == 50.0
+    ledger.close()
+    ledger = sql(10, GDSF(), name=name)
+    entry = Entry("E", cost=61.0)
+    ledger.admit(entry)
+    assert entry.worth == 111.0
+
+
+def test_the_clock_of_gdsf_survives_clearing_and_reopening(sql):
+    # The clock is 5 when all is cleared. C = 5 + 1 is written; reopened, D = 5 + 2 may evict it.
+    ledger = sql(1, GDSF(), name="x")
+    play(ledger, [("A", 5.0, 1), ("B", 7.0, 1)])
+    ledger.clear()
+    ledger.admit(Entry("C", cost=1.0))
+    ledger.close()
+    assert sql(1, GDSF(), name="x").admit(Entry("D", cost=2.0)).evicted == ("C",)
+
+
+def test_an_entry_too_large_for_the_ledger_does_not_age_the_others(make):
+    policy = GDSF()
+    ledger = make(10, policy)
+    ledger.admit(Entry("A"))
+    assert ledger.admit(Entry("huge", cost=1e9, size=11)) == Admission(None)
+    assert policy.clock == 0.0
+    assert books(ledger).keys() == {"A"}
+
+
+def test_an_answer_that_outgrew_the_ledger_leaves_with_its_old_self(make):
+    ledger = make(10, LEC())
+    play(ledger, [("A", 1.0, 3), ("B", 1.0, 3)])
+    assert ledger.admit(Entry("A", cost=1e9, size=11)) == Admission(None, ("A",))
+    assert books(ledger).keys() == {"B"}
+    assert ledger.check() == []
+
+
+def test_a_newcomer_evicts_as_many_as_it_needs_and_no_more(make):
+    ledger = make(10, LRU())
+    play(ledger, [("A", 1.0, 4), ("B", 1.0, 4), ("C", 1.0, 2)])
+    assert ledger.admit(Entry("D", size=5)).evicted == ("A", "B")
+    assert (len(ledger), ledger.size) == (2, 7)
+
+
+def test_one_newcomer_may_evict_very_many(make):
+    ledger = make(40, LRU())
+    play(ledger, [(str(i), 1.0, 1) for i in range(40)])
+    assert ledger.admit(Entry("big", size=30)).evicted == tuple(map(str, range(30)))
+    assert ledger.check() == []
+
+
+def test_the_ledger_alone_says_what_was_requested_and_where_it_is(make):
+    ledger = make(2, LFU())
+    entry = Entry("a", count=9.0, uses=9, last=9, worth=9.0, slot=9)
+    ledger.admit(entry)
+    for said in (entry, ledger.get("a")):
+        assert (said.count, said.uses, said.last, said.worth, said.slot) == (1.0, 1, 1, 1.0, 0)
+
+
+def test_a_victims_slot_goes_to_the_newcomer(make):
+    ledger = make(2, LRU())
+    a, b = (ledger.admit(Entry(key)).slot for key in "ab")
+    assert {a, b} == {0, 1}
+    assert ledger.admit(Entry("c")) == Admission(a, ("a",))
+    assert ledger.admit(Entry("d")) == Admission(b, ("b",))
+
+
+def test_forgetting_says_whether_it_was_held_and_drops_ghosts_too(make):
+    ledger = make(1, LEC())
+    play(ledger, [("a", 1.0, 1), ("b", 5.0, 1)])
+    assert ledger.forget("b")
+    assert not ledger.forget("a")  # a ghost
+    assert not ledger.forget("b")
+    for key in "ab":
+        entry = Entry(key)
+        ledger.admit(entry)
+        assert (entry.count, entry.uses) == (1.0, 1)
+
+
+@pytest.mark.parametrize(("ghosts", "remembered"), [(None, 14), (3, 3), (0, 0)])
+def test_the_ghosts_forgotten_first_are_those_evicted_first(make, ghosts, remembered):
+    # k0 … k14 each evict the one before; k0 … k13 are ghosts, and by default 10,000 may be.
+    ledger, found = make(1, LRU(), ghosts), []
+    play(ledger, [(f"k{i}", 1.0, 1) for i in range(15)])
+    ledger.forget("k14")
+    for i in range(14):
+        entry = Entry(f"k{i}")
+        ledger.admit(entry)
+        found += [i] if entry.count == 2.0 else []
+        ledger.forget(f"k{i}")
+    assert found == list(range(14 - remembered, 14))
+
+
+def test_a_use_freezes_a_new_worth_and_a_look_does_not(make):
+    ledger = make(2, LFU())
+    ledger.admit(Entry("a"))
+    for _ in range(3):
+        ledger.get("a")
+        assert ledger.get("a").worth == 1.0
+    ledger.use("a")
+    assert ledger.get("a").worth == 2.0
+
+
+def test_a_vector_comes_back_as_it_was_bit_for_bit(make):
+    vector = np.array([1 / 3, -0.0, 1e-30, 1.0], dtype=np.float32)
+    ledger = make(2, LRU())
+    ledger.admit(Entry("a", vector=vector))
+    assert ledger.get("a").vector.tobytes() == vector.tobytes()
+
+
+def test_more_entries_than_a_page_are_all_iterated_once(make):
+    ledger = make(600, LRU())
+    keys = ["k" * length for length in range(1, 531)]  # each begins the next
+    play(ledger, [(key, 1.0, 1) for key in keys])
+    assert sorted(entry.key for entry in ledger) == keys
+
+
+def test_a_smaller_capacity_at_reopening_evicts_the_least_and_remembers_them(sql):
+    ledger = sql(10, LEC(), name="x")
+    play(ledger, [(str(i), float(i), 2) for i in (3, 5, 1, 4, 2)])
+    ledger.close()
+    ledger = sql(5, LEC(), name="x")
+    assert books(ledger).keys() == {"4", "5"}
+    assert ledger.check() == []
+    entry = Entry("1", cost=100.0, size=1)
+    ledger.admit(entry)
+    assert entry.count == 2.0
+    assert entry.slot < 5  # of the five slots, one that became free
+
+
+def test_another_policy_at_reopening_values_anew(sql):
+    # By last use A is the least, by uses C is.
+    ledger = sql(3, LRU(), name="x")
+    play(ledger, [(key, 1.0, 1) for key in "AABBC"])
+    ledger.close()
+    ledger = sql(3, LFU(), name="x")
+    assert {e.key: e.worth for e in ledger} == {"A": 2.0, "B": 2.0, "C": 1.0}
+    assert ledger.admit(Entry("D")).evicted == ("C",)
+
+
+def test_another_half_life_at_reopening_values_anew(sql):
+    ledger = sql(3, LEC(half_life=2), name="x")
+    play(ledger, [(key, 1.0, 1) for key in "AAAB"])
+    stored = {e.key: e.count for e in ledger}
+    ledger.close()
+    ledger = sql(3, LEC(), name="x")
+    assert {e.key: e.worth for e in ledger} == {k: math.log2(c) for k, c in stored.items()}
+
+
+def test_a_ledger_made_about_something_else_is_refused_naming_both(sql):
+    ledger = sql(3, LRU(), name="x", about={"embedder": "mini"})
+    ledger.admit(Entry("a"))
+    ledger.close()
+    with pytest.raises(ValueError, match=r"embedder is 'large', .* made with 'mini'"):
+        sql(3, LRU(), name="x", about={"embedder": "large"})
+    assert sql(3, LRU(), name="x", about={"embedder": "mini"}).get("a").key == "a"
+
+
+@pytest.mark.parametrize("capacity", [0, -1, math.nan])
+def test_a_capacity_that_is_not_positive_is_refused_by_name_and_value(make, capacity):
+    with pytest.raises(ValueError, match=f"capacity must be positive, got {capacity!r}"):
+        make(capacity, LRU())
+
+
+def test_a_negative_number_of_ghosts_is_refused_by_name_and_value(make):
+    with pytest.raises(ValueError, match="ghosts must be >= 0, got -1"):
+        make(1, LRU(), -1)
+
+
+def test_an_admission_that_fails_changes_nothing(sql):
+    ledger = sql(1, GDSF())
+    ledger.admit(Entry("a"))
+    before = books(ledger)
+    with pytest.raises(IntegrityError):
+        ledger.admit(Entry("b", cost=9.0, answer=None))
+    assert books(ledger) == before
+    assert ledger.check() == []
+
+
+def test_a_read_does_not_wait_for_a_writer(sql):
+    ledger = sql(2, LRU())
+    ledger.admit(Entry("a"))
+    writing, done = threading.Event(), threading.Event()
+
+    def write():
+        with ledger._transaction():
+            writing.set()
+            assert done.wait(60), "the reader waited for the writer"
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        assert writing.wait(60)
+        results = []
+        reader = threading.Thread(
+            target=lambda: results.append((ledger.get("a").key, len(ledger), ledger.size))
+        )
+        reader.start()
+        reader.join(20)
+        assert results == [("a", 1, 1)]
+    finally:
+        done.set()
+        writer.join()
+        reader.join()
+
+
+def test_two_ledgers_on_one_file_keep_one_set_of_books_and_one_clock(sql):
+    one, two = sql(1, GDSF(), name="x"), sql(1, GDSF(), name="x")
+    play(one, [("A", 5.0, 1), ("B", 7.0, 1)])
+    entry = Entry("C", cost=3.0)
+    assert two.admit(entry).evicted == ("B",)
+    assert entry.worth == 8.0
+    assert books(one) == books(two)
+
+
+def swarm(work, n=8):
+    """Run `work(i)` in n threads that start together; what they raised."""
+    barrier, raised = threading.Barrier(n), []
+
+    def run(i):
+        barrier.wait()
+        try:
+            work(i)
+        except Exception as error:  # noqa: BLE001
+            raised.append(error)
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(n)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return raised
+
+
+def busy(ledger, i, n):
+    """Uses, admissions of many sizes, looks and forgetting, by thread i."""
+    chance = random.Random(i)
+    for key, cost, size in trace(n, seed=i, sizes=(1, 2, 3)):
+        if chance.random() < 0.05:
+            ledger.forget(key)
+        elif not ledger.use(key):
+            ledger.admit(Entry(key, cost, size))
+        ledger.get(key)
+        assert ledger.size <= ledger.capacity
+
+
+@pytest.mark.parametrize("policy", [LEC, GDSF])
+def test_threads_leave_the_books_in_order(make, policy):
+    ledger = make(20, policy())
+    assert swarm(lambda i: busy(ledger, i, 200)) == []
+    assert ledger.check() == []
+    assert 0 < ledger.size <= 20
+
+
+def test_every_request_of_every_thread_is_counted(make):
+    ledger = make(4, LRU())
+    assert swarm(lambda i: play(ledger, [(str(i % 4), 1.0, 1)] * 50)) == []
+    assert max(entry.last for entry in ledger) == 8 * 50
+    assert sum(entry.count for entry in ledger) == 8 * 50
+
+
+def test_threads_over_two_ledgers_on_one_file_leave_the_books_in_order(sql):
+    ledgers = [sql(20, LEC(), name="x"), sql(20, LEC(), name="x")]
+    assert swarm(lambda i: busy(ledgers[i % 2], i, 50)) == []
+    assert [ledger.check() for ledger in ledgers] == [[], []]
+    assert books(ledgers[0]) == books(ledgers[1])
+
+
+@pytest.mark.parametrize(
+    ("harm", "problem"),
+    [
+        (lambda ledger: setattr(ledger, "_size", 9), "size 9 is not the sum"),
+        (lambda ledger: ledger._free.append(0), "slots are not a permutation"),
+        (lambda ledger: ledger._shadows[0]._heap.clear(), "missing from the heap"),
+        (lambda ledger: ledger._counts.update(a=(1.0, 1)), "a ghost is held"),
+        (lambda ledger: setattr(ledger, "capacity", 1), "size 2 exceeds capacity 1"),
+    ],
+)
+def test_check_finds_what_is_wrong_in_memory(harm, problem):
+    ledger = MemoryLedger(2, policy=LRU())
+    play(ledger, [("a", 1.0, 1), ("b", 1.0, 1)])
+    assert ledger.check() == []
+    harm(ledger)
+    assert any(problem in found for found in ledger.check())
+
+
+@pytest.mark.parametrize(
+    ("statement", "problem"),
+    [
+        ("UPDATE books SET size = 9", "size 9 is not the sum"),
+        ("UPDATE books SET held = 9", "held 9 is not the number"),
+        ("UPDATE books SET slots = 9", "slots are not a permutation"),
+        ("DELETE FROM payloads WHERE key = 'a'", "no payload"),
+        ("INSERT INTO ghosts (key, counts, last) VALUES ('a', '[1]', 1)", "a ghost is held"),
+        ("UPDATE entries SET size = 5; UPDATE books SET size = 10", "size 10 exceeds capacity 2"),
+    ],
+)
+def test_check_finds_what_is_wrong_in_a_database(sql, tmp_path, statement, problem):
+    ledger = sql(2, LRU(), name="x")
+    play(ledger, [("a", 1.0, 1), ("b", 1.0, 1)])
+    assert ledger.check() == []
+    connection = sqlite3.connect(Path(tmp_path) / "x.db")
+    connection.executescript(statement)
+    connection.close()
+    assert any(problem in found for found in ledger.check())
+
+
+def test_a_smaller_capacity_at_reopening_keeps_the_best_however_many_go(sql):
+    ledger = sql(100, LRU(), name="x")
+    play(ledger, [(f"{number:03}", 1.0, 1) for number in range(100)])
+    ledger.close()
+    ledger = sql(10, LRU(), name="x")
+    assert sorted(entry.key for entry in ledger) == [f"{number:03}" for number in range(90, 100)]
+    assert ledger.check() == []
+
+
+def test_another_capacity_keeps_what_was_learned(sql):
+    ledger = sql(2, robust(2), name="x")
+    play(ledger, [(key, 1.0, 1) for key in "abcabdabeab"])
+    before = {entry.key: entry.counts for entry in ledger}
+    ledger.close()
+    ledger = sql(3, robust(3), name="x")
+    assert {entry.key: entry.counts for entry in ledger} == before
+    ledger.admit(Entry("c", cost=100.0))
+    assert ledger.get("c").counts[0] == 2
+    ledger.close()
+    ledger = sql(3, LFU(), name="x")
+    assert ledger.get("c").worth == 2
+
+
+def test_what_is_larger_than_the_capacity_is_refused_at_once(make):
+    ledger = make(50, LEC())
+    play(ledger, [(str(number), 1.0, 1) for number in range(50)])
+    assert ledger.admit(Entry("huge", cost=1e9, size=51)) == Admission(None)
+    assert len(ledger) == 50
+    assert ledger.check() == []
+
+
+@pytest.mark.parametrize("table", ["standings", "strays", "ghosts", "entries"])
+def test_no_request_scans_a_table(sql, tmp_path, table):
+    sql(2, LEC(), name="x").close()
+    with sqlite3.connect(Path(tmp_path) / "x.db") as connection:
+        (plan,) = connection.execute(f"EXPLAIN QUERY PLAN SELECT * FROM {table} WHERE key = 'a'")  # noqa: S608
+    connection.close()
+    assert "SEARCH" in plan[-1]
+
+
+def test_fewer_policies_at_reopening_follow_the_first_whoever_led_before(sql):
+    # B is dear, A and C are cheap: LEC, the second, soon costs less than LRU and leads.
+    ledger = sql(2, [LRU(), LEC()], name="x")
+    play(ledger, [(key, 100.0 if key == "B" else 1.0, 1) for key in "ABC" * 4])
+    assert repr(ledger.policy) == repr(LEC())
+    ledger.close()
+    ledger = sql(2, LFU(), name="x")
+    assert repr(ledger.policy) == repr(LFU())
+    assert {entry.key: entry.worth for entry in ledger}["B"] == 4
+    play(ledger, [("D", 1.0, 1)])
+    assert ledger.check() == []
+
+
+def test_as_many_ghosts_are_remembered_as_ten_times_the_entries_that_were_held():
+    # Of 22,000 keys 2,000 are held, and the 20,000 before them are ghosts: all but one are still known
+    # when one more has come.
+    ledger = MemoryLedger(2_000, policy=LRU())
+    for number in range(22_001):
+        ledger.admit(Entry(str(number)))
+    for key, count in (("1", 2.0), ("0", 1.0)):
+        entry = Entry(key)
+        ledger.admit(entry)
+        assert entry.count == count
