@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
+from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux.keep.memory import Ledger, MemoryLedger, in_bytes, measured
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.threshold import Matcher, Threshold
-from langchain_cachemux.read import answers
+from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
 from langchain_cachemux.route.estimators import Estimator, Mean
 from langchain_cachemux.route.prices import Price, seconds, usage_of
@@ -394,9 +395,9 @@ class LECCache(BaseCache):
     def _cost(self, answer: Generation, elapsed: float | None) -> float | None:
         """What the miss cost: as the multiplexer measured it, or the price of the usage."""
         message = answers.message_of(answer)
-        told = message.response_metadata.get("cachemux", {}) if message else {}
-        if "cost" in told:
-            return float(told["cost"])
+        told = metadata.read(message)
+        if told is not None:
+            return told["cost"]
         if elapsed is None and self.price is seconds:
             return None
         try:
@@ -428,16 +429,22 @@ _COUNTED = (
 
 
 def _handed_out(hit: Hit) -> list[Generation]:
+    """A fresh copy of the stored answer, which says that it is one."""
     generations = answers.read(hit.entry.answer)
-    for message in filter(None, map(answers.message_of, generations)):
-        told = message.response_metadata.get("cachemux", {})
-        message.response_metadata["cachemux"] = {
-            "hit": hit.kind,
-            "similarity": round(hit.similarity, 4),
-            "model": told.get("model") or usage_of(message).model,
-            "cost": 0.0,
-            "saved": hit.entry.cost,
-        }
+    for generation in generations:
+        message = answers.message_of(generation)
+        if isinstance(generation, ChatGeneration) and message is not None:
+            told = metadata.read(message)
+            generation.message = metadata.write(
+                message,
+                {
+                    "hit": hit.kind,
+                    "similarity": round(hit.similarity, 4),
+                    "model": told["model"] if told else usage_of(message).model or None,
+                    "cost": 0.0,
+                    "saved": hit.entry.cost,
+                },
+            )
     return generations
 
 

@@ -28,9 +28,9 @@ from langchain_core.messages import (
 )
 from langchain_core.outputs import ChatGeneration
 from langchain_core.prompt_values import PromptValue
-from langchain_core.utils.function_calling import convert_to_json_schema
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from langchain_cachemux.read import metadata
 from langchain_cachemux.read.answers import CHARS_PER_TOKEN
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import plain, written
@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.runnables import RunnableConfig
+
+    from langchain_cachemux.read.metadata import RouteMetadata
+    from langchain_cachemux.read.structure import Structure
 
 Accept: TypeAlias = Callable[[Sequence[BaseMessage], AIMessage], bool]
 """The judge: given the conversation and a cheaper model's answer, will it do?"""
@@ -175,7 +178,7 @@ class Call:
         """Teach the router, and say on the message how it was routed."""
         for place, name in enumerate(self._asked):
             self.owner.router.learn(self._query, sum(self._costs[place:]), name)
-        self._message = _told(self._message, self._described())
+        self._message = metadata.write(self._message, self._described())
 
     def store(self) -> None:
         """Tell the cache, unless the answer is not of the schema."""
@@ -207,7 +210,7 @@ class Call:
             return message
         if not self._asked or not self.live:
             return _chunk(message)
-        told = {"cachemux": message.response_metadata["cachemux"]}
+        told = {metadata.NAME: message.response_metadata[metadata.NAME]}
         return AIMessageChunk(content="", id=message.id, response_metadata=told)
 
     def _found(self, generations: Sequence[Any] | None) -> None:
@@ -216,13 +219,13 @@ class Call:
         if not isinstance(message, AIMessage):
             return
         message = message.model_copy(deep=True, update={"id": None})
-        told = message.response_metadata.get("cachemux", {})
-        if "hit" not in told:
-            model, saved = told.get("model"), told.get("cost")
+        told = metadata.read(message)
+        if told is None or "hit" not in told:
+            model, saved = (told["model"], told["cost"]) if told else (None, 0.0)
             told = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
         if self.owner.structure is not None:
             self._parsed = self.owner.structure.unfold(message)
-        self._message = _told(message, told)
+        self._message = metadata.write(message, told)
 
     def _read(self) -> None:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
@@ -265,7 +268,7 @@ class Call:
     def _generations(self) -> list[ChatGeneration]:
         return [ChatGeneration(message=self._message.model_copy(deep=True))]
 
-    def _described(self) -> dict[str, Any]:
+    def _described(self) -> RouteMetadata:
         route = self._route
         return {
             "model": self._asked[-1],
@@ -279,35 +282,6 @@ class Call:
             "cost": sum(self._costs),
             "seconds": self._seconds,
         }
-
-
-class Structure:
-    """How a structured answer is kept as a message and handed out as an object."""
-
-    def __init__(self, schema: dict[str, Any] | type, *, include_raw: bool) -> None:
-        self.schema = schema
-        self.include_raw = include_raw
-        self.written = json.dumps(convert_to_json_schema(schema), sort_keys=True)
-        """Its fields: two classes of one name are two structures."""
-
-    def fold(self, raw: AIMessage, parsed: Any) -> AIMessage:
-        """Put the parsed object into the message, where LangChain's own parsers look for it."""
-        if isinstance(parsed, BaseModel):
-            parsed = parsed.model_dump(mode="json", by_alias=True, round_trip=True)
-        return raw.model_copy(
-            update={"additional_kwargs": {**raw.additional_kwargs, "parsed": parsed}}
-        )
-
-    def unfold(self, message: AIMessage) -> Any:
-        """Return the object that `fold` put there.
-
-        Raises:
-            ValidationError: It is not of the schema.
-        """
-        parsed = message.additional_kwargs["parsed"]
-        if isinstance(self.schema, type) and issubclass(self.schema, BaseModel):
-            return self.schema.model_validate(parsed)
-        return parsed
 
 
 def cost_of(usage: Usage, price: Price) -> float:
@@ -357,12 +331,6 @@ def _chunk(message: Any) -> AIMessageChunk:
         return AIMessageChunk(**message.model_dump(exclude={"type"}))
     msg = f"a model must answer with an AIMessage, got {message!r}"
     raise TypeError(msg)
-
-
-def _told(message: AIMessage, told: Mapping[str, Any]) -> AIMessage:
-    """A copy of a message that says how it came about."""
-    metadata = {**message.response_metadata, "cachemux": told}
-    return message.model_copy(update={"response_metadata": metadata})
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict, Field
 
-from langchain_cachemux.call import Accept, Call, Structure, cost_of
+from langchain_cachemux.call import Accept, Call, cost_of
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, uncached
+from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.prices import Price, seconds
 from langchain_cachemux.route.router import Router

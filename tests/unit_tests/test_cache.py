@@ -525,14 +525,40 @@ def test_the_seconds_are_counted_while_the_embedder_is_broken(make, clock):
     assert learner.costs == [4.0]
 
 
+ROUTED = {
+    "model": "small",
+    "route": "small",
+    "reason": "least lower bound",
+    "escalated": False,
+    "estimates": {},
+    "cost": 0.25,
+    "seconds": 1.0,
+}
+
+
 def test_the_multiplexers_own_account_of_the_cost_is_believed(make):
     learner = Learner()
     cache = make(estimator=learner, price=tokens)
-    told = {"cachemux": {"cost": 0.25, "model": "small"}}
+    told = {"cachemux": ROUTED}
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway.", response_metadata=told))
     assert learner.costs == [0.25]
     (found,) = cache.lookup(ask("Where is Oslo?"), LLM)
     assert found.message.response_metadata["cachemux"]["model"] == "small"
+
+
+@pytest.mark.parametrize(
+    "told",
+    [3, {}, {"hit": "exact"}, {"cost": 0.25}, {**ROUTED, "cost": -1.0}, {**ROUTED, "cost": "free"}],
+)
+def test_what_is_no_account_of_a_multiplexer_is_not_believed(make, told):
+    learner = Learner()
+    cache = make(estimator=learner, price=tokens)
+    cache.update(
+        ask("Where is Oslo?"), LLM, chat("In Norway.", response_metadata={"cachemux": told})
+    )
+    assert learner.costs == [10.0]
+    (found,) = cache.lookup(ask("Where is Oslo?"), LLM)
+    assert found.message.response_metadata["cachemux"]["hit"] == "exact"
 
 
 def test_an_answer_without_usage_is_priced_by_what_can_be_known(make):

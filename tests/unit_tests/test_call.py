@@ -13,8 +13,9 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
 from pydantic import BaseModel
 
-from langchain_cachemux.call import Call, Structure, cost_of
+from langchain_cachemux.call import Call, cost_of
 from langchain_cachemux.read.prompts import Reader
+from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Estimate, Usage

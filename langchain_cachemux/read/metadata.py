@@ -1,0 +1,86 @@
+"""What an answer says of itself: `response_metadata["cachemux"]`, written and read here alone.
+
+A hit and a routed answer each have a form of their own. A message may come from anywhere (another
+program's cache, a persisted history, a model that repeats what it read), so what is not of either form
+is no news: it is passed over, and never trusted.
+"""
+
+from __future__ import annotations
+
+from typing import (
+    Annotated,
+    Literal,
+    NotRequired,  # pydantic reads those of typing from 3.12 on
+    TypeVar,
+)
+
+from annotated_types import Ge
+from langchain_core.messages import BaseMessage
+from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+NAME = "cachemux"
+Cost = Annotated[FiniteFloat, Ge(0)]
+M = TypeVar("M", bound=BaseMessage)
+
+
+class HitMetadata(TypedDict):
+    """On an answer that came from a cache."""
+
+    hit: Literal["exact", "semantic", "cache"]
+    """`"cache"`: of a cache that does not tell which."""
+    similarity: NotRequired[float]
+    """Cosine of the question's vector and that of the stored question; 1 when exact."""
+    model: str | None
+    """Which model had answered; None where nobody knows."""
+    cost: Cost
+    """Of this answer: 0."""
+    saved: Cost
+    """About what the model call would have cost, in the user's unit."""
+
+
+class EstimateMetadata(TypedDict):
+    """A mean and its width; None for what is not a finite number: nothing was known yet."""
+
+    mean: float | None
+    width: float | None
+
+
+class RouteMetadata(TypedDict):
+    """On an answer that a multiplexer got from a model."""
+
+    model: str
+    """Who gave it."""
+    route: str
+    """Who was asked first."""
+    reason: str
+    """Why, in words."""
+    escalated: bool
+    """Whether a model before did not answer, or not well enough."""
+    estimates: dict[str, EstimateMetadata]
+    """Expected cost of each way that was weighed, by the model asked first."""
+    cost: Cost
+    """Of all calls that were made for it, in the user's unit."""
+    seconds: Cost
+    """That the models took."""
+
+
+_FORMS: TypeAdapter[HitMetadata | RouteMetadata] = TypeAdapter(
+    HitMetadata | RouteMetadata, config=ConfigDict(extra="ignore", strict=True)
+)
+
+
+def read(message: BaseMessage | None) -> HitMetadata | RouteMetadata | None:
+    """Return what a message says of itself; None when it says nothing, or nothing well-formed."""
+    if message is None or NAME not in message.response_metadata:
+        return None
+    try:
+        return _FORMS.validate_python(message.response_metadata[NAME])
+    except ValidationError:
+        return None
+
+
+def write(message: M, metadata: HitMetadata | RouteMetadata) -> M:
+    """Return a copy of a message that says this of itself."""
+    told = {**message.response_metadata, NAME: metadata}
+    return message.model_copy(update={"response_metadata": told})
