@@ -36,7 +36,8 @@ from IPython.display import Image, Markdown
 from langchain_cachemux import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.lab import charts
-from langchain_cachemux.lab.replay import advise, limits, replay
+from langchain_cachemux.lab.advise import advise
+from langchain_cachemux.lab.replay import limits, replay
 from langchain_cachemux.lab.traces import Trace
 from langchain_cachemux.types import Entry, Request
 

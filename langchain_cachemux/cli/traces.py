@@ -20,7 +20,8 @@ from langchain_cachemux.cli.terminal import console, write
 from langchain_cachemux.keep.memory import in_bytes, measured
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.lab import baselines, charts
-from langchain_cachemux.lab.replay import Advice, Bounds, Choice, Report, advise, limits, replay
+from langchain_cachemux.lab.advise import Advice, advise
+from langchain_cachemux.lab.replay import Bounds, Choice, Report, limits, replay
 from langchain_cachemux.lab.traces import Trace
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.router import Router

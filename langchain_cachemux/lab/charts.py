@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from langchain_cachemux.lab.replay import Advice, Report
+    from langchain_cachemux.lab.advise import Advice
+    from langchain_cachemux.lab.replay import Report
 
 INK, GRID = "#1f2430", "#d8dde6"
 MAIN, OTHERS = "#2e8b57", ("#5e81ac", "#d08770", "#b48ead", "#4c566a", "#ebcb8b", "#88c0d0")

@@ -12,7 +12,8 @@ from langchain_cachemux.cli.app import app, main
 from langchain_cachemux.cli.terminal import write
 from langchain_cachemux.cli.traces import POLICIES
 from langchain_cachemux.lab import charts
-from langchain_cachemux.lab.replay import advise, limits, replay
+from langchain_cachemux.lab.advise import advise
+from langchain_cachemux.lab.replay import limits, replay
 from langchain_cachemux.lab.traces import Trace
 
 PNG = b"\x89PNG\r\n\x1a\n"

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 from langchain_cachemux.lab import charts
+from langchain_cachemux.lab.advise import Advice, Point
 from langchain_cachemux.lab.optimum import Bracket
-from langchain_cachemux.lab.replay import Advice, Bounds, Point, Report
+from langchain_cachemux.lab.replay import Bounds, Report
 
 HINDSIGHT, BOUND = "best set in hindsight", "no cache can cost less"
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,68 +14,28 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
+from small_traces import (
+    CHOICES,
+    NO_BOUNDS,
+    POLICIES,
+    each_choice,
+    each_policy,
+    popular,
+    spelled,
+    traces,
+)
 
 from langchain_cachemux.cache import LECCache
 from langchain_cachemux.keep.memory import MemoryLedger, in_bytes, measured
-from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
-from langchain_cachemux.lab.baselines import ARC, SIEVE, TwoQ
-from langchain_cachemux.lab.optimum import Bracket
-from langchain_cachemux.lab.replay import Bounds, advise, limits, name_of, replay
+from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
+from langchain_cachemux.lab.baselines import ARC, SIEVE
+from langchain_cachemux.lab.replay import follow, following, label, limits, replay
 from langchain_cachemux.match.threshold import Threshold
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.read import answers
 from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Entry, Estimate, Query, Request
-
-POLICIES = {
-    "LEC": LEC,
-    "ageing LEC": lambda: LEC(half_life=9),
-    "GDSF": GDSF,
-    "remembering GDSF": lambda: GDSF(remember=True),
-    "GreedyDual": GreedyDual,
-    "LFU": LFU,
-    "LRU": LRU,
-}
-CHOICES = {
-    **POLICIES,
-    "several": lambda: [LRU(), LFU()],
-    "robust": lambda: robust,
-    "SIEVE": lambda: SIEVE,
-    "ARC": lambda: ARC,
-    "2Q": lambda: TwoQ,
-}
-each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
-each_choice = pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
-NO_BOUNDS = Bounds(1, 0, 0, 0.0, 0.0, Bracket(0.0, 0.0))
-"""Given where they are not looked at, to spare the work."""
-
-
-@st.composite
-def traces(draw, least=0):
-    """A few keys, each of one size; costs change from one request to the next."""
-    asked = st.tuples(st.sampled_from("abcdefgh"), st.sampled_from([0.0, 0.5, 1.0, 1.5, 4.0, 40.0]))
-    requests = draw(st.lists(asked, min_size=least, max_size=60))
-    return [Request(key, cost, 1 + ord(key) % 4) for key, cost in requests]
-
-
-def popular(n, *, seed=0, keys=30, models=0):
-    """Requests in which the first keys are the favourites; each key has its cost and size."""
-    chance = random.Random(seed)
-    trace = []
-    for _ in range(n):
-        place = min(int(chance.paretovariate(0.8)), keys)
-        base = 1.0 + place * 7 % 11
-        costs = {f"m{i}": base * 4**i for i in range(models)}
-        ok = {name: (place + i) % 4 > 1 for i, name in enumerate(costs)}
-        trace.append(Request(f"question {place}", base, 1 + place % 3, None, costs, ok))
-    return trace
-
-
-def spelled(letters, **costs):
-    """One request a letter, of cost 1 if nothing else is said."""
-    return [Request(key, costs.get(key, 1.0)) for key in letters.split()]
-
 
 # The obvious loop
 
@@ -203,6 +162,108 @@ def test_a_capacity_that_is_none_is_refused_by_name_and_value(call, capacity):
 def test_what_is_no_policy_is_refused_by_name_and_value(policy):
     with pytest.raises(ValueError, match="policy must be a policy or several"):
         replay(spelled("A B"), capacity=1, policy=policy)
+
+
+# The loop
+
+
+def test_follow_says_what_came_of_each_request_before_the_next_is_sent():
+    # A costs 4, B and C cost 1, at size 2. A and B come in; C = 1 ties with B and is younger: B out; B
+    # is remembered, 2 beats C's 1: C out; A hits.
+    ledger, seen = MemoryLedger(2, policy=LEC()), []
+    trace = spelled("A B C B A", A=4.0)
+    for request, outcome in zip(trace, follow(trace, ledger), strict=True):
+        assert outcome.request is request
+        evicted = outcome.admission.evicted if outcome.admission else ()
+        seen.append((outcome.hit, outcome.paid, evicted, "".join(sorted(e.key for e in ledger))))
+    assert seen == [
+        (False, 4.0, (), "A"),
+        (False, 1.0, (), "AB"),
+        (False, 1.0, ("B",), "AC"),
+        (False, 1.0, ("C",), "AB"),
+        (True, 0.0, (), "AB"),
+    ]
+
+
+def test_follow_without_an_estimator_takes_the_next_miss_to_cost_what_this_one_did():
+    ledger = MemoryLedger(3, policy=LRU())
+    outcomes = list(follow([Request("a", 5.0), Request("b", 1.0)], ledger))
+    assert [o.estimate for o in outcomes] == [None, None]
+    assert {e.key: e.cost for e in ledger} == {"a": 5.0, "b": 1.0}
+
+
+def test_follow_values_an_answer_at_the_lower_bound_of_its_estimate():
+    ledger = MemoryLedger(3, policy=LRU())
+    [outcome] = follow([Request("a", 5.0)], ledger, estimator=Even())
+    assert outcome.estimate == Estimate(mean=1.0, width=0.0)
+    assert ledger.get("a").cost == 1.0
+
+
+def test_follow_tells_which_models_a_router_had_asked():
+    trace = [ladder(1.0, 10.0, ok=False), ladder(1.0, 10.0, ok=False)]
+    first, again = follow(trace, MemoryLedger(1, policy=LRU()), router=router())
+    assert (first.models, first.paid) == (("small", "large"), 11.0)
+    assert first.estimate.mean == 10.0
+    assert (again.hit, again.models, again.paid) == (True, (), 0.0)
+
+
+class Written:
+    """A baseline that keeps nothing, and what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def __contains__(self, key):
+        return False
+
+    def request(self, key, cost=1.0, size=1):
+        self.told.append((key, cost, size))
+        return False
+
+
+def test_follow_tells_a_baseline_what_was_paid_or_what_is_estimated():
+    trace = [Request("a", 4.0, 7), Request("b", costs={"small": 1.0, "large": 9.0})]
+    plain, sized, estimated = Written(), Written(), Written()
+    outcomes = list(follow(trace, plain))
+    list(follow(trace, sized, sized=True))
+    list(follow(trace, estimated, estimator=Even()))
+    assert [(o.hit, o.paid, o.admission) for o in outcomes] == [(False, 4, None), (False, 9, None)]
+    assert plain.told == [("a", 4.0, 1), ("b", 9.0, 1)]
+    assert sized.told == [("a", 4.0, 7), ("b", 9.0, 1)]
+    assert estimated.told == [("a", 1.0, 1), ("b", 1.0, 1)]
+
+
+def test_follow_lets_estimator_and_router_read_more_than_a_key():
+    seen = []
+
+    class Reads(Even):
+        def predict(self, x):
+            seen.append(x.text)
+            return super().predict(x)
+
+    def query(key):
+        return Query(key, text=f"the text of {key}")
+
+    trace = [ladder(1.0, 2.0), ladder(1.0, 2.0)]
+    list(follow(trace[:1], MemoryLedger(1, policy=LRU()), estimator=Reads(), query=query))
+    asked = Router({"small": Reads(), "large": Reads()})
+    list(follow(trace, MemoryLedger(1, policy=LRU()), router=asked, query=query))
+    assert set(seen) == {"the text of a"}
+    assert len(seen) > 4  # chosen, valued, and valued again at the hit
+
+
+@each_choice
+@given(trace=traces(), cut=st.integers(0, 60), sized=st.booleans())
+@settings(max_examples=20)
+def test_the_stretches_of_a_trace_come_to_what_the_whole_does(choice, trace, cut, sized):
+    through = following(choice(), capacity="5B" if sized else 5)
+    parts = [*through(trace[:cut]), *through(trace[cut:])]
+    whole = list(following(choice(), capacity="5B" if sized else 5)(trace))
+    assert parts == whole
+    report = replay(trace, capacity="5B" if sized else 5, policy=choice())
+    assert report.cost == sum(o.paid for o in whole)
+    assert report.hits == sum(o.hit for o in whole)
+    assert report.evictions == sum(len(o.admission.evicted) for o in whole if o.admission)
 
 
 # Sizes
@@ -528,150 +589,6 @@ def test_the_work_of_a_request_grows_as_the_logarithm_of_what_is_held():
     assert large < 20 * math.log2(10_000)
 
 
-# Advice
-
-
-def looped(hot=5, rounds=40, cold=100):
-    """A loop that LRU serves in full or not at all, and then what is asked once only."""
-    return spelled(" ".join([*map(str, range(hot))] * rounds + [f"x{i}" for i in range(cold)]))
-
-
-def brute(trace, price, policy):
-    """The total at every capacity there is, 0 first."""
-    totals = [sum(r.cost for r in trace)]
-    for capacity in range(1, len({r.key for r in trace}) + 1):
-        report = replay(trace, capacity=capacity, policy=policy(), bounds=NO_BOUNDS)
-        totals.append(report.cost + price * capacity)
-    return totals
-
-
-@pytest.mark.parametrize(
-    ("price", "best"),
-    [
-        # 300 requests; at 5 entries 195 of them hit, at 4 none does.
-        (0.0, 5),  # of all that miss the least the smallest, though more costs nothing
-        (1.0, 5),
-        (38.0, 5),
-        (40.0, 0),  # 5 · 40 = 200 > 195
-        (1e9, 0),
-    ],
-)
-def test_the_advice_is_where_cost_and_storage_are_least_of_all_capacities(price, best):
-    trace = looped()
-    advice = advise(trace, storage_price=price, policy=LRU())
-    totals = brute(trace, price, LRU)
-    assert advice.best.capacity == best == totals.index(min(totals))
-    assert advice.best.total == totals[best]
-    assert advice.low <= best <= advice.high
-
-
-@each_choice
-def test_every_point_of_the_curve_is_a_replay_of_its_own(choice):
-    trace = popular(300)
-    advice = advise(trace, storage_price=0.25, policy=choice())
-    assert advice.curve[0].capacity == 0
-    assert advice.curve[0].misses == pytest.approx(sum(r.cost for r in trace))
-    for point in advice.curve[1:]:
-        report = replay(trace, capacity=point.capacity, policy=choice(), bounds=NO_BOUNDS)
-        assert point.misses == pytest.approx(report.cost)
-        assert point.storage == 0.25 * point.capacity
-        assert point.total == point.misses + point.storage
-    assert advice.best in advice.curve
-    assert advice.best.total == min(point.total for point in advice.curve)
-
-
-def test_an_advice_in_bytes_counts_bytes():
-    trace = popular(300)
-    advice = advise(trace, storage_price=0.25, sized=True, policy=LRU())
-    sizes = {r.key: r.size for r in trace}
-    assert advice.curve[-1].capacity == sum(sizes.values())
-    for point in advice.curve[1:]:
-        report = replay(trace, capacity=f"{point.capacity}B", policy=LRU(), bounds=NO_BOUNDS)
-        assert point.misses == pytest.approx(report.cost)
-
-
-@given(trace=traces(least=1), price=st.sampled_from([0.0, 0.1, 1.0, 10.0]), sized=st.booleans())
-def test_the_best_is_within_its_range_on_any_trace(trace, price, sized):
-    advice = advise(trace, storage_price=price, sized=sized, policy=LEC())
-    capacities = [point.capacity for point in advice.curve]
-    assert capacities == sorted(set(capacities))
-    assert capacities[0] == 0
-    assert {advice.low, advice.high} <= set(capacities)
-    assert advice.low <= advice.best.capacity <= advice.high
-    assert all(point.low <= point.high for point in advice.curve)
-
-
-def test_the_same_trace_gets_the_same_advice():
-    trace = popular(200)
-    assert advise(trace, storage_price=0.5) == advise(trace, storage_price=0.5)
-
-
-def test_what_changed_with_time_widens_the_range():
-    # 100 loops over 10 keys, even in time: every stretch says 10. If they are looped over in the
-    # first tenth only and the rest is asked once, a resampled trace may have any number of tenths.
-    even = advise(looped(10, 100, 0), storage_price=10.0, policy=LRU())
-    assert (even.low, even.best.capacity, even.high) == (10, 10, 10)
-    burst = advise(looped(10, 20, 1800), storage_price=10.0, policy=LRU())
-    assert (burst.low, burst.high) == (0, 10)
-
-
-@pytest.mark.parametrize("price", [-1.0, math.nan, math.inf])
-def test_a_price_that_is_none_is_refused_by_name_and_value(price):
-    with pytest.raises(ValueError, match=rf"storage_price must be .* got {price!r}"):
-        advise(looped(), storage_price=price)
-
-
-def test_an_advice_needs_a_request():
-    with pytest.raises(ValueError, match="trace must have a request, got an empty one"):
-        advise([], storage_price=1.0)
-
-
-@pytest.mark.parametrize("sized", [False, True])
-def test_an_advice_on_a_sample_of_the_keys_is_near_that_on_all(sized):
-    # No key carries more than a few thousandths of the cost.
-    chance = random.Random(1)
-    keys = [int(3000 * chance.random() ** 2) for _ in range(12_000)]
-    trace = [Request(f"key {k}", 1.0 + k * 7 % 11, 100 + k % 50) for k in keys]
-    no_cache = sum(request.cost for request in trace)
-    price = no_cache / 3000 / (125 if sized else 1)
-    exact, some = (
-        advise(trace, storage_price=price, sized=sized, policy=LEC(), sample=sample)
-        for sample in (1.0, 0.3)
-    )
-    assert some.curve[0] == exact.curve[0]
-    assert some.curve[-1].capacity == pytest.approx(exact.curve[-1].capacity, rel=0.1)
-    at = dict(zip((p.capacity for p in exact.curve), (p.misses for p in exact.curve), strict=True))
-    for point in some.curve:
-        expected = np.interp(point.capacity, sorted(at), [at[c] for c in sorted(at)])
-        assert point.misses == pytest.approx(expected, abs=0.03 * no_cache)
-    assert some.best.total == pytest.approx(exact.best.total, rel=0.05)
-
-
-def test_a_sample_of_the_keys_is_of_a_hash_so_every_pass_follows_the_same():
-    # Of 100 keys in turn, at any capacity below all of them, LRU never hits; and with all of them each
-    # is paid for once, a tenth of all. So is it for whichever keys are followed.
-    trace = list(looped(100, 10, 0))
-    advice = advise(trace, storage_price=0.0, policy=LRU(), sample=0.4)
-    assert advice.curve[1].misses == pytest.approx(1000)
-    assert advice.best.misses == pytest.approx(100)
-
-
-@pytest.mark.parametrize("sample", [0.0, -0.5, 1.5, math.nan])
-def test_a_sample_is_a_share_of_the_keys(sample):
-    with pytest.raises(ValueError, match=rf"sample must be a share .* got {sample!r}"):
-        advise(looped(), storage_price=1.0, sample=sample)
-
-
-def test_a_sample_that_leaves_no_key_is_refused():
-    with pytest.raises(ValueError, match="large enough to follow a key, got 1e-09"):
-        advise(looped(), storage_price=1.0, sample=1e-9)
-
-
-def test_an_advice_needs_a_trace_that_can_be_read_again():
-    with pytest.raises(ValueError, match="trace must be iterable more than once, got <generator"):
-        advise((r for r in looped()), storage_price=1.0)
-
-
 # Names
 
 
@@ -686,13 +603,13 @@ def test_an_advice_needs_a_trace_that_can_be_read_again():
     ],
 )
 def test_a_policy_goes_by_a_name_that_could_make_it(policy, name):
-    assert name_of(policy) == name
+    assert label(policy) == name
     assert replay([], capacity=1, policy=policy).policy == name
 
 
 def test_what_has_no_name_goes_by_how_it_is_written():
     tiny = partial(ARC)
-    assert name_of(tiny) == repr(tiny)
+    assert label(tiny) == repr(tiny)
 
 
 @pytest.mark.parametrize("policy", [LRU, SIEVE(5)])
