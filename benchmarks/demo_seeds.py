@@ -11,20 +11,17 @@ are the ratios, with their spread over the seeds. Cost is in TFLOP.
 from __future__ import annotations
 
 import json
-import os
-import platform
 import statistics
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
+import results
 from rich.progress import track
 
 from langchain_cachemux.demo.arms import Demo, Recording, draw, read_questions
 from langchain_cachemux.demo.models import local_pair
+from langchain_cachemux.lab.stamp import stamp
 
-RESULTS = Path(__file__).parent / "results"
 SEEDS = range(10)
 
 
@@ -66,14 +63,11 @@ def main() -> None:
             "wrong hits from near-misses": [arm["wrong_from_near_misses"] for arm in arms],
         }
     result = {
-        "command": "python benchmarks/demo_seeds.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {n: version(n) for n in ("langchain-cachemux", "langchain-core", "chromadb")},
+        **stamp("python benchmarks/demo_seeds.py", "langchain-core", "chromadb", seeds=SEEDS),
         "summary": summary,
         "runs": runs,
     }
-    (RESULTS / "demo_seeds.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    results.write(results.FOLDER / "demo_seeds.json", result)
     print(json.dumps(summary, indent=1))
 
 

@@ -37,27 +37,28 @@ import csv
 import gzip
 import json
 import os
-import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from functools import partial
 from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import results
 from rich.progress import track
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, robust
+from langchain_cachemux.lab.replay import Outcome, follow
+from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import Entry, Query
+from langchain_cachemux.types import Estimate, Query, Request, Route
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -65,7 +66,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-RESULTS = Path(__file__).parent / "results"
 SEEDS = range(5)
 ALPHAS = (0.2, 0.5, 0.8)
 REQUESTS = {100: 10_000, 10_000: 100_000}
@@ -125,6 +125,7 @@ FAMILIES = (
 )
 """The smallest and the largest that differ in nothing else; those outside RATIOS are dropped."""
 
+MODELS = ("small", "large")
 FEEDBACK = ("full", "judged", "bandit")
 SETS = [(100, True), (100, False), (10_000, False)]
 """How many questions, and whether half suit the small model."""
@@ -159,6 +160,22 @@ class Workload:
     """Where the small model is."""
     rows: Ints
     """Which question of the table each is."""
+
+    @property
+    def costs(self) -> dict[str, Floats]:
+        """What each model costs on each question."""
+        return {"small": self.small, "large": self.large}
+
+    def trace(self, model: str | None = None) -> Iterator[Request]:
+        """The requests, answered by one model, or by either."""
+        costs = list(zip(*(costs.tolist() for costs in self.costs.values()), strict=True))
+        by_model = [dict(zip(MODELS, pair, strict=True)) for pair in costs]
+        for question in self.stream.tolist():
+            asked = by_model[question]
+            if model is None:
+                yield Request(str(question), costs=asked)
+            else:
+                yield Request(str(question), asked[model])
 
     @property
     def counts(self) -> Ints:
@@ -269,32 +286,33 @@ def offline(work: Workload) -> dict[str, float]:
 
 def online(work: Workload) -> dict[str, float]:
     """What the paper's six combinations cost when all is learned as it comes, and the ceiling."""
-    missed = {}
     costs = {
         "large only": float(work.counts @ work.large),
         "small only": float(work.counts @ work.small),
     }
-    least = np.minimum(work.small, work.large)
-    for policy, name in product((LFU, LEC), ("large", "cascade", *FEEDBACK)):
+    by_large, by_small = (list(work.trace(model)) for model in ("large", "small"))
+    routed = list(work.trace())
+    for policy in (LFU, LEC):
         # the paper's caches never forget a count; the package's ledger does
-        ledger = MemoryLedger(work.capacity, policy=policy(), ghosts=len(work.rows))
-        label = f"{policy.__name__}+{name if name in {'large', 'cascade'} else f'selector, {name}'}"
-        models = {"large": Fixed(work.large), "cascade": Fixed(work.small)}
-        model = models.get(name) or Selector(work, name)
-        if policy is LEC:
-            costs[label] = _serve(work, ledger, model)
-            continue
-        if "LFU" not in missed:  # what it holds does not depend on what anything costs
-            recorder = Recorder()
-            _serve(work, ledger, recorder)
-            missed["LFU"] = recorder.asked
-        costs[label] = sum(model(question)[0] for question in missed["LFU"])
+        ledger = partial(MemoryLedger, work.capacity, policy=policy(), ghosts=len(work.rows))
+        name = policy.__name__
+        costs[f"{name}+large"] = spent(follow(by_large, ledger()))
+        costs[f"{name}+cascade"] = spent(follow(by_small, ledger()))
+        for feedback in FEEDBACK:
+            router = Feedback(Selector(), work, feedback)
+            costs[f"{name}+selector, {feedback}"] = spent(follow(routed, ledger(), router=router))
+    least = np.minimum(work.small, work.large)
     worth = np.argsort(-work.counts * least, kind="stable")
     held, rest = worth[: work.capacity], worth[work.capacity :]
     costs["ceiling"] = float(
         work.counts[rest] @ least[rest] + least[held[work.counts[held] > 0]].sum()
     )
     return costs
+
+
+def spent(outcomes: Iterable[Outcome]) -> float:
+    """What the misses cost."""
+    return sum(outcome.paid for outcome in outcomes)
 
 
 def ours(
@@ -313,113 +331,69 @@ def ours(
             multiplexer's default, and without them `Mean()`.
         warm: Offline: both models' costs are known, and the cost is that of a second pass.
     """
-    queries = [
-        Query(str(question), vector=None if vectors is None else vectors[row])
+    queries = {
+        str(question): Query(str(question), vector=None if vectors is None else vectors[row])
         for question, row in enumerate(work.rows)
-    ]
-    router = Router(
-        {name: Mean(prior=None if vectors is None else Ridge()) for name in ("small", "large")}
-    )
-    package = Package(work, feedback, router, queries)
+    }
+    router = Router({name: Mean(prior=None if vectors is None else Ridge()) for name in MODELS})
+    taught = Feedback(router, work, feedback)
     ledger = default_ledger(work.capacity)
+    serve = partial(follow, list(work.trace()), ledger, router=taught, query=queries.__getitem__)
     if not warm:
-        return _serve(work, ledger, package, package.by_now)
+        return spent(serve())
     for question in np.unique(work.stream).tolist():  # its costs are the same each time
-        package.teach(question, "both")
-    _serve(work, ledger, package, package.by_now)
-    return _serve(work, ledger, package, package.by_now)
-
-
-class Fixed:
-    """One model for everything; what it costs is known once it was asked."""
-
-    def __init__(self, costs: Floats) -> None:
-        self.costs = costs.tolist()
-
-    def __call__(self, question: int) -> tuple[float, float]:
-        """Return what a miss costs, and what it is expected to cost from now on."""
-        return self.costs[question], self.costs[question]
-
-
-class Recorder:
-    """Costs nothing, and remembers what was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[int] = []
-
-    def __call__(self, question: int) -> tuple[float, float]:
-        """As `Fixed`."""
-        self.asked.append(question)
-        return 0.0, 0.0
+        for model, costs in work.costs.items():
+            router.learn(queries[str(question)], float(costs[question]), model)
+    spent(serve())
+    return spent(serve())
 
 
 class Selector:
-    """The paper's: the model of the least cost seen on this question, one not yet seen first."""
+    """The paper's router: the model of the least cost seen on this question, one not yet seen first."""
 
-    def __init__(self, work: Workload, feedback: str) -> None:
-        self.costs = list(zip(work.small.tolist(), work.large.tolist(), strict=True))
-        self.right = work.right.tolist()
-        self.feedback = feedback
-        self.seen: dict[int, set[int]] = {}
+    estimators = dict.fromkeys(MODELS)
 
-    def __call__(self, question: int) -> tuple[float, float]:
-        """As `Fixed`; what is expected is the least cost seen."""
-        costs, seen = self.costs[question], self.seen.setdefault(question, set())
-        # B1 = 0 is the bound of what was not seen; a judge has seen the large one fail to be needed
-        choice = min((0, 1), key=lambda model: costs[model] if model in seen else 0.0)
-        seen.add(choice)
-        told = self.feedback == "judged" and choice == 0 and not self.right[question]
-        if told or self.feedback == "full":
-            seen |= {0, 1}
-        return costs[choice], min(costs[model] for model in seen)
+    def __init__(self) -> None:
+        self.seen: dict[str, dict[str, float]] = {}
+
+    def choose(self, x: Query) -> Route:
+        """Route to the least; B1 = 0 is the bound of what was not seen."""
+        seen = self.seen.get(x.key, {})
+        return Route(min(MODELS, key=lambda model: seen.get(model, 0.0)), "least cost seen", {})
+
+    def predict(self, x: Query) -> Estimate:
+        """The least cost seen, taken for certain."""
+        return Estimate(min(self.seen[x.key].values()), 0.0)
+
+    def learn(self, x: Query, cost: float, route: str) -> None:
+        """See what a model costs."""
+        self.seen.setdefault(x.key, {})[route] = cost
 
 
-class Package:
-    """The router of this package, with a worth for the cache that is the routed miss's lower bound."""
+class Feedback:
+    """A router that is shown more of a miss than what the chosen model cost.
 
-    def __init__(self, work: Workload, feedback: str, router: Router, queries: list[Query]) -> None:
-        self.costs = {"small": work.small.tolist(), "large": work.large.tolist()}
-        self.right = work.right.tolist()
-        self.feedback = feedback
+    Args:
+        router: Which is taught.
+        work: What both models would have cost.
+        shown: One of FEEDBACK.
+    """
+
+    def __init__(self, router: Router | Selector, work: Workload, shown: str) -> None:
         self.router = router
-        self.queries = queries
+        self.estimators = router.estimators
+        self.choose, self.predict = router.choose, router.predict
+        self.costs = {model: costs.tolist() for model, costs in work.costs.items()}
+        self.right = work.right.tolist()
+        self.shown = shown
 
-    def __call__(self, question: int) -> tuple[float, float]:
-        """As `Fixed`."""
-        query = self.queries[question]
-        model = self.router.choose(query).model
-        self.teach(question, model)
-        return self.costs[model][question], self.router.predict(query).lower
-
-    def by_now(self, question: int) -> float:
-        """What a miss would cost, as the cache asks at a hit."""
-        return self.router.predict(self.queries[question]).lower
-
-    def teach(self, question: int, model: str) -> None:
-        """Learn what is to be seen of a miss that `model` answered, or "both"."""
-        failed = model == "small" and not self.right[question]
-        both = model == "both" or self.feedback == "full" or (self.feedback == "judged" and failed)
-        for name in ("small", "large") if both else (model,):
-            self.router.learn(self.queries[question], self.costs[name][question], name)
-
-
-def _serve(
-    work: Workload,
-    ledger: MemoryLedger,
-    ask: Callable[[int], tuple[float, float]],
-    by_now: Callable[[int], float] | None = None,
-) -> float:
-    """Serve the stream from `ledger` with `ask` behind it; return what the misses cost."""
-    total, keys = 0.0, [str(question) for question in range(len(work.rows))]
-    for question in work.stream.tolist():
-        key = keys[question]
-        if ledger.get(key) is not None:
-            ledger.use(key, cost=by_now(question) if by_now else None)
-        else:
-            paid, worth = ask(question)
-            total += paid
-            ledger.admit(Entry(key, cost=worth))
-    return total
+    def learn(self, x: Query, cost: float, route: str) -> None:
+        """Teach what the chosen model cost, and what is to be seen of the other one."""
+        self.router.learn(x, cost, route)
+        (other,) = set(MODELS) - {route}
+        again = self.shown == "judged" and route == "small" and not self.right[int(x.key)]
+        if self.shown == "full" or again:
+            self.router.learn(x, self.costs[other][int(x.key)], other)
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
@@ -625,13 +599,13 @@ def main() -> None:
         ),
     }
     result = {
-        "command": " ".join(["python benchmarks/mmlu_pro.py", *_shown(arguments.questions)]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        **stamp(
+            " ".join(["python benchmarks/mmlu_pro.py", *_shown(arguments.questions)]),
+            "numpy",
+            "scikit-learn",
+            seeds=SEEDS,
+        ),
         "seconds": round(time.perf_counter() - started),
-        "versions": {n: version(n) for n in ("langchain-cachemux", "numpy", "scikit-learn")}
-        | {"python": platform.python_version()},
-        "seeds": list(SEEDS),
         "requests": REQUESTS,
         "cached": CACHED,
         "penalty": PENALTY,
@@ -648,11 +622,8 @@ def main() -> None:
         "rows": rows,
         "all pairs, offline, mean and sd": every,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "mmlu_pro.json").write_text(
-        json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
-    chart(rows, sets, RESULTS / "mmlu_pro.png")
+    results.write(results.FOLDER / "mmlu_pro.json", result)
+    chart(rows, sets, results.FOLDER / "mmlu_pro.png")
     print(json.dumps(result["goal reached"], indent=1, ensure_ascii=False))
 
 

@@ -19,26 +19,25 @@ optimum of one who knows the future.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import platform
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import numpy as np
+import results
 from rich.progress import track
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import robust
 from langchain_cachemux.lab.optimum import optimum
+from langchain_cachemux.lab.replay import follow
+from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import Entry, Query
+from langchain_cachemux.types import Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     Floats: TypeAlias = NDArray[np.float64]
     Ints: TypeAlias = NDArray[np.int64]
 
-RESULTS = Path(__file__).parent / "results"
 QUERIES, CAPACITY, REQUESTS, LONG = 20, 8, 10_000, 100_000
 LEAST = 0.1
 """No observed cost is below it; B1 of the bound."""
@@ -323,20 +321,12 @@ def ours(keys: Ints, costs: Floats) -> float:
         costs: What each model would cost (2, requests).
     """
     router, ledger = default()
-    queries = [Query(str(key)) for key in range(QUERIES)]
     by_model = dict(zip(router.estimators, costs.tolist(), strict=True))
-    paid = 0.0
-    for now, key in enumerate(keys.tolist()):
-        query = queries[key]
-        if ledger.get(query.key) is not None:
-            ledger.use(query.key, cost=router.predict(query).lower)
-            continue
-        model = router.choose(query).model
-        cost = by_model[model][now]
-        paid += cost
-        router.learn(query, cost, model)
-        ledger.admit(Entry(query.key, cost=router.predict(query).lower))
-    return paid
+    trace = (
+        Request(str(key), costs={model: paid[now] for model, paid in by_model.items()})
+        for now, key in enumerate(keys.tolist())
+    )
+    return sum(outcome.paid for outcome in follow(trace, ledger, router=router))
 
 
 def _ours(job: tuple[int, float, float, int]) -> float:
@@ -564,7 +554,7 @@ def main() -> None:
     parser.add_argument("--optimum-seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--render", action="store_true", help="only write the Markdown")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     args = parser.parse_args()
     path = args.out / "paper_tables.json"
     if not args.render:
@@ -573,18 +563,14 @@ def main() -> None:
         worst = max((cell for part in found.values() for cell in part), key=_strayed)
         few = (seeds[: args.long_seeds], seeds[: args.optimum_seeds])
         result = {
-            "command": "python benchmarks/paper_tables.py",
-            "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-            "versions": {n: version(n) for n in ("langchain-cachemux", "numpy", "scipy")},
-            "seeds": args.seeds,
+            **stamp("python benchmarks/paper_tables.py", "numpy", "scipy", seeds=args.seeds),
             "farthest published cell": worst,
             **found,
             "beyond": beyond(seeds, *few, args.jobs),
             "notes": NOTES,
         }
-        path.write_text(json.dumps(rounded(result), indent=1) + "\n", encoding="utf-8")
-    text = rendered(json.loads(path.read_text(encoding="utf-8")))
+        results.write(path, rounded(result))
+    text = rendered(results.read(path))
     path.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
 

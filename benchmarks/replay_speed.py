@@ -5,36 +5,32 @@ python benchmarks/replay_speed.py [REQUESTS]    # 300000 by default: about 3 min
 Replay: requests a second of CPU through `replay`, of a stream whose keys are Zipf's (skew 1, 100,000
 keys) at 1,000 entries; bounds are given, so they are not timed.
 
-Ledger: seconds of CPU a request at 100 … 1,000,000 entries. It is filled first; then three quarters of
-the requests are Zipf's over the keys it was filled with, and the rest are for keys never seen before,
-so about as many miss at every capacity. Floor: an LRU that is nothing but an `OrderedDict`. Ceiling: to
-scan for the least worth, which is what the heap spares.
+Ledger: seconds of CPU a request through `follow` at 100 … 1,000,000 entries, an answer being worth what
+it cost. It is filled first; then three quarters of the requests are Zipf's over the keys it was filled
+with, and the rest are for keys never seen before, so about as many miss at every capacity. Floor: an LRU
+that is nothing but an `OrderedDict`. Ceiling: to scan for the least worth, which is what the heap spares.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import platform
+import math
 import statistics
 import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
+import results
 from matplotlib.figure import Figure
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, Policy, robust
 from langchain_cachemux.lab.optimum import Bracket
-from langchain_cachemux.lab.replay import Bounds, Choice, replay
-from langchain_cachemux.types import Entry, Request
+from langchain_cachemux.lab.replay import Bounds, Choice, follow, replay
+from langchain_cachemux.lab.stamp import stamp
+from langchain_cachemux.types import Request
 
-RESULTS = Path(__file__).parent / "results"
 REPLAYED: dict[str, Callable[[], Choice]] = {
     "LRU": LRU,
     "LFU": LFU,
@@ -50,39 +46,36 @@ class Plain:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.held: OrderedDict[str, Entry] = OrderedDict()
+        self.held: OrderedDict[str, list[float]] = OrderedDict()
 
-    def use(self, key: str) -> bool:
-        """Move a key to the end."""
-        if key not in self.held:
-            return False
-        self.held.move_to_end(key)
-        return True
+    def __contains__(self, key: object) -> bool:
+        """Whether `key` is held."""
+        return key in self.held
 
-    def admit(self, entry: Entry) -> None:
-        """Evict the first."""
-        self.held[entry.key] = entry
+    def request(self, key: str, cost: float = 1.0, size: int = 1) -> bool:  # noqa: ARG002
+        """Move a key to the end, or put it there and drop the first."""
+        if key in self.held:
+            self.held.move_to_end(key)
+            return True
+        self.held[key] = []
         if len(self.held) > self.capacity:
             self.held.popitem(last=False)
+        return False
 
 
 class Scan(Plain):
     """The ceiling: LEC that looks at every entry to find the least."""
 
-    def use(self, key: str) -> bool:
-        """Count a request."""
-        entry = self.held.get(key)
-        if entry is not None:
-            entry.count += 1
-        return entry is not None
-
-    def admit(self, entry: Entry) -> None:
-        """Evict the least of count times cost."""
-        entry.count = 1.0
-        self.held[entry.key] = entry
+    def request(self, key: str, cost: float = 1.0, size: int = 1) -> bool:  # noqa: ARG002
+        """Count a request, and drop the least of count times cost."""
+        if key in self.held:
+            self.held[key][0] += 1
+            return True
+        self.held[key] = [1.0, cost]
         if len(self.held) > self.capacity:
-            least = min(self.held.values(), key=lambda e: e.count * e.cost)
-            del self.held[least.key]
+            least = min(self.held, key=lambda key: math.prod(self.held[key]))
+            del self.held[least]
+        return False
 
 
 def ledger_of(
@@ -155,21 +148,20 @@ def request_times(
     """Seconds a request in each stretch, and the hits."""
     rng = np.random.default_rng(0)
     costs = rng.lognormal(0.0, 1.2, capacity + 1).tolist()
-    for rank in rng.permutation(np.arange(1, capacity + 1)).tolist():
-        ledger.admit(Entry(f"key {rank}", costs[rank]))
-    ranks = (float(capacity) ** rng.random(requests)).astype(int)
+    filling = rng.permutation(np.arange(1, capacity + 1)).tolist()
+    for _ in follow((Request(f"key {rank}", costs[rank]) for rank in filling), ledger):
+        pass
+    ranks = (float(capacity) ** rng.random(requests)).astype(int).tolist()
     new = rng.random(requests) < 1 / 4
-    keys = [f"new {i}" if once else f"key {r}" for i, (r, once) in enumerate(zip(ranks, new))]  # noqa: B905
-    paid = [costs[rank] for rank in ranks.tolist()]
+    trace = [
+        Request(f"new {i}" if once else f"key {rank}", costs[rank])
+        for i, (rank, once) in enumerate(zip(ranks, new, strict=True))
+    ]
     taken, hits = [], 0
     for stretch in np.array_split(np.arange(requests), STRETCHES):
-        part = list(zip(stretch.tolist(), keys[stretch[0] : stretch[-1] + 1], strict=True))
+        part = trace[stretch[0] : stretch[-1] + 1]
         start = time.process_time()
-        for i, key in part:
-            if ledger.use(key):
-                hits += 1
-            else:
-                ledger.admit(Entry(key, paid[i]))
+        hits += sum(outcome.hit for outcome in follow(part, ledger))
         taken.append((time.process_time() - start) / len(part))
     return taken, hits
 
@@ -207,18 +199,13 @@ def main() -> None:
     """Measure, and write the results file and the plot."""
     requests = int(sys.argv[1]) if sys.argv[1:] else 300_000
     result = {
-        "command": " ".join(["python benchmarks/replay_speed.py", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("langchain-cachemux", "numpy")},
+        **stamp(" ".join(["python benchmarks/replay_speed.py", *sys.argv[1:]]), "numpy"),
         "requests": requests,
         "replay": replays(requests),
         "ledger": growth(requests),
     }
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / "replay_speed.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    path = results.FOLDER / "replay_speed.json"
+    results.write(path, result)
     draw(result).savefig(path.with_suffix(".png"), dpi=150)
 
 

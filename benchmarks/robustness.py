@@ -25,24 +25,20 @@ GreedyDual with rounded costs, so GreedyDual stands for it.
 from __future__ import annotations
 
 import argparse
-import heapq
 import json
 import math
-import os
-import platform
 import statistics
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+import results
 import workloads
 from rich.console import Console
 from rich.progress import track
@@ -51,9 +47,11 @@ from rich.table import Table
 from langchain_cachemux.keep import policies
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.lab import baselines
+from langchain_cachemux.lab.least import InCacheLFU, Least, LogFrequency
 from langchain_cachemux.lab.optimum import bracket, static
-from langchain_cachemux.route.estimators import Mean
-from langchain_cachemux.types import Entry, Query
+from langchain_cachemux.lab.paper import OwnMean, TheoremBound, WholeHistory
+from langchain_cachemux.lab.stamp import stamp
+from langchain_cachemux.route.estimators import Estimator, Mean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +61,6 @@ if TYPE_CHECKING:
     Costs: TypeAlias = NDArray[np.float64]
     Row: TypeAlias = dict[str, Any]
 
-RESULTS = Path(__file__).parent / "results"
 CAPACITIES = (0.01, 0.05, 0.2)
 TOY, TOY_CAPACITY = 20, 8
 """Distinct keys of the paper's streams, and the only capacity they are run with."""
@@ -71,102 +68,6 @@ SEEDS, SHORT, SLOW = 5, 100_000, 600_000
 """Seeds of a trace no longer than SHORT; LRB and Cacheus are not run on one longer than SLOW."""
 TOLERANCE = 0.005
 """Of the bracket around the offline optimum."""
-DELTA = 0.05
-"""The bound of the theorem may fail with this probability."""
-
-
-@dataclass
-class Paid:
-    """The mean of what a key's misses have cost, for as long as the replay lasts."""
-
-    sums: dict[str, tuple[int, float]]
-
-    def __call__(self, key: str, cost: float) -> float:
-        """Learn what a miss cost; the mean so far."""
-        n, total = self.sums.get(key, (0, 0.0))
-        self.sums[key] = n + 1, total + cost
-        return (total + cost) / (n + 1)
-
-
-@dataclass
-class Bound(Paid):
-    """The lower bound of the paper's theorem (theory.md §1), with B1, B2, N and |Q| told beforehand."""
-
-    least: float
-    most: float
-    requests: int
-    queries: int
-
-    def __call__(self, key: str, cost: float) -> float:
-        """max(B1, mean - (B2 - B1)·sqrt(log(6·N·|Q|/δ) / (2n)))."""
-        mean = super().__call__(key, cost)
-        spread = math.log(6 * self.requests * self.queries / DELTA) / (2 * self.sums[key][0])
-        return max(self.least, mean - (self.most - self.least) * math.sqrt(spread))
-
-
-def by_ledger(ledger: MemoryLedger, keys: Sequence[str], costs: Costs) -> Flags:
-    """Replay as the cache does: a hit is a use, a miss is learned from and offered. The misses."""
-    missed = np.zeros(len(keys), np.bool_)
-    estimator, queries = Mean(), {key: Query(key) for key in keys}
-    for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
-        query = queries[key]
-        if ledger.use(key):
-            continue
-        missed[i] = True
-        estimator.learn(query, cost)
-        ledger.admit(Entry(key, estimator.predict(query).lower))
-    return missed
-
-
-def by_baseline(
-    cache: baselines.Baseline, keys: Sequence[str], costs: Costs, *, blind: bool
-) -> Flags:
-    """Replay a baseline; one that is not blind to cost is told the mean of what was paid for a key."""
-    if blind:
-        return ~np.fromiter(map(cache.request, keys), np.bool_, len(keys))
-    missed = np.zeros(len(keys), np.bool_)
-    paid = Paid({})
-    for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
-        if key in cache:
-            cache.request(key)
-        else:
-            missed[i] = True
-            cache.request(key, paid(key, cost))
-    return missed
-
-
-def by_counting(
-    entries: int, keys: Sequence[str], costs: Costs, value: Callable[[str, float], float]
-) -> Flags:
-    """Replay the paper's rule: all that was asked for is counted, the least count x value stays out.
-
-    Of equals the one asked for longest ago leaves.
-
-    Args:
-        entries: Capacity.
-        keys: What is asked for.
-        costs: What each miss costs, shape (n,).
-        value: Learns a miss's cost, and says what a request for the key is worth from then on.
-    """
-    missed = np.zeros(len(keys), np.bool_)
-    counts: dict[str, int] = {}
-    values: dict[str, float] = {}
-    last: dict[str, int] = {}
-    heap: list[tuple[float, int, str]] = []
-    for i, (key, cost) in enumerate(zip(keys, costs.tolist(), strict=True)):
-        counts[key] = count = counts.get(key, 0) + 1
-        held = key in last
-        if not held:
-            missed[i] = True
-            values[key] = value(key, cost)
-        last[key] = i
-        heapq.heappush(heap, (count * values[key], i, key))
-        if not held and len(last) > entries:
-            leaving = heapq.heappop(heap)
-            while last.get(leaving[2]) != leaving[1]:
-                leaving = heapq.heappop(heap)
-            del last[leaving[2]]
-    return missed
 
 
 def by_libcachesim(name: str, capacity: int, keys: Sequence[str]) -> Flags:
@@ -184,17 +85,17 @@ def by_libcachesim(name: str, capacity: int, keys: Sequence[str]) -> Flags:
 
 PEERS: dict[str, Callable[[int], baselines.Baseline]] = {
     "hyperbolic x cost": baselines.Hyperbolic,
-    "LRU": lambda n: baselines.Least(n, policy=policies.LRU()),
-    "LFU": lambda n: baselines.Least(n, policy=baselines.InCacheLFU()),
+    "LRU": lambda n: Least(n, policy=policies.LRU()),
+    "LFU": lambda n: Least(n, policy=InCacheLFU()),
     "W-TinyLFU": baselines.WTinyLFU,
     "SIEVE": baselines.SIEVE,
     "S3-FIFO": baselines.S3FIFO,
     "ARC": baselines.ARC,
     "2Q": baselines.TwoQ,
     "W-TinyLFU x cost": lambda n: baselines.WTinyLFU(n, cost=True),
-    "log-frequency x cost": lambda n: baselines.Least(n, policy=baselines.LogFrequency()),
-    "GreedyDual/CAMP": lambda n: baselines.Least(n, policy=policies.GreedyDual()),
-    "GDSF": lambda n: baselines.Least(n, policy=policies.GDSF()),
+    "log-frequency x cost": lambda n: Least(n, policy=LogFrequency()),
+    "GreedyDual/CAMP": lambda n: Least(n, policy=policies.GreedyDual()),
+    "GDSF": lambda n: Least(n, policy=policies.GDSF()),
 }
 BLIND = {"LRU", "LFU", "W-TinyLFU", "SIEVE", "S3-FIFO", "ARC", "2Q", "LFU, whole history"}
 """Of our own, those that a cost does not move: one replay does for all prices of the same requests."""
@@ -281,10 +182,6 @@ def _short(workload: workloads.Workload) -> bool:
     return len(workload.keys) <= SHORT
 
 
-def _one(_key: str, _cost: float) -> float:
-    return 1.0
-
-
 def measure(
     draws: Sequence[workloads.Workload], entries: int, policy: str
 ) -> dict[str, list[float]]:
@@ -315,23 +212,39 @@ def misses(draw: workloads.Workload, entries: int, policy: str, *, seed: int = 0
     keys = list(map(str, draw.keys.tolist()))
     if policy in SIMULATED:
         return by_libcachesim(SIMULATED[policy], entries, keys)
+    return workloads.missed(
+        keys,
+        draw.costs,
+        cache_of(policy, entries, seed=seed),
+        estimator=estimator_of(policy, draw),
+    )
+
+
+def cache_of(policy: str, entries: int, *, seed: int) -> MemoryLedger | baselines.Baseline:
+    """The cache that a policy is replayed in; `seed` is that of its own draws, where it has any."""
     if policy == "hyperbolic x cost":
-        hyperbolic = baselines.Hyperbolic(entries, seed=seed)
-        return by_baseline(hyperbolic, keys, draw.costs, blind=False)
+        return baselines.Hyperbolic(entries, seed=seed)
     if policy in PEERS:
-        return by_baseline(PEERS[policy](entries), keys, draw.costs, blind=policy in BLIND)
+        return PEERS[policy](entries)
     if policy in COUNTING:
-        value: Callable[[str, float], float] = Paid({})
-        if policy.startswith("LFU"):
-            value = _one
-        elif policy.endswith("bound"):
-            extremes = float(draw.costs.min()), float(draw.costs.max())
-            value = Bound({}, *extremes, len(keys), draw.distinct)
-        return by_counting(entries, keys, draw.costs, value)
+        return WholeHistory(entries, cost=not policy.startswith("LFU"))
     rules = policies.robust(entries)
     chosen = rules if policy == "default" else rules[FIXED.index(policy.removeprefix("alone: "))]
-    ledger = MemoryLedger(entries, policy=chosen)
-    return by_ledger(ledger, keys, draw.costs)
+    return MemoryLedger(entries, policy=chosen)
+
+
+def estimator_of(policy: str, draw: workloads.Workload) -> Estimator | None:
+    """What tells a policy the cost of a miss; nothing where it is blind to it."""
+    if policy in BLIND:
+        return None
+    if policy.endswith("theorem's bound"):
+        return TheoremBound(
+            least=float(draw.costs.min()),
+            most=float(draw.costs.max()),
+            requests=len(draw.keys),
+            queries=draw.distinct,
+        )
+    return OwnMean() if policy in RIVALS else Mean()
 
 
 @dataclass(frozen=True, slots=True)
@@ -610,13 +523,6 @@ def _axes(axes: Axes, shown: Sequence[Row]) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.035), ncols=7, fontsize=7, frameon=False)
 
 
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
-
-
 def main() -> None:
     """Run what is left, write the results file and the figure, and print both tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
@@ -635,19 +541,14 @@ def main() -> None:
     rows = table(every, done)
     summary = summarise(rows)
     result = {
-        "command": "CACHEMUX_DATA=DIR python benchmarks/robustness.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {
-            name: _version(name) for name in ("langchain-cachemux", "numpy", "libcachesim")
-        },
+        **stamp("CACHEMUX_DATA=DIR python benchmarks/robustness.py", "numpy", "libcachesim"),
         "measure": "cost of misses / cost of all requests; lists are by seed",
         "summary": summary,
         "skipped": skipped,
         "cells": rows,
     }
-    (RESULTS / "robustness.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    draw(rows, RESULTS / "robustness.png")
+    results.write(results.FOLDER / "robustness.json", result)
+    draw(rows, results.FOLDER / "robustness.png")
     show(rows, summary, Console())
 
 

@@ -11,32 +11,31 @@ two ceilings know no more than the expected costs either.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import platform
-import re
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import results
 from rich.progress import track
 from scipy.special import ndtr
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, robust
 from langchain_cachemux.lab.optimum import bracket, static
+from langchain_cachemux.lab.paper import TheoremBound
+from langchain_cachemux.lab.replay import follow
+from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.route.estimators import Mean
-from langchain_cachemux.types import Entry, Estimate, Query
+from langchain_cachemux.types import Estimate, Query, Request
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Lines = dict[str, list[float]]
 
-RESULTS = Path(__file__).parent / "results"
 REQUESTS, KEYS, CAPACITY = 10_000, 1_000, 50
 SKEW, SPREAD, NOISE = 0.9, 1.2, 0.8
 """Exponent of the popularity; standard deviation of the logarithm of a query's expected cost, and of the
@@ -148,27 +146,15 @@ def paper(seed: int, *, queries: int, ratio: float, alpha: float = 0.8) -> Strea
     )
 
 
-class Theorem:
-    """The bound of arXiv 2306.02003, as it stands: max(B1, mean - (B2 - B1)·sqrt(log(6TN/δ)/(2n))).
-
-    T requests, N queries, and the range [B1, B2] of the costs drawn are told in advance.
-    """
-
-    def __init__(self, stream: Stream, *, delta: float) -> None:
-        self.low, self.high = float(stream.paid.min()), float(stream.paid.max())
-        self.log = math.log(6 * stream.keys.size * stream.means.size / delta)
-        self.own: dict[str, tuple[int, float]] = {}
-
-    def predict(self, x: Query) -> Estimate:
-        """Mean and half-width of `x`, which was learned before."""
-        n, mean = self.own[x.key]
-        width = (self.high - self.low) * math.sqrt(max(self.log, 0.0) / (2 * n))
-        return Estimate(mean, width, self.low)
-
-    def learn(self, x: Query, cost: float) -> None:
-        """Add one cost of `x`."""
-        n, mean = self.own.get(x.key, (0, 0.0))
-        self.own[x.key] = (n + 1, mean + (cost - mean) / (n + 1))
+def theorem(stream: Stream, *, delta: float) -> TheoremBound:
+    """The theorem's bound, told in advance how much will be asked and the range of the costs drawn."""
+    return TheoremBound(
+        least=float(stream.paid.min()),
+        most=float(stream.paid.max()),
+        requests=stream.keys.size,
+        queries=stream.means.size,
+        delta=delta,
+    )
 
 
 class Average:
@@ -253,25 +239,22 @@ def serve(
 ) -> Served:
     """Serve a stream as the cache does: look up; on a miss learn the cost, then offer the answer."""
     ledger = MemoryLedger(capacity, policy=policy, ghosts=ghosts)
-    estimator = estimator or Mean()
-    queries = [Query(str(number)) for number in range(stream.means.size)]
     means, worth = stream.means.tolist(), (stream.odds * stream.means).tolist()
     paid, evicted, misses, floored, held = 0.0, 0, 0, 0, 0.0
     saved = []
-    for number, cost in zip(stream.keys.tolist(), stream.paid.tolist(), strict=True):
+    numbers = stream.keys.tolist()
+    trace = map(Request, map(str, numbers), stream.paid.tolist())
+    outcomes = follow(trace, ledger, estimator=estimator or Mean())
+    for number, outcome in zip(numbers, outcomes, strict=True):
         saved.append(held)
-        query = queries[number]
-        if ledger.use(query.key):
+        if outcome.hit:
             continue
         misses += 1
         paid += means[number]
-        estimator.learn(query, cost)
-        estimate = estimator.predict(query)
-        floored += estimate.optimistic <= estimate.floor
-        admission = ledger.admit(Entry(query.key, cost=estimate.lower))
-        if admission.slot is not None:
+        floored += outcome.estimate.optimistic <= outcome.estimate.floor
+        if outcome.admission.slot is not None:
             held += worth[number]
-        for gone in admission.evicted:
+        for gone in outcome.admission.evicted:
             held -= worth[int(gone)]
             evicted += 1
     best, whole = sum(sorted(worth)[-capacity:]), sum(worth)
@@ -306,7 +289,7 @@ def delta(seed: int) -> dict[str, Lines]:
     panels: dict[str, Lines] = {}
     floored: Lines = {}
     for name, stream in (("log-normal costs", zipf(seed)), ("costs 1 or 10", two_prices(seed))):
-        runs = [serve(stream, LEC(), estimator=Theorem(stream, delta=d)) for d in DELTAS]
+        runs = [serve(stream, LEC(), estimator=theorem(stream, delta=d)) for d in DELTAS]
         own = {"LEC": serve(stream, LEC()).cost}
         panels[name] = {
             BOUND: [run.cost for run in runs],
@@ -415,7 +398,7 @@ def pessimism(seed: int) -> dict[str, Lines]:
         for name, make in ((SHRUNK, Mean), (PLAIN, Average))
     }
     same = {
-        BOUND: serve(stream, LEC(), estimator=Theorem(stream, delta=0.05)),
+        BOUND: serve(stream, LEC(), estimator=theorem(stream, delta=0.05)),
         "LFU": serve(stream, LFU()),
         "LRU": serve(stream, LRU()),
     }
@@ -733,10 +716,7 @@ def report(jobs: Sequence[tuple[int, int]], runs: Sequence[dict[str, Lines]]) ->
         for place, study in enumerate(STUDIES)
     }
     result = {
-        "command": "python benchmarks/sensitivity.py",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {n: version(n) for n in ("langchain-cachemux", "numpy", "scipy", "matplotlib")},
+        **stamp("python benchmarks/sensitivity.py", "numpy", "scipy", "matplotlib"),
         "streams": {
             "requests": REQUESTS,
             "queries": KEYS,
@@ -747,16 +727,10 @@ def report(jobs: Sequence[tuple[int, int]], runs: Sequence[dict[str, Lines]]) ->
         },
         "studies": studies,
     }
-    (RESULTS / "sensitivity.json").write_text(written(result), encoding="utf-8")
+    results.write(results.FOLDER / "sensitivity.json", result)
     for name, study in studies.items():
-        draw(study, RESULTS / f"sensitivity_{name}.png")
+        draw(study, results.FOLDER / f"sensitivity_{name}.png")
         print(f"{name}: {study['seen']}\n  {study['numbers']}")
-
-
-def written(result: dict[str, Any]) -> str:
-    """JSON, a list of numbers on one line."""
-    text = json.dumps(result, indent=1, ensure_ascii=False)
-    return re.sub(r"\[\s+([^\[\]{}]*?)\s+\]", lambda m: f"[{' '.join(m[1].split())}]", text) + "\n"
 
 
 if __name__ == "__main__":

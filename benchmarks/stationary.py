@@ -23,21 +23,17 @@ from __future__ import annotations
 
 import argparse
 import heapq
-import json
 import math
 import os
-import platform
 import statistics
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import robustness
+import results
 import workloads
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -47,13 +43,14 @@ from rich.table import Table
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, robust
 from langchain_cachemux.lab.optimum import static
+from langchain_cachemux.lab.stamp import stamp
+from langchain_cachemux.route.estimators import Mean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-RESULTS = Path(__file__).parent / "results"
 STREAMS = ((0.6, 0.0), (0.8, 0.0), (1.0, 0.0), (0.9, 0.8))
 """(Zipf's exponent, sigma of the noise on a cost's logarithm)."""
 SHARES = (0.01, 0.05, 0.1, 0.2)
@@ -162,7 +159,8 @@ def measure(job: Job, *, requests: int = workloads.REQUESTS) -> dict[str, float]
         ("LEC", LEC(), costs),
         ("told c", robust(entries), means[keys]),
     ):
-        missed = robustness.by_ledger(MemoryLedger(entries, policy=policy), names, seen)
+        ledger = MemoryLedger(entries, policy=policy)
+        missed = workloads.missed(names, seen, ledger, estimator=Mean())
         found[arm] = float(costs[missed].sum()) / least
     shares = np.arange(1.0, len(means) + 1) ** -job.skew
     shares = shares / shares.sum()
@@ -237,20 +235,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     told_to = parser.parse_args()
     rows = cells(told_to.seeds, told_to.processes)
     result = {
-        "command": f"python benchmarks/stationary.py --seeds {told_to.seeds}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("langchain-cachemux", "numpy")},
+        **stamp(
+            f"python benchmarks/stationary.py --seeds {told_to.seeds}",
+            "numpy",
+            seeds=range(told_to.seeds),
+        ),
         "measure": "cost of misses / that of the best fixed set in hindsight; mean and sd over seeds",
         "cells": rows,
     }
-    told_to.out.mkdir(parents=True, exist_ok=True)
-    (told_to.out / "stationary.json").write_text(json.dumps(result, indent=1) + "\n")
+    results.write(told_to.out / "stationary.json", result)
     plot(rows, told_to.out / "stationary.png")
     show(rows, Console())
 

@@ -11,15 +11,22 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from langchain_cachemux.lab.replay import follow
+from langchain_cachemux.types import Request
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from langchain_cachemux.keep.memory import Ledger
+    from langchain_cachemux.lab.baselines import Baseline
+    from langchain_cachemux.route.estimators import Estimator
 
 REQUESTS, KEYS, SIGMA = 200_000, 10_000, 1.2
 """Of the synthetic streams; sigma is the standard deviation of the logarithm of a key's cost."""
@@ -37,6 +44,25 @@ class Workload:
     def distinct(self) -> int:
         """The number of distinct keys."""
         return int(self.keys.max()) + 1
+
+
+def missed(
+    keys: Sequence[str],
+    costs: NDArray[np.float64],
+    cache: Ledger | Baseline,
+    *,
+    estimator: Estimator | None = None,
+) -> NDArray[np.bool_]:
+    """Send requests through a cache: whether each missed, shape (n,).
+
+    Args:
+        keys: What was asked.
+        costs: What a miss costs at each request, shape (n,).
+        cache: As for `follow`.
+        estimator: As for `follow`.
+    """
+    outcomes = follow(map(Request, keys, costs.tolist()), cache, estimator=estimator)
+    return np.fromiter((not outcome.hit for outcome in outcomes), np.bool_, len(keys))
 
 
 def data() -> Path | None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import platform
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,6 +24,7 @@ from langchain_cachemux.cli.terminal import console, write
 from langchain_cachemux.cli.traces import advise_trace, replay_trace
 from langchain_cachemux.demo import arms as demo_
 from langchain_cachemux.demo.models import local_pair, named_pair
+from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.types import Hit, Miss
 
@@ -89,13 +86,7 @@ def demo(
         "interrupted": interrupted,
         "seed": seed,
         "questions": len(asked),
-        "command": " ".join(["cachemux", *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "versions": {
-            name: version(name) for name in ("langchain-cachemux", "langchain-core", "chromadb")
-        },
-    }
+    } | stamp(" ".join(["cachemux", *sys.argv[1:]]), "langchain-core", "chromadb")
     console.print(result_table(report))
     console.print(_reading(report))
     if json_file is not None:

@@ -19,11 +19,10 @@ from langchain_cachemux.lab.baselines import (
     S3FIFO,
     SIEVE,
     Hyperbolic,
-    InCacheLFU,
-    Least,
     TwoQ,
     WTinyLFU,
 )
+from langchain_cachemux.lab.least import InCacheLFU, Least
 from langchain_cachemux.types import Entry
 
 libcachesim = pytest.importorskip(

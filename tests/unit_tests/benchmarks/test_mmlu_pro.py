@@ -2,32 +2,22 @@
 
 import csv
 import gzip
-import importlib.util
 import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import mmlu_pro as mmlu
 import numpy as np
 import pytest
+import results
 
 from langchain_cachemux.keep.policies import LEC, LFU
+from langchain_cachemux.types import Query
 
-ROOT = Path(__file__).parents[3]
 SMALL, LARGE = "Llama-2-7b-hf", "Llama-2-70b-hf"
 NAMES = "rice wheat barley oats rye millet maize spelt".split()
-
-
-def _module():
-    spec = importlib.util.spec_from_file_location("mmlu_pro", ROOT / "benchmarks/mmlu_pro.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["mmlu_pro"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-mmlu = _module()
 
 
 def write(path, rows):
@@ -158,19 +148,52 @@ def test_offline_costs_are_what_the_best_set_leaves(work):
 @pytest.mark.parametrize("policy", [LFU, LEC])
 @pytest.mark.parametrize("name", ["large", "cascade", *mmlu.FEEDBACK])
 def test_online_costs_are_those_of_a_scan_for_the_least(work, policy, name):
-    costs = {"large": work.large, "cascade": work.small}.get(name)
-    ask = mmlu.Selector(work, name) if costs is None else mmlu.Fixed(costs)
-    label = f"{policy.__name__}+{name if costs is not None else f'selector, {name}'}"
+    costs, seen = {"large": work.large, "cascade": work.small}.get(name), {}
 
+    def ask(question):
+        """What a miss costs, and the least of what was seen of this question by then."""
+        if costs is not None:
+            return costs[question], costs[question]
+        both, known = (work.small[question], work.large[question]), seen.setdefault(question, set())
+        choice = min((0, 1), key=lambda model: both[model] if model in known else 0.0)
+        shown = name == "full" or (name == "judged" and not choice and not work.right[question])
+        known |= {0, 1} if shown else {choice}
+        return both[choice], min(both[model] for model in known)
+
+    label = f"{policy.__name__}+{name if costs is not None else f'selector, {name}'}"
     assert mmlu.online(work)[label] == pytest.approx(by_hand(work, policy, ask, capacity=3))
 
 
 def test_a_bandit_pays_for_the_large_model_too(work):
     work = replace(work, right=np.ones(8, dtype=bool), small=np.full(8, 0.28))
-    bandit, full = mmlu.Selector(work, "bandit"), mmlu.Selector(work, "full")
 
-    assert [bandit(0)[0] for _ in range(3)] == [0.28, pytest.approx(2.8), 0.28]
-    assert [full(0)[0] for _ in range(3)] == [0.28] * 3
+    def routes(shown):
+        """Who is asked, three times in a row."""
+        router, x, asked = mmlu.Feedback(mmlu.Selector(), work, shown), Query("0"), []
+        for _ in range(3):
+            asked.append(router.choose(x).model)
+            router.learn(x, float(work.costs[asked[-1]][0]), asked[-1])
+        assert router.predict(x).lower == 0.28
+        return asked
+
+    assert routes("bandit") == ["small", "large", "small"]
+    assert routes("full") == ["small"] * 3
+
+
+@pytest.mark.parametrize(
+    ("shown", "route", "right", "seen"),
+    [
+        ("bandit", "small", False, {"small"}),
+        ("judged", "small", False, {"small", "large"}),
+        ("judged", "small", True, {"small"}),
+        ("judged", "large", False, {"large"}),
+        ("full", "large", True, {"small", "large"}),
+    ],
+)
+def test_what_is_seen_of_a_miss_is_what_its_feedback_shows(work, shown, route, right, seen):
+    work, selector = replace(work, right=np.full(8, right)), mmlu.Selector()
+    mmlu.Feedback(selector, work, shown).learn(Query("3"), float(work.costs[route][3]), route)
+    assert selector.seen["3"] == {model: work.costs[model][3] for model in seen}
 
 
 def test_what_all_learn_lies_between_floor_and_ceiling(work, table):
@@ -208,7 +231,7 @@ def test_results_and_chart_are_written(folder, tmp_path, monkeypatch):
         """Stands for multiprocessing's."""
 
     Context.Pool = Pool
-    monkeypatch.setattr(mmlu, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(results, "FOLDER", tmp_path / "results")
     monkeypatch.setattr(mmlu, "REQUESTS", {4: 100, 8: 100})
     monkeypatch.setattr(mmlu, "SEEDS", range(2))
     monkeypatch.setattr(mmlu, "SETS", [(4, True), (8, False)])

@@ -1,25 +1,14 @@
 """The benchmark of the paper's tables: its workload, its simulator by hand, its results file."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
+import paper_tables as paper
 import pytest
 
 ROOT = Path(__file__).parents[3]
 RESULT = ROOT / "benchmarks/results/paper_tables.json"
-
-
-def load():
-    path = ROOT / "benchmarks/paper_tables.py"
-    spec = importlib.util.spec_from_file_location("paper_tables", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
-    return script
-
-
-paper = load()
 
 
 def requests(keys, costs, *, means=None, coins=0.0, logged=0):

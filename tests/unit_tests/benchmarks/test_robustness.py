@@ -1,24 +1,19 @@
 """The comparison: its own two estimators, each policy within the bounds, and the committed results."""
 
 import json
-import math
 import statistics
-import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
-
+import results
 import robustness
 import workloads
 
 POLICIES = ["default", *robustness.RIVALS, *(f"alone: {name}" for name in robustness.FIXED)]
 OURS = [name for name in POLICIES if name not in robustness.SIMULATED]
-FILE = robustness.RESULTS / "robustness.json"
+FILE = results.FOLDER / "robustness.json"
 
 
 def stream(*, requests=2_000, keys=200, seeds=2, name="zipf 0.9, cost noise 0.8"):
@@ -28,20 +23,6 @@ def stream(*, requests=2_000, keys=200, seeds=2, name="zipf 0.9, cost noise 0.8"
         workloads._priced(name, asked, np.random.default_rng(seed)) for seed in range(1, seeds + 1)
     ]
     return robustness.Stream(name, "synthetic", tuple(draws))
-
-
-def test_what_was_paid_is_the_mean_of_a_keys_costs():
-    paid = robustness.Paid({})
-    assert [paid("a", 1.0), paid("b", 5.0), paid("a", 2.0), paid("a", 6.0)] == [1.0, 5.0, 1.5, 3.0]
-
-
-def test_the_theorems_bound_is_its_formula_and_no_less_than_the_least_cost():
-    # B2 - B1 = 1, N = 100, |Q| = 10: log(6·100·10/.05) = 11.7, so n = 1 is wide and n = 24 is not.
-    bound = robustness.Bound({}, 1.0, 2.0, 100, 10)
-    assert bound("a", 2.0) == 1.0
-    for _ in range(22):
-        bound("a", 2.0)
-    assert bound("a", 2.0) == pytest.approx(2.0 - math.sqrt(math.log(120_000) / 48))
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -113,23 +94,23 @@ def test_five_seeds_for_short_streams_one_for_long():
 
 
 @pytest.fixture(scope="module")
-def results():
+def committed():
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
-def test_the_results_hold_every_cell_and_say_what_was_not_run(results):
-    rows = results["cells"]
+def test_the_results_hold_every_cell_and_say_what_was_not_run(committed):
+    rows = committed["cells"]
     assert Counter(row["kind"] for row in rows) == {"real": 7 * 3, "synthetic": 10 * 3 + 4}
     for row in rows:
         for policy in POLICIES:
             place = f"{row['workload']} | {row['capacity']} | {policy}"
-            assert (policy in row["cost"]) != (place in results["skipped"])
+            assert (policy in row["cost"]) != (place in committed["skipped"])
         assert {len(costs) for costs in row["cost"].values()} == {row["seeds"]}
 
 
-def test_the_committed_summary_follows_from_the_committed_cells(results):
-    assert json.loads(json.dumps(robustness.summarise(results["cells"]))) == results["summary"]
-    for row in results["cells"]:
+def test_the_committed_summary_follows_from_the_committed_cells(committed):
+    assert json.loads(json.dumps(robustness.summarise(committed["cells"]))) == committed["summary"]
+    for row in committed["cells"]:
         peers = [row["cost"][name] for name in robustness.RIVALS if name in row["cost"]]
         ratios = robustness.over(row["cost"]["default"], peers)
         assert row["ratio"] == pytest.approx(statistics.mean(ratios))

@@ -1,33 +1,19 @@
 """The stationary benchmark: who is told everything, worked by hand, and the claims in its results."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import stationary
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
-
-
-@pytest.fixture(scope="module")
-def stationary():
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        spec = importlib.util.spec_from_file_location("stationary", BENCHMARKS / "stationary.py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return module
 
 
 CELLS = json.loads((BENCHMARKS / "results/stationary.json").read_text(encoding="utf-8"))["cells"]
 
 
-def test_who_is_told_everything_holds_the_most_worth_of_what_was_asked_for(stationary):
+def test_who_is_told_everything_holds_the_most_worth_of_what_was_asked_for():
     # B A B C A C B at size 1, B and C cost 1 and A costs 4. Told A > B > C: B in; A in for B; B and C
     # stay out, A hits. At size 2: B, A in, both hit; C stays out twice.
     keys, costs = [1, 0, 1, 2, 0, 2, 1], [1.0, 4, 1, 1, 4, 1, 1]
@@ -36,7 +22,7 @@ def test_who_is_told_everything_holds_the_most_worth_of_what_was_asked_for(stati
     assert stationary.told(keys, costs, [2.0, 1.0, 0.5], 0) == sum(costs)
 
 
-def test_bayes_with_nothing_to_learn_holds_the_dearest(stationary):
+def test_bayes_with_nothing_to_learn_holds_the_dearest():
     # All shares are the same, so only the costs tell: as one who was told everything.
     chance = np.random.default_rng(0)
     keys, means = chance.integers(6, size=2000).tolist(), [1.0, 5.0, 2.0, 7.0, 3.0, 4.0]
@@ -46,7 +32,7 @@ def test_bayes_with_nothing_to_learn_holds_the_dearest(stationary):
         assert paid == stationary.told(keys, costs, means, entries)
 
 
-def test_bayes_finds_out_who_is_asked_for_often(stationary):
+def test_bayes_finds_out_who_is_asked_for_often():
     # One key has nine tenths of the requests; all cost the same, and the cache holds one.
     chance = np.random.default_rng(1)
     keys = chance.choice(11, size=3000, p=[0.01] * 10 + [0.9]).tolist()
@@ -55,7 +41,7 @@ def test_bayes_finds_out_who_is_asked_for_often(stationary):
     assert paid <= sum(key != 10 for key in keys) + 5
 
 
-def test_a_stream_is_the_same_for_a_seed_and_noise_leaves_the_mean_cost(stationary):
+def test_a_stream_is_the_same_for_a_seed_and_noise_leaves_the_mean_cost():
     keys, costs, means = stationary.draw(0.9, 0.8, 3)
     again = stationary.draw(0.9, 0.8, 3)
     assert np.array_equal(keys, again[0])
@@ -65,12 +51,12 @@ def test_a_stream_is_the_same_for_a_seed_and_noise_leaves_the_mean_cost(stationa
         assert costs[keys == key].mean() == pytest.approx(means[key], rel=0.05)
 
 
-def test_without_noise_every_miss_of_a_key_costs_the_same(stationary):
+def test_without_noise_every_miss_of_a_key_costs_the_same():
     keys, costs, means = stationary.draw(0.8, 0.0, 0)
     assert np.array_equal(costs, means[keys])
 
 
-def test_a_measure_is_over_the_best_fixed_set(stationary):
+def test_a_measure_is_over_the_best_fixed_set():
     found = stationary.measure(stationary.Job(1.0, 0.0, 0.05, 0), requests=3000)
     assert 0 < found["static"] < 1
     assert set(found) == {"static", *stationary.ARMS}

@@ -1,14 +1,9 @@
 """The development workloads: the same for a seed, keys numbered as they come, each broken as it says."""
 
-import sys
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parents[3] / "benchmarks"))
-
 import workloads
 
 
