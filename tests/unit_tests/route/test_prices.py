@@ -130,7 +130,7 @@ def test_usage_of_an_openai_message_has_its_tokens_cache_and_model():
         response_metadata={"model_name": "gpt-4o-2024-08-06", "finish_reason": "stop"},
     )
     assert usage_of(message, seconds=0.5, model="ignored") == Usage(
-        1200, 30, cached_tokens=1024, seconds=0.5, model="gpt-4o-2024-08-06"
+        1200, 30, cached_tokens=1024, seconds=0.5, model="gpt-4o-2024-08-06", reasoning_tokens=10
     )
 
 
