@@ -220,7 +220,7 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
     Args:
         message: Anything with `usage_metadata` and `response_metadata`, as LangChain's messages have.
         seconds: What the caller's stopwatch said, of which the time that Ollama took to load the model
-            is none of this call's; a provider's own `response_metadata["seconds"]` is believed before it.
+            is none of this call's. A provider's own `response_metadata["seconds"]` goes before it.
         model: Name to use when the message carries none.
     """
     tokens = getattr(message, "usage_metadata", None) or {}
@@ -231,9 +231,8 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
     write = max(write, hour + minutes)  # Anthropic's integration sets the sum to 0 beside its parts
     inputs, outputs = int(tokens.get("input_tokens") or 0), int(tokens.get("output_tokens") or 0)
     missing = int(tokens.get("total_tokens") or 0) - inputs - outputs
-    if read + write > inputs or (
-        read + write and missing in (read + write, read + write + reasoning)
-    ):
+    cached = read + write
+    if cached > inputs or (cached and missing in (cached, cached + reasoning)):
         missing -= cached
         inputs += cached
     if reasoning > outputs or (reasoning and missing == reasoning):
