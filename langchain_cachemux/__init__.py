@@ -12,37 +12,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_cachemux.cache import LECCache, Stats
     from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
-    from langchain_cachemux.match.guards import GUARDS, Guard
+    from langchain_cachemux.match.guards import GUARDS
     from langchain_cachemux.match.threshold import Matcher, Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
     from langchain_cachemux.read.prompts import Reader, any_model, per_model
     from langchain_cachemux.route.classifiers import SklearnEstimator
     from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
-    from langchain_cachemux.route.prices import (
-        Decoder,
-        Price,
-        dollars,
-        flops,
-        per_million_tokens,
-        seconds,
-    )
+    from langchain_cachemux.route.judges import Agrees, Asks, Judge, Parses, Sure
+    from langchain_cachemux.route.prices import Price, dollars, per_million_tokens, seconds
     from langchain_cachemux.route.router import Router
-    from langchain_cachemux.types import Admission, Entry, Estimate, Hit, Miss, Query, Route, Usage
+    from langchain_cachemux.types import Entry, Estimate, Hit, Miss, Query, Route, Usage
 
 _NAMES = {
     "cache": "LECCache Stats",
     "keep.policies": "GDSF GreedyDual LEC LFU LRU Policy robust",
-    "match.guards": "GUARDS Guard",
+    "match.guards": "GUARDS",
     "match.threshold": "Matcher Threshold",
     "multiplexer": "MultiplexedLLM",
     "read.encoder": "SentenceEncoder",
     "read.prompts": "Reader any_model per_model",
     "route.classifiers": "SklearnEstimator",
     "route.estimators": "Estimator Mean Ridge",
-    "route.prices": "Decoder Price dollars flops per_million_tokens seconds",
+    "route.judges": "Agrees Asks Judge Parses Sure",
+    "route.prices": "Price dollars per_million_tokens seconds",
     "route.router": "Router",
-    "types": "Admission Entry Estimate Hit Miss Query Route Usage",
+    "types": "Entry Estimate Hit Miss Query Route Usage",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
@@ -52,19 +47,20 @@ __all__ = [
     "LEC",
     "LFU",
     "LRU",
-    "Admission",
-    "Decoder",
+    "Agrees",
+    "Asks",
     "Entry",
     "Estimate",
     "Estimator",
     "GreedyDual",
-    "Guard",
     "Hit",
+    "Judge",
     "LECCache",
     "Matcher",
     "Mean",
     "Miss",
     "MultiplexedLLM",
+    "Parses",
     "Policy",
     "Price",
     "Query",
@@ -75,11 +71,11 @@ __all__ = [
     "SentenceEncoder",
     "SklearnEstimator",
     "Stats",
+    "Sure",
     "Threshold",
     "Usage",
     "any_model",
     "dollars",
-    "flops",
     "per_million_tokens",
     "per_model",
     "robust",

@@ -28,6 +28,18 @@ class Usage:
     """Of the input tokens, those the provider read from its own prompt cache."""
     seconds: float = 0.0
     model: str = ""
+    provider: str = ""
+    """Who answered, as LangChain calls it: one model has several prices at several providers."""
+    tier: str = ""
+    """The provider's service tier (`priority`, `flex`), where it names one."""
+    cache_write_tokens: int = 0
+    """Of the input tokens, those that the provider wrote to its prompt cache."""
+    cache_write_1h_tokens: int = 0
+    """Of those, the ones that it keeps for an hour rather than five minutes."""
+    reasoning_tokens: int = 0
+    """Of the output tokens, those that the caller does not see."""
+    audio_input_tokens: int = 0
+    audio_output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

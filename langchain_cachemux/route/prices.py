@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeVar
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from langchain_cachemux.types import Usage
 
 T = TypeVar("T")
 _DATE = re.compile(r"[-@:](\d{4}-?\d\d-?\d\d|\d{4}|\d\d-\d\d)$")
+_BEDROCK = re.compile(r"arn:aws|(?:[a-z-]+\.)?[a-z][a-z0-9]*\.[a-z]")
+_RENAMED = {"azure_openai": "azure", "azure_ai": "azure", "amazon_bedrock": "aws"}
 
 Price: TypeAlias = Callable[[Usage], float]
 """Cost of one model call; raises `ValueError` for a model it has no price for."""
@@ -24,37 +27,155 @@ def seconds(usage: Usage) -> float:
 def dollars(usage: Usage) -> float:
     """US dollars at list prices, from the `genai-prices` tables that ship with that package.
 
+    Read and written prompt caches, reasoning, audio, service tiers and long contexts are charged at
+    their own prices where the tables have them. A model is looked for at the provider that answered,
+    then at the one its name begins with (`openai/gpt-4o`), then at its maker.
+
     Raises:
         ValueError: The model has no list price; give your own with `per_million_tokens`.
+        ImportError: `genai-prices` is not installed.
     """
-    from genai_prices import Usage as Tokens
-    from genai_prices import calc_price
-
-    tokens = Tokens(
-        input_tokens=usage.input_tokens,
-        cache_read_tokens=usage.cached_tokens,
-        output_tokens=usage.output_tokens,
-    )
     try:
-        return float(calc_price(tokens, usage.model).total_price)
-    except LookupError:
-        raise _unknown(usage.model, "use per_million_tokens({name: (input, output)})") from None
+        from genai_prices import Usage as Counts
+        from genai_prices import calc_price
+    except ImportError as error:
+        msg = "price=dollars needs genai-prices: pip install 'langchain-cachemux[prices]'"
+        raise ImportError(msg) from error
+    counts = Counts(**_counted(usage))
+    tier = {"service_tier": usage.tier} if usage.tier else None
+    for model, provider in _references(usage):
+        try:
+            found = calc_price(counts, model, provider_id=provider, price_context=tier)
+        except LookupError:
+            continue
+        return float(found.total_price)
+    raise _unknown(usage, "use per_million_tokens({name: (input, output)}, otherwise=dollars)")
 
 
-def per_million_tokens(prices: Mapping[str, tuple[float, float]]) -> Price:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrice:
+    """Cost of a million tokens of each sort, in any one unit.
+
+    What is left out follows from `input` and `output`, at the ratios that most providers charge:
+
+    Args:
+        input: Of tokens read afresh.
+        output: Of tokens written.
+        cache_read: Of tokens read from the provider's prompt cache; by default a tenth of `input`.
+        cache_write: Of tokens kept there for five minutes; by default 1.25 times `input`.
+        cache_write_1h: Of tokens kept there for an hour; by default 2 times `input`.
+        reasoning: Of tokens the caller does not see; by default as `output`.
+        audio_input: By default as `input`.
+        audio_output: By default as `output`.
+
+    Raises:
+        ValueError: A cost is negative or no number.
+    """
+
+    input: float
+    output: float
+    cache_read: float | None = None
+    cache_write: float | None = None
+    cache_write_1h: float | None = None
+    reasoning: float | None = None
+    audio_input: float | None = None
+    audio_output: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a negative cost by its name."""
+        for name, cost in ((f.name, getattr(self, f.name)) for f in fields(self)):
+            if cost is not None and not 0 <= cost < math.inf:
+                msg = f"{name} must be a cost >= 0 of a million tokens, got {cost!r}"
+                raise ValueError(msg)
+
+    def cost(self, usage: Usage) -> float:
+        """Each sort of token at its price."""
+        sorts, into, out = _sorted(usage), self.input, self.output
+        total = (
+            sorts.fresh * into
+            + sorts.cache_read * _given(self.cache_read, 0.1 * into)
+            + sorts.cache_write * _given(self.cache_write, 1.25 * into)
+            + sorts.cache_write_1h * _given(self.cache_write_1h, 2.0 * into)
+            + sorts.audio_input * _given(self.audio_input, into)
+            + sorts.written * out
+            + sorts.reasoning * _given(self.reasoning, out)
+            + sorts.audio_output * _given(self.audio_output, out)
+        )
+        return total / 1e6
+
+
+def per_million_tokens(
+    prices: Mapping[str, tuple[float, float] | TokenPrice], *, otherwise: Price | None = None
+) -> Price:
     """Build a price from a table `{model: (input, output)}`, per million tokens.
 
     Args:
-        prices: Cost of a million input and a million output tokens, by model name.
+        prices: Cost of a million input and a million output tokens, by model name; a `TokenPrice` where
+            cached or hidden tokens have prices of their own.
+        otherwise: The price of every other model: `dollars`, say.
+
+    Raises:
+        ValueError: A price is not two costs >= 0; at a call, a model is not in the table.
     """
-    for model, pair in prices.items():
-        if len(pair) != 2 or min(pair) < 0:  # noqa: PLR2004
-            msg = f"prices[{model!r}] must be two costs >= 0 (input, output), got {pair!r}"
+    table: dict[str, TokenPrice] = {}
+    for model, given in prices.items():
+        if isinstance(given, TokenPrice):
+            table[model] = given
+            continue
+        if len(given) != 2 or not all(0 <= cost < math.inf for cost in given):  # noqa: PLR2004
+            msg = f"prices[{model!r}] must be two costs >= 0 (input, output), got {given!r}"
+            raise ValueError(msg)
+        table[model] = TokenPrice(input=given[0], output=given[1])
+
+    def price(usage: Usage) -> float:
+        if otherwise is not None and _name_in(table, usage.model) is None:
+            return otherwise(usage)
+        return _listed(table, usage).cost(usage)
+
+    return price
+
+
+def joules(watts: Mapping[str, float]) -> Price:
+    """Build a price in joules: what a machine draws while it answers, times how long it does.
+
+    Args:
+        watts: Power of the machine that each model runs on while it answers, by model name.
+
+    Raises:
+        ValueError: A power is negative or no number; at a call, a model is not in the table.
+    """
+    for model, power in watts.items():
+        if not 0 <= power < math.inf:
+            msg = f"watts[{model!r}] must be a power >= 0, got {power!r}"
             raise ValueError(msg)
 
     def price(usage: Usage) -> float:
-        into, out = _listed(prices, usage.model)
-        return (usage.input_tokens * into + usage.output_tokens * out) / 1e6
+        return _listed(watts, usage) * usage.seconds
+
+    return price
+
+
+def weighted(*parts: tuple[float, Price]) -> Price:
+    """Build the sum of several prices, each times what one of its units is worth.
+
+    By `weighted((1, dollars), (0.01, seconds))` a second counts as much as a cent.
+
+    Args:
+        parts: Weights >= 0 with their prices.
+
+    Raises:
+        ValueError: There is none, a weight is negative or no number, or a price cannot be called.
+    """
+    for part in parts:
+        if len(part) != 2 or not callable(part[1]) or not 0 <= part[0] < math.inf:  # noqa: PLR2004
+            msg = f"a part must be (weight >= 0, price), got {part!r}"
+            raise ValueError(msg)
+    if not parts:
+        msg = "parts must be at least one (weight, price), got none"
+        raise ValueError(msg)
+
+    def price(usage: Usage) -> float:
+        return math.fsum(weight * part(usage) for weight, part in parts)
 
     return price
 
@@ -83,7 +204,7 @@ def flops(decoders: Mapping[str, Decoder]) -> Price:
     """
 
     def price(usage: Usage) -> float:
-        decoder = _listed(decoders, usage.model)
+        decoder = _listed(decoders, usage)
         total = usage.input_tokens + usage.output_tokens
         return decoder.flops(total) - decoder.flops(min(usage.cached_tokens, total))
 
@@ -91,32 +212,173 @@ def flops(decoders: Mapping[str, Decoder]) -> Price:
 
 
 def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
-    """Read the usage of an `AIMessage`: its tokens, and the model that wrote it.
+    """Read the usage of an `AIMessage`: its tokens, and the model and the provider that gave it.
+
+    LangChain's integrations mostly agree. Where one leaves cached tokens out of its input (Bedrock) or
+    reasoning out of its output (older Google, xAI), its total gives it away, and they are added.
 
     Args:
         message: Anything with `usage_metadata` and `response_metadata`, as LangChain's messages have.
-        seconds: What the caller's stopwatch said; a provider's own `response_metadata["seconds"]`
-            is believed before it.
+        seconds: What the caller's stopwatch said, of which the time that Ollama took to load the model
+            is none of this call's. A provider's own `response_metadata["seconds"]` goes before it.
         model: Name to use when the message carries none.
     """
     tokens = getattr(message, "usage_metadata", None) or {}
     told = getattr(message, "response_metadata", None) or {}
+    into, out = _details(tokens, "input"), _details(tokens, "output")
+    hour, minutes = into("ephemeral_1h_input_tokens"), into("ephemeral_5m_input_tokens")
+    read, write, reasoning = into("cache_read"), into("cache_creation"), out("reasoning")
+    write = max(write, hour + minutes)  # Anthropic's integration sets the sum to 0 beside its parts
+    inputs, outputs = int(tokens.get("input_tokens") or 0), int(tokens.get("output_tokens") or 0)
+    missing = int(tokens.get("total_tokens") or 0) - inputs - outputs
+    cached = read + write
+    if cached > inputs or (cached and missing in (cached, cached + reasoning)):
+        missing -= cached
+        inputs += cached
+    if reasoning > outputs or (reasoning and missing == reasoning):
+        outputs += reasoning
+    loading = float(told.get("load_duration") or 0.0) / 1e9
     return Usage(
-        input_tokens=int(tokens.get("input_tokens", 0)),
-        output_tokens=int(tokens.get("output_tokens", 0)),
-        cached_tokens=int((tokens.get("input_token_details") or {}).get("cache_read", 0) or 0),
-        seconds=float(told.get("seconds", seconds)),
-        model=str(told.get("model_name") or told.get("model") or model),
+        input_tokens=inputs,
+        output_tokens=outputs,
+        cached_tokens=read,
+        seconds=float(told.get("seconds", max(seconds - loading, 0.0))),
+        model=str(told.get("model_name") or told.get("model") or told.get("model_id") or model),
+        provider=str(told.get("model_provider") or ""),
+        tier=str(told.get("service_tier") or ""),
+        cache_write_tokens=write,
+        cache_write_1h_tokens=hour,
+        reasoning_tokens=reasoning,
+        audio_input_tokens=into("audio"),
+        audio_output_tokens=out("audio"),
     )
 
 
-def _listed(table: Mapping[str, T], model: str) -> T:
-    """Look a model up by name; a date behind the name is passed over (gpt-4o-2024-08-06)."""
-    name = model if model in table else _DATE.sub("", model)
-    if name not in table:
-        raise _unknown(model, f"known are {sorted(table)}")
+def billed(usage: Usage, price: Price, *, asked: str, own: Mapping[str, str]) -> Usage:
+    """Return a usage under the name by which `price` knows the model that answered.
+
+    That is not always the model that was asked: a model with fallbacks is answered for by another,
+    whose name is in the message. When `price` knows neither that name nor a model of the caller's that
+    goes by it, the call is billed as the model that was asked.
+
+    Args:
+        usage: Of the answer, with the name that its message carries.
+        price: The price.
+        asked: The name under which `price` knows the model that was asked.
+        own: The name that each model's provider calls it by, for each name that `price` knows.
+    """
+    answered = usage.model
+    if not answered or _undated(answered) == _undated(own.get(asked, asked)):
+        return replace(usage, model=asked)
+    others = [name for name, called in own.items() if _undated(called) == _undated(answered)]
+    for name in (*others, answered):
+        candidate = replace(usage, model=name)
+        try:
+            price(candidate)
+        except (ValueError, LookupError):
+            continue
+        return candidate
+    return replace(usage, model=asked)
+
+
+class _Sorts(NamedTuple):
+    """The tokens of a call by what is charged for them; each token is counted once."""
+
+    fresh: int
+    cache_read: int
+    cache_write: int
+    cache_write_1h: int
+    audio_input: int
+    written: int
+    reasoning: int
+    audio_output: int
+
+
+def _sorted(usage: Usage) -> _Sorts:
+    """Take the tokens apart; a part larger than the whole, as some providers report, is cut to it."""
+    fresh, written = max(usage.input_tokens, 0), max(usage.output_tokens, 0)
+    read = min(usage.cached_tokens, fresh)
+    hour = min(usage.cache_write_1h_tokens, fresh - read)
+    minutes = min(max(usage.cache_write_tokens - hour, 0), fresh - read - hour)
+    audio = min(usage.audio_input_tokens, fresh - read - hour - minutes)
+    reasoning = min(usage.reasoning_tokens, written)
+    spoken = min(usage.audio_output_tokens, written - reasoning)
+    fresh -= read + hour + minutes + audio
+    return _Sorts(
+        fresh, read, minutes, hour, audio, written - reasoning - spoken, reasoning, spoken
+    )
+
+
+def _counted(usage: Usage) -> dict[str, int]:
+    """The tokens as `genai-prices` counts them: totals, their parts, and no overlap of parts."""
+    sorts = _sorted(usage)
+    counts = {
+        "input_tokens": max(usage.input_tokens, 0),
+        "output_tokens": max(usage.output_tokens, 0),
+        "cache_read_tokens": sorts.cache_read,
+        "cache_write_tokens": sorts.cache_write + sorts.cache_write_1h,
+        "cache_write_1h_tokens": sorts.cache_write_1h,
+        "input_audio_tokens": sorts.audio_input,
+        "output_reasoning_tokens": sorts.reasoning,
+        "output_audio_tokens": sorts.audio_output,
+    }
+    overlaps = (
+        "cache_audio_read_tokens",
+        "cache_audio_write_tokens",
+        "output_audio_reasoning_tokens",
+    )
+    return counts | dict.fromkeys(overlaps, 0)
+
+
+def _references(usage: Usage) -> Iterator[tuple[str, str | None]]:
+    """Where to look a model up: (model, provider) pairs, the likeliest first."""
+    model, provider = usage.model, usage.provider.casefold()
+    if not model:
+        return
+    if provider:
+        yield model, _RENAMED.get(provider, provider)
+    for mark in "/:":
+        before, found, after = model.partition(mark)
+        if found and re.fullmatch(r"[\w-]+", before):
+            yield after, _RENAMED.get(before, before)
+    if _BEDROCK.match(model):
+        yield model, "aws"
+    yield model, None
+    if "/" in model:
+        yield model.rpartition("/")[2], None
+
+
+def _details(tokens: Mapping[str, Any], side: str) -> Callable[[str], int]:
+    """A reader of one side's parts, those of a service tier (`flex_cache_read`) among them."""
+    details = tokens.get(f"{side}_token_details") or {}
+
+    def read(name: str) -> int:
+        return sum(int(details.get(f"{tier}{name}") or 0) for tier in ("", "priority_", "flex_"))
+
+    return read
+
+
+def _given(cost: float | None, default: float) -> float:
+    return default if cost is None else cost
+
+
+def _undated(model: str) -> str:
+    return _DATE.sub("", model)
+
+
+def _name_in(table: Mapping[str, Any], model: str) -> str | None:
+    """The name a model has in a table; a date behind it is passed over (gpt-4o-2024-08-06)."""
+    return next((name for name in (model, _undated(model)) if name in table), None)
+
+
+def _listed(table: Mapping[str, T], usage: Usage) -> T:
+    """Look a model up by name."""
+    name = _name_in(table, usage.model)
+    if name is None:
+        raise _unknown(usage, f"known are {sorted(table)}")
     return table[name]
 
 
-def _unknown(model: str, hint: str) -> ValueError:
-    return ValueError(f"price: no price is known for model {model!r}; {hint}")
+def _unknown(usage: Usage, hint: str) -> ValueError:
+    where = f" of provider {usage.provider!r}" if usage.provider else ""
+    return ValueError(f"price: no price is known for model {usage.model!r}{where}; {hint}")

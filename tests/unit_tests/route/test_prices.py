@@ -1,5 +1,9 @@
 """What an answer cost: list prices, the user's own table, and counted operations."""
 
+import subprocess
+import sys
+from dataclasses import replace
+
 import pytest
 from genai_prices import Usage as Tokens
 from genai_prices import calc_price
@@ -9,11 +13,15 @@ from langchain_core.messages import AIMessage
 
 from langchain_cachemux.route.prices import (
     Decoder,
+    TokenPrice,
+    billed,
     dollars,
     flops,
+    joules,
     per_million_tokens,
     seconds,
     usage_of,
+    weighted,
 )
 from langchain_cachemux.types import Usage
 
@@ -130,7 +138,7 @@ def test_usage_of_an_openai_message_has_its_tokens_cache_and_model():
         response_metadata={"model_name": "gpt-4o-2024-08-06", "finish_reason": "stop"},
     )
     assert usage_of(message, seconds=0.5, model="ignored") == Usage(
-        1200, 30, cached_tokens=1024, seconds=0.5, model="gpt-4o-2024-08-06"
+        1200, 30, cached_tokens=1024, seconds=0.5, model="gpt-4o-2024-08-06", reasoning_tokens=10
     )
 
 
@@ -151,3 +159,408 @@ def test_usage_of_a_message_without_cached_tokens_has_none(details):
         response_metadata = None
 
     assert usage_of(Message()) == Usage(5, 1)
+
+
+# Claude Sonnet 4.5, dollars a million: 3 in, 15 out, .30 from the prompt cache, 3.75 to keep a token
+# there for five minutes, 6 for an hour.
+SONNET = "claude-sonnet-4-5-20250929"
+TABLES = [dollars, per_million_tokens({"claude-sonnet-4-5": (3.0, 15.0)})]
+
+
+@pytest.mark.parametrize("price", TABLES)
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        (Usage(10_000, 100), 0.03 + 0.0015),
+        (Usage(10_000, 100, cached_tokens=9_000), 0.003 + 0.0027 + 0.0015),
+        (Usage(10_000, 100, cache_write_tokens=9_000), 0.003 + 0.03375 + 0.0015),
+        (
+            Usage(10_000, 100, cache_write_tokens=9_000, cache_write_1h_tokens=9_000),
+            0.003 + 0.054 + 0.0015,
+        ),
+        (
+            Usage(
+                10_000,
+                100,
+                cached_tokens=2_000,
+                cache_write_tokens=7_000,
+                cache_write_1h_tokens=4_000,
+            ),
+            0.003 + 0.0006 + 3 * 0.00375 + 4 * 0.006 + 0.0015,
+        ),
+    ],
+)
+def test_a_prompt_cache_read_and_written_for_minutes_or_an_hour_worked_by_hand(price, usage, cost):
+    assert price(replace(usage, model=SONNET)) == pytest.approx(cost)
+
+
+def test_a_table_may_give_every_sort_of_token_its_price():
+    price = per_million_tokens(
+        {
+            "m": TokenPrice(
+                input=1,
+                output=2,
+                cache_read=3,
+                cache_write=4,
+                cache_write_1h=5,
+                reasoning=6,
+                audio_input=7,
+                audio_output=8,
+            )
+        }
+    )
+    usage = Usage(
+        1000,
+        100,
+        cached_tokens=100,
+        cache_write_tokens=300,
+        cache_write_1h_tokens=200,
+        reasoning_tokens=50,
+        audio_input_tokens=10,
+        audio_output_tokens=20,
+        model="m",
+    )
+    expected = 590 * 1 + 30 * 2 + 100 * 3 + 100 * 4 + 200 * 5 + 50 * 6 + 10 * 7 + 20 * 8
+    assert price(usage) == pytest.approx(expected / 1e6)
+
+
+few = st.integers(0, 1000)
+
+
+@given(
+    st.builds(
+        Usage,
+        few,
+        few,
+        few,
+        model=st.just("m"),
+        cache_write_tokens=few,
+        cache_write_1h_tokens=few,
+        reasoning_tokens=few,
+        audio_input_tokens=few,
+        audio_output_tokens=few,
+    )
+)
+def test_no_token_is_charged_twice_or_left_out_however_the_parts_are_reported(usage):
+    one = dict.fromkeys(("cache_read", "cache_write", "cache_write_1h", "audio_input"), 1e6)
+    price = per_million_tokens({"m": TokenPrice(input=1e6, output=1e3, **one)})
+    assert price(usage) == pytest.approx(usage.input_tokens + usage.output_tokens / 1e3)
+    for model in ("gpt-4o", SONNET, "gemini-2.5-flash", "gpt-4o-audio-preview"):
+        assert 0 <= dollars(replace(usage, model=model)) < 1
+
+
+def test_dollars_charge_audio_and_reasoning_where_they_have_prices_of_their_own():
+    spoken = Usage(1000, 100, audio_input_tokens=400, model="gemini-2.5-flash", provider="google")
+    assert dollars(spoken) > dollars(replace(spoken, audio_input_tokens=0))
+    plain = Usage(1000, 1000, model="o3-mini")
+    assert dollars(replace(plain, reasoning_tokens=900)) == dollars(plain)
+
+
+def test_dollars_know_the_service_tier():
+    usage = Usage(10**6, 10**5, model="gpt-5", provider="openai")
+    flex, standard, priority = (dollars(replace(usage, tier=t)) for t in ("flex", "", "priority"))
+    assert flex < standard < priority
+    assert dollars(replace(usage, tier="default")) == standard
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "into", "out"),
+    [
+        ("openai/gpt-4o", "", 2.5, 10),
+        ("openai/gpt-4o", "openai", 2.5, 10),
+        ("openai/gpt-4o", "openrouter", 2.5, 10),
+        ("openai:gpt-4o", "", 2.5, 10),
+        ("gpt-4o", "azure_openai", 2.5, 10),
+        ("gpt-4o", "a-proxy-of-ours", 2.5, 10),
+        ("anthropic/claude-sonnet-4-5", "", 3, 15),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", "", 3, 15),
+        ("anthropic.claude-3-5-sonnet-20241022-v2:0", "bedrock_converse", 3, 15),
+        ("us.anthropic.claude-3-5-sonnet-20241022-v2:0", "amazon_bedrock", 3, 15),
+        ("llama-3.3-70b-versatile", "groq", 0.59, 0.79),
+        ("groq/llama-3.3-70b-versatile", "", 0.59, 0.79),
+        ("groq:llama-3.3-70b-versatile", "", 0.59, 0.79),
+        ("models/gemini-2.5-flash", "google_genai", 0.3, 2.5),
+        ("gemini-2.5-flash", "google_vertexai", 0.3, 2.5),
+    ],
+)
+def test_dollars_find_a_model_at_its_provider(model, provider, into, out):
+    # list prices of a million tokens, from the providers' own pages
+    one = dollars(Usage(100_000, 10_000, model=model, provider=provider))
+    assert one == pytest.approx((into + out / 10) / 10, rel=0.11)  # Bedrock's regions add a tenth
+
+
+def test_a_model_that_no_provider_lists_is_an_error_that_names_both():
+    with pytest.raises(ValueError, match=r"'smollm2' of provider 'ollama'; use per_million_tokens"):
+        dollars(Usage(1, 1, model="smollm2", provider="ollama"))
+    with pytest.raises(ValueError, match=r"no price is known for model 'llama-3.3-70b-versatile'"):
+        dollars(Usage(1, 1, model="llama-3.3-70b-versatile"))
+
+
+def test_a_table_of_ones_own_goes_before_the_list_prices_and_falls_back_on_them():
+    price = per_million_tokens({"mine": (1.0, 2.0), "gpt-4o": (0.0, 0.0)}, otherwise=dollars)
+    assert price(Usage(10**6, 10**6, model="mine")) == 3.0
+    assert price(Usage(10**6, 10**6, model="gpt-4o-2024-08-06")) == 0.0
+    mini = Usage(10**6, model="gpt-4o-mini")
+    assert price(mini) == dollars(mini) > 0
+    with pytest.raises(ValueError, match="no price is known for model 'other'"):
+        price(Usage(1, model="other"))
+
+
+@pytest.mark.parametrize("cost", [-1.0, float("nan"), float("inf")])
+def test_a_cost_that_is_none_is_refused_by_its_name(cost):
+    with pytest.raises(ValueError, match="cache_read must be a cost >= 0"):
+        TokenPrice(input=1, output=1, cache_read=cost)
+    with pytest.raises(ValueError, match=r"prices\['m'\] must be two costs >= 0"):
+        per_million_tokens({"m": (1.0, cost)})
+    with pytest.raises(ValueError, match=r"watts\['m'\] must be a power >= 0"):
+        joules({"m": cost})
+    with pytest.raises(ValueError, match="a part must be"):
+        weighted((cost, seconds))
+
+
+def test_joules_are_watts_times_seconds():
+    price = joules({"m": 250.0})
+    assert price(Usage(seconds=2.0, model="m")) == 500.0
+    with pytest.raises(ValueError, match="known are"):
+        price(Usage(seconds=2.0, model="other"))
+
+
+def test_weighted_prices_add_up():
+    tokens = per_million_tokens({"m": (1e6, 0.0)})
+    price = weighted((2.0, tokens), (0.5, seconds))
+    assert price(Usage(3, seconds=4.0, model="m")) == 2 * 3 + 0.5 * 4
+    with pytest.raises(ValueError, match="at least one"):
+        weighted()
+    with pytest.raises(ValueError, match="a part must be"):
+        weighted((1.0, "dollars"))
+
+
+def test_without_genai_prices_dollars_say_what_to_install():
+    code = """
+import sys
+sys.modules["genai_prices"] = None
+from langchain_cachemux.route.prices import dollars, per_million_tokens
+from langchain_cachemux.types import Usage
+assert per_million_tokens({"m": (1, 1)}, otherwise=dollars)(Usage(10**6, model="m")) == 1
+try:
+    dollars(Usage(1, model="gpt-4o"))
+except ImportError as error:
+    print(error)
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'langchain-cachemux[prices]'" in told.stdout
+
+
+def message(tokens, **told):
+    return AIMessage("hi", usage_metadata=tokens, response_metadata=told)
+
+
+def tokens(into, out, total=None, given=None, hidden=None):
+    return {
+        "input_tokens": into,
+        "output_tokens": out,
+        "total_tokens": into + out if total is None else total,
+        "input_token_details": given or {},
+        "output_token_details": hidden or {},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        pytest.param(
+            message(
+                tokens(1200, 30, given={"cache_read": 1000, "audio": 5}, hidden={"audio": 7}),
+                model_name="gpt-4o-2024-08-06",
+                model_provider="openai",
+                service_tier="default",
+            ),
+            Usage(
+                1200,
+                30,
+                1000,
+                model="gpt-4o-2024-08-06",
+                provider="openai",
+                tier="default",
+                audio_input_tokens=5,
+                audio_output_tokens=7,
+            ),
+            id="OpenAI",
+        ),
+        pytest.param(
+            message(
+                tokens(
+                    1200,
+                    30,
+                    given={"flex_cache_read": 1000, "flex": 200},
+                    hidden={"flex_reasoning": 10, "flex": 20},
+                ),
+                model_name="gpt-5",
+                model_provider="openai",
+                service_tier="flex",
+            ),
+            Usage(
+                1200,
+                30,
+                1000,
+                model="gpt-5",
+                provider="openai",
+                tier="flex",
+                reasoning_tokens=10,
+            ),
+            id="OpenAI's flex tier",
+        ),
+        pytest.param(
+            message(
+                tokens(
+                    1000,
+                    30,
+                    given={
+                        "cache_read": 300,
+                        "cache_creation": 0,
+                        "ephemeral_5m_input_tokens": 200,
+                        "ephemeral_1h_input_tokens": 400,
+                    },
+                ),
+                model="claude-sonnet-4-5",
+                model_name="claude-sonnet-4-5",
+                model_provider="anthropic",
+            ),
+            Usage(
+                1000,
+                30,
+                300,
+                model="claude-sonnet-4-5",
+                provider="anthropic",
+                cache_write_tokens=600,
+                cache_write_1h_tokens=400,
+            ),
+            id="Anthropic",
+        ),
+        pytest.param(
+            message(
+                tokens(1000, 30, given={"cache_read": 300, "cache_creation": 200}),
+                model_name="claude-sonnet-4-5",
+            ),
+            Usage(1000, 30, 300, model="claude-sonnet-4-5", cache_write_tokens=200),
+            id="Anthropic, the sum alone",
+        ),
+        pytest.param(
+            message(
+                tokens(100, 30, total=730, given={"cache_read": 400, "cache_creation": 200}),
+                model_name="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                model_provider="bedrock_converse",
+            ),
+            Usage(
+                700,
+                30,
+                400,
+                model="us.anthropic.claude-sonnet-4-5-20250929-v1:0",
+                provider="bedrock_converse",
+                cache_write_tokens=200,
+            ),
+            id="Bedrock, cached tokens left out",
+        ),
+        pytest.param(
+            message(
+                tokens(100, 30, given={"cache_read": 0, "cache_creation": 0}),
+                model_name="amazon.nova-lite-v1:0",
+                model_provider="bedrock_converse",
+            ),
+            Usage(100, 30, model="amazon.nova-lite-v1:0", provider="bedrock_converse"),
+            id="Bedrock",
+        ),
+        pytest.param(
+            message(
+                tokens(100, 30, total=330, hidden={"reasoning": 200}),
+                model_name="gemini-2.5-flash",
+                model_provider="google_genai",
+            ),
+            Usage(
+                100, 230, model="gemini-2.5-flash", provider="google_genai", reasoning_tokens=200
+            ),
+            id="Google, reasoning left out",
+        ),
+        pytest.param(
+            message(
+                tokens(100, 230, given={"cache_read": 50}, hidden={"reasoning": 200}),
+                model_name="gemini-2.5-flash",
+                model_provider="google_genai",
+            ),
+            Usage(
+                100,
+                230,
+                50,
+                model="gemini-2.5-flash",
+                provider="google_genai",
+                reasoning_tokens=200,
+            ),
+            id="Google",
+        ),
+        pytest.param(
+            message(
+                tokens(38, 12),
+                model_name="llama-3.3-70b-versatile",
+                model_provider="groq",
+                token_usage={"total_time": 0.02},
+                service_tier="on_demand",
+            ),
+            Usage(
+                38,
+                12,
+                model="llama-3.3-70b-versatile",
+                provider="groq",
+                tier="on_demand",
+                seconds=2,
+            ),
+            id="Groq",
+        ),
+        pytest.param(
+            message(
+                tokens(26, 9),
+                model="llama3",
+                model_name="llama3",
+                model_provider="ollama",
+                total_duration=1_900_000_000,
+                load_duration=1_500_000_000,
+            ),
+            Usage(26, 9, model="llama3", provider="ollama", seconds=0.5),
+            id="Ollama, the loading of the model left out",
+        ),
+        pytest.param(
+            message(tokens(37, 8, given={"cache_read": 36}), model_name="smollm2-135m-instruct"),
+            Usage(37, 8, 36, model="smollm2-135m-instruct", seconds=2),
+            id="llama.cpp",
+        ),
+    ],
+)
+def test_usage_of_a_message_of_each_provider(answer, usage):
+    found = usage_of(answer, seconds=2.0)
+    assert found == replace(usage, seconds=usage.seconds or 2.0)
+
+
+OWN = {"cheap": "gpt-4o-mini", "expensive": "gpt-4o"}
+LABELS = per_million_tokens({"cheap": (1.0, 1.0), "expensive": (10.0, 10.0)})
+
+
+@pytest.mark.parametrize(
+    ("answered", "price", "expected"),
+    [
+        ("gpt-4o-mini-2024-07-18", LABELS, "cheap"),
+        ("gpt-4o-2024-08-06", LABELS, "expensive"),
+        ("gpt-4o", dollars, "gpt-4o"),
+        ("claude-sonnet-4-5", dollars, "claude-sonnet-4-5"),
+        ("claude-sonnet-4-5", LABELS, "cheap"),
+        ("", LABELS, "cheap"),
+    ],
+)
+def test_the_model_that_answered_is_billed_by_the_name_the_price_knows(answered, price, expected):
+    usage = Usage(10, 10, model=answered)
+    assert billed(usage, price, asked="cheap", own=OWN) == replace(usage, model=expected)
+
+
+def test_of_two_ways_to_ask_one_model_the_one_that_was_asked_is_billed():
+    own = {"short": "smollm2", "long": "smollm2"}
+    price = per_million_tokens({"short": (1.0, 1.0), "long": (2.0, 2.0)})
+    for asked in own:
+        assert billed(Usage(model="smollm2"), price, asked=asked, own=own).model == asked
