@@ -453,16 +453,16 @@ def test_what_was_spent_is_counted_for_one_window_and_at_most_a_slot_more(paymen
     assert len(spending._slots) <= Spending.SLOTS + 1
 
 
-def test_a_face_that_weighs_money_by_its_price_stays_within_the_limit():
-    # Of each second's request the large model costs 1 and errs never, the small one 0.1 and 1 in 4.
+def test_a_face_that_weighs_money_by_its_price_stays_within_the_limit_and_uses_most_of_it():
+    # Of each second's request the large model costs 1 and never errs, the small one 0 and 1 in 4.
     clock, chance = Clock(), random.Random(0)
     spending, spent = Spending(200, per=1000, clock=clock), []
     for _ in range(10_000):
         clock.now += 1
-        worth = chance.uniform(0, 10)  # what an error would cost on this request
-        large = spending.price * 1.0 <= spending.price * 0.1 + worth / 4
-        spending.pay(1.0 if large else 0.1)
-        spent.append(1.0 if large else 0.1)
+        error = chance.uniform(0, 10)  # what one would cost on this request
+        cost = 1.0 if spending.price <= error / 4 else 0.0
+        spending.pay(cost)
+        spent.append(cost)
         assert spending.spent <= 201  # the limit and one request
     assert sum(spent[-1000:]) > 150
 
