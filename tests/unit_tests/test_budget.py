@@ -434,7 +434,7 @@ def test_money_is_dearer_the_less_is_left_and_never_infinitely():
     for _ in range(12):
         prices.append(spending.price)
         spending.pay(1.0)
-    assert prices[:10] == pytest.approx([math.sqrt(10 / (10 - n)) for n in range(10)])
+    assert prices[:10] == pytest.approx([(10 / (10 - n)) ** 0.25 for n in range(10)])
     assert prices[10:] == [Spending.DEAREST] * 2
     assert spending.left == 0
 
@@ -464,7 +464,7 @@ def test_a_face_that_weighs_money_by_its_price_stays_within_the_limit_and_uses_m
         spending.pay(cost)
         spent.append(cost)
         assert spending.spent <= 201  # the limit and one request
-    assert sum(spent[-1000:]) > 150
+    assert sum(spent) > 0.9 * 2000
 
 
 def test_a_clock_that_was_set_back_loses_no_cost():
