@@ -240,6 +240,40 @@ def test_a_long_safe_past_does_not_make_errors_free():
     assert budget.error_price == pytest.approx(50 * math.exp(-10))
 
 
+def hindsight(large, options, error):
+    """The most that one price for all requests saves while the risks taken keep the promise."""
+    best = 0.0
+    for price in np.exp(np.linspace(-6, 8, 200)):
+        costs = np.stack([large, *(cost + price * (risk - error) for cost, risk in options)])
+        chosen = costs.argmin(0)
+        risk = sum(risk[chosen == k].sum() for k, (_, risk) in enumerate(options, 1))
+        if risk <= error * (chosen > 0).sum():
+            cost = sum(cost[chosen == k].sum() for k, (cost, _) in enumerate(options, 1))
+            best = max(best, large[chosen > 0].sum() - cost)
+    return best
+
+
+@pytest.mark.parametrize("error", [0.01, 0.02, 0.05])
+def test_the_price_found_online_saves_nearly_what_the_best_price_in_hindsight_saves(error):
+    rng, n = np.random.default_rng(0), 4000
+    large = rng.lognormal(0, 0.8, n)
+    similar = np.where(rng.random(n) < 0.85, rng.beta(1, 200, n), rng.beta(1, 3, n))
+    stored = (np.zeros(n), np.where(rng.random(n) < 0.3, similar, 1.0))
+    small = (0.03 * large, rng.beta(0.7, 3.5, n))
+    budget, saved = told(error), 0.0
+    for t in range(n):
+        ways = [
+            (cost[t] + budget.charge(risk[t]), cost[t], risk[t]) for cost, risk in (stored, small)
+        ]
+        total, cost, risk = min(ways)
+        if total < large[t]:
+            budget.placed("bet", risk)
+            saved += large[t] - cost
+        else:
+            budget.missed(large[t])
+    assert 0.93 < saved / hindsight(large, [stored, small], error) < 1.01
+
+
 def test_the_first_bets_are_all_audited_and_ever_fewer_but_never_none():
     budget = ErrorBudget(0.02, audit=0.03, seed=0)
     chances = [budget.placed("cache", 0.0).chance for _ in range(20_000)]
