@@ -1,0 +1,550 @@
+"""One error budget for every saved call: what an error may cost, and whether the promise holds.
+
+A bet is a request answered without the large model: by a stored answer to a question that seems the
+same, or by a cheaper model. It is lost when the large model's own answer would have been better. The
+promise is about bets alone: of those placed, at most a share δ is lost.
+
+Three parts keep it, each for what the others cannot see (docs/theory.md derives them).
+
+1. *The account* holds Σ(δ - r) over the bets placed, r being the risk claimed of each, and is never
+   overdrawn. So the claims add up to at most δ a bet, after every bet and not only in the long run.
+2. *The price of an error*, λ, falls as the account fills. A face takes the option of least
+   c + λ·(r - δ): the slack that safe bets leave goes to the bets that save most for their risk,
+   whether the cache or the router proposes them.
+3. *The certificate* believes no claim. Bets drawn at random are audited, and a confidence sequence,
+   valid however often one looks at it, bounds the share lost. When the promise is broken beyond doubt,
+   bets are only tried, not served, until it is kept beyond doubt.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from langchain_cachemux.types import LARGEST_COST
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Of what `ErrorBudget.dump` returns."""
+MEMORY = 1000
+"""Costs of misses that their mean reaches back to."""
+FULLEST = 10.0
+"""The account, times `step`, is capped here: λ is then e^-10 of what it was at first."""
+
+
+class Certificate:
+    """A confidence sequence for the mean chance of loss over all bets, audited at random.
+
+    Bet t is lost with chance μ_t given all before it, is audited with a probability q_t chosen before,
+    and then its loss L_t in [0, 1] becomes known. X_t = L_t/q_t when audited, else 0, has mean μ_t. For
+    every fixed η > 0, with M = Σμ_t,
+
+        Π(1 + η·X_t)·exp(-η·M)     and, as long as η < q_t,     Π(1 - η·X_t)·exp(η·M)
+
+    are nonnegative supermartingales that start at 1, since (1 ± η·μ)·exp(∓η·μ) <= 1. So is their mean
+    over a grid of η, which by Ville's inequality ever reaches 1/α with probability at most α: the M at
+    which it is below 1/α are a confidence sequence (betting, Waudby-Smith and Ramdas 2024, with fixed
+    bets as in Howard et al. 2021, so that the chances μ_t may change as they like). For a constant q and
+    losses of 0 or 1 it is the test of a Poisson rate.
+
+    An audit that is not settled counts as won below and as lost above, so the sequence holds however
+    late an audit is settled, in whatever order, or never.
+
+    Args:
+        confidence: 1 - α, half of α on each side.
+        least: The least q_t.
+    """
+
+    def __init__(self, *, confidence: float, least: float) -> None:
+        self.bets = 0
+        self._weight = self._weight_lost = 0.0
+        self._limit = math.log(2 / (1 - confidence))
+        steps = math.ceil(2 * math.log2(256 / least))
+        # the fifth of the grid is 0.95 times the least q, near its best when nothing was lost
+        self._eta = 0.95 * least * 2 ** (np.arange(-8, steps - 7) / 2)
+        self._above = np.zeros(steps + 1)
+        """Σ log(1 + η·X), by η: evidence that more was lost."""
+        self._below = np.zeros(steps + 1)
+        """Σ log(1 - η·X), by η, and -inf from when η >= q: evidence that less was lost."""
+
+    def placed(self, chance: float, *, audited: bool) -> None:
+        """Count a bet that is audited with this probability."""
+        self.bets += 1
+        self._below[self._eta >= chance] = -np.inf
+        if audited:
+            self._below += self._lost(chance, 1.0)
+
+    def settled(self, chance: float, lost: float) -> None:
+        """Replace, for an audited bet, what was assumed of it by its loss."""
+        self._weight += 1 / chance
+        self._weight_lost += lost / chance
+        self._above += np.log1p(self._eta * (lost / chance))
+        alive = np.isfinite(self._below)
+        change = self._lost(chance, lost) - self._lost(chance, 1.0)
+        self._below[alive] += change[alive]
+
+    @property
+    def estimate(self) -> float | None:
+        """The share lost, of the audits settled, each weighted by 1/q; None when there is none."""
+        return self._weight_lost / self._weight if self._weight else None
+
+    def exceeds(self, share: float) -> bool:
+        """Is the lower end above `share`?"""
+        return self._evidence_above(share) >= self._limit
+
+    def within(self, share: float) -> bool:
+        """Is the upper end at or below `share`?"""
+        return self._evidence_below(share) >= self._limit
+
+    def interval(self) -> tuple[float, float]:
+        """Return the ends for the mean chance of loss; (0, 1) before there was a bet."""
+        if not self.bets:
+            return 0.0, 1.0
+        low = _crossing(lambda share: self._evidence_above(share) < self._limit)
+        high = _crossing(lambda share: self._evidence_below(share) >= self._limit)
+        return low, high
+
+    def dump(self) -> dict[str, Any]:
+        """Return the state as plain data."""
+        below = [None if math.isinf(b) else b for b in self._below.tolist()]
+        return {
+            "bets": self.bets,
+            "weight": self._weight,
+            "weight_lost": self._weight_lost,
+            "above": self._above.tolist(),
+            "below": below,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `dump` returned."""
+        self.bets = int(state["bets"])
+        self._weight, self._weight_lost = float(state["weight"]), float(state["weight_lost"])
+        self._above = np.array(state["above"], dtype=float)
+        self._below = np.array([-np.inf if b is None else b for b in state["below"]], dtype=float)
+
+    def _lost(self, chance: float, lost: float) -> NDArray[np.float64]:
+        """log(1 - η·X), of the η below q; the others are out already."""
+        return np.log1p(-np.minimum(self._eta * (lost / chance), 1 - 1e-9))
+
+    def _evidence_above(self, share: float) -> float:
+        return _log_mean(self._above - self._eta * (share * self.bets))
+
+    def _evidence_below(self, share: float) -> float:
+        return _log_mean(self._below + self._eta * (share * self.bets))
+
+
+@dataclass(slots=True)
+class Count:
+    """What became of the bets of one kind."""
+
+    placed: int = 0
+    """Bets, tried ones included."""
+    tried: int = 0
+    """Placed while the budget was closed: the large model answered, nothing could be lost."""
+    audited: int = 0
+    settled: int = 0
+    lost: float = 0.0
+    """Among the audited ones."""
+
+
+@dataclass(slots=True, eq=False)
+class Bet:
+    """A request answered, or while the budget is closed only tried, without the large model."""
+
+    kind: str
+    risk: float
+    """The chance to lose it, as claimed."""
+    chance: float
+    """The probability with which it was to be audited, fixed before the draw."""
+    audit: bool
+    """Whether the large model is to be asked too, and `settle` told."""
+    served: bool
+    """False while the budget is closed: the large model's answer goes to the user, this is compared."""
+    _budget: ErrorBudget = field(repr=False)
+    _certificate: Certificate = field(repr=False)
+    _settled: bool = field(default=False, repr=False)
+
+    def settle(self, lost: float) -> None:
+        """Say whether the large model's answer was better: 1 or 0, or how much better between.
+
+        It may come late, in any order, or never. Only the first word counts, and only of a bet that is
+        to be audited: a label that came otherwise is selected, and no evidence for a share.
+
+        Raises:
+            ValueError: `lost` is not in [0, 1].
+        """
+        self._budget._settle(self, lost)
+
+
+class ErrorBudget:
+    """Of the bets placed, at most a share `max_error` is lost: an account, a price, a certificate.
+
+    The account B = Σ(δ - r) begins at 0; a bet of risk r that it cannot pay for may not be placed.
+    With c the mean cost of a miss,
+
+        λ = (c/δ)·exp(-step·B)
+
+    is the price of an error (exponentiated gradient on the dual of the promise; docs/theory.md). At
+    first only bets of risk δ or less are placed; each lost bet saved up makes errors cheaper.
+
+    One budget serves every cache and router that shares it. Safe between threads.
+
+    Args:
+        max_error: δ, in (0, 1).
+        quality: 1 - δ, for those who would rather say that.
+        audit: The least share of bets audited, in (0, 1]. The n-th is with probability
+            max(audit, min(1, 1/sqrt(4·δ·n))): all at first, and ever fewer as evidence comes in.
+        confidence: Of the interval, in (0, 1).
+        step: How fast λ falls: by the factor exp(-step) for each lost bet saved up.
+        seed: Of the draw of audits; by default the operating system's.
+
+    Raises:
+        ValueError: An argument is out of its range, or neither or both of δ and 1 - δ are given.
+    """
+
+    def __init__(
+        self,
+        max_error: float | None = None,
+        *,
+        quality: float | None = None,
+        audit: float = 0.02,
+        confidence: float = 0.95,
+        step: float = 0.5,
+        seed: int | None = None,
+    ) -> None:
+        if max_error is not None and quality is None:
+            self.max_error = _within("max_error", max_error, "0.02: at most 2 % of bets are lost")
+        elif quality is not None and max_error is None:
+            self.max_error = 1 - _within("quality", quality, "0.98: at most 2 % of bets are lost")
+        else:
+            msg = f"give max_error or quality, its complement; got {max_error!r} and {quality!r}"
+            raise ValueError(msg)
+        self.audit = 1.0 if audit == 1 else _within("audit", audit, "0.02, or 1 to audit all")
+        self.confidence = _within("confidence", confidence, "0.95")
+        if not 0 < step < math.inf:
+            msg = f"step must be a finite positive number, such as 0.5, got {step!r}"
+            raise ValueError(msg)
+        self.step = step
+        self._random = random.Random(seed)  # noqa: S311
+        self._lock = threading.RLock()
+        self._certificate = self._record()
+        self._counts: dict[str, Count] = {}
+        self._account = 0.0
+        self._cost, self._costs = 0.0, 0
+        self._closed = False
+
+    def __repr__(self) -> str:
+        """The arguments, the seed apart."""
+        return (
+            f"ErrorBudget({self.max_error:g}, audit={self.audit:g},"
+            f" confidence={self.confidence:g}, step={self.step:g})"
+        )
+
+    @property
+    def open(self) -> bool:
+        """May bets be served? False from when the interval is above δ until it is below."""
+        return not self._closed
+
+    @property
+    def error_price(self) -> float:
+        """λ, what an error costs in the user's unit; infinite before a miss was paid for."""
+        with self._lock:
+            if not self._costs:
+                return math.inf
+            return self._cost / self.max_error * math.exp(-self.step * self._account)
+
+    @property
+    def counts(self) -> dict[str, Count]:
+        """What became of the bets, by kind."""
+        with self._lock:
+            return {kind: Count(**asdict(count)) for kind, count in self._counts.items()}
+
+    @property
+    def estimate(self) -> float | None:
+        """The share lost, estimated from the audits settled; None when there is none."""
+        with self._lock:
+            return self._certificate.estimate
+
+    def interval(self) -> tuple[float, float]:
+        """Return the ends between which the mean chance to lose a bet lies, at every moment at once.
+
+        Of the bets since the budget last closed, else of all.
+        """
+        with self._lock:
+            return self._certificate.interval()
+
+    def missed(self, cost: float) -> None:
+        """Learn what a miss cost, in the user's unit: it scales the price of an error.
+
+        Raises:
+            ValueError: The cost is negative or too large.
+        """
+        _cost(cost)
+        with self._lock:
+            self._costs = min(self._costs + 1, MEMORY)
+            self._cost += (cost - self._cost) / self._costs
+
+    def charge(self, risk: float) -> float:
+        """Return λ·(r - δ), what a bet costs beyond its own price; infinite when it may not be placed.
+
+        Negative for a bet that is safer than promised: it pays into the account.
+
+        Raises:
+            ValueError: `risk` is not in [0, 1].
+        """
+        _share("risk", risk)
+        with self._lock:
+            if not self._affords(risk) or not self._costs:
+                return math.inf
+            return self.error_price * (risk - self.max_error)
+
+    def placed(self, kind: str, risk: float) -> Bet:
+        """Register a bet and draw whether it is audited.
+
+        Args:
+            kind: What was bet on ("cache", a model's name): the counts are by kind.
+            risk: An upper bound of the chance that it is lost.
+
+        Raises:
+            ValueError: `risk` is not in [0, 1].
+        """
+        _share("risk", risk)
+        with self._lock:
+            n = self._certificate.bets + 1
+            q = max(self.audit, min(1.0, 1 / math.sqrt(4 * self.max_error * n)))
+            chance = 1.0 if self._closed else q
+            audit = self._random.random() < chance
+            self._certificate.placed(chance, audited=audit)
+            self._account = min(self._account + self.max_error - risk, FULLEST / self.step)
+            count = self._counts.setdefault(kind, Count())
+            count.placed += 1
+            count.tried += self._closed
+            count.audited += audit
+            bet = Bet(kind, risk, chance, audit, not self._closed, self, self._certificate)
+            self._judge()
+            return bet
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned, as plain JSON data; audits under way stay unsettled in it."""
+        with self._lock:
+            return {
+                "version": VERSION,
+                "max_error": self.max_error,
+                "audit": self.audit,
+                "account": self._account,
+                "cost": self._cost,
+                "costs": self._costs,
+                "closed": self._closed,
+                "counts": {kind: asdict(count) for kind, count in self._counts.items()},
+                "certificate": self._certificate.dump(),
+            }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned, of a budget with the same δ and least audit.
+
+        Raises:
+            ValueError: The state is of another version, or of a budget that promised something else.
+        """
+        _same(state, version=VERSION, max_error=self.max_error, audit=self.audit)
+        with self._lock:
+            self._certificate.restore(state["certificate"])
+            self._counts = {kind: Count(**count) for kind, count in state["counts"].items()}
+            self._account, self._cost = float(state["account"]), float(state["cost"])
+            self._costs, self._closed = int(state["costs"]), bool(state["closed"])
+
+    def _affords(self, risk: float) -> bool:
+        return self._account + self.max_error - risk >= 0
+
+    def _settle(self, bet: Bet, lost: float) -> None:
+        _share("lost", lost)
+        with self._lock:
+            if not bet.audit or bet._settled:
+                return
+            bet._settled = True
+            bet._certificate.settled(bet.chance, lost)
+            count = self._counts[bet.kind]
+            count.settled += 1
+            count.lost += lost
+            self._judge()
+
+    def _record(self) -> Certificate:
+        return Certificate(confidence=self.confidence, least=self.audit)
+
+    def _judge(self) -> None:
+        """Close when the promise is broken beyond doubt, open when it is kept beyond doubt.
+
+        No bet is served meanwhile, so nothing that is known of those before can change: whether the
+        promise would be kept is for those tried since to say, and they begin a record of their own.
+        """
+        breaks = not self._closed and self._certificate.exceeds(self.max_error)
+        keeps = self._closed and self._certificate.within(self.max_error)
+        if not breaks and not keeps:
+            return
+        low, high = self._certificate.interval()
+        log.warning(
+            "the promise to lose at most %.3g %% of the bets is %s: of %d bets, %.3g %% to %.3g %% were"
+            " lost (%g %% confidence); %s",
+            *(100 * self.max_error, "broken" if breaks else "kept again", self._certificate.bets),
+            *(100 * low, 100 * high, 100 * self.confidence),
+            "only exact repeats are served until it is kept" if breaks else "bets are served",
+        )
+        self._closed = breaks
+        if breaks:
+            self._certificate, self._account = self._record(), 0.0
+
+
+class Spending:
+    """A limit on what is spent in any window of time, as a price of money that rises towards it.
+
+    With S spent in the last `per` seconds, a unit of cost counts as
+
+        m = (limit/(limit - S))^(1/4)
+
+    units: 1 when nothing was spent, 1.2 at half the limit, 2 at fifteen sixteenths, without end at the
+    limit. A face takes the option of least m·c + λ·(r - δ). So scarce money does what a lower price of
+    errors does, and goes where it buys most. A sharper price leaves less of the limit unspent and has
+    less left when what matters comes late; this power was the best over three spreads of worth.
+    The account of the `ErrorBudget` is not overdrawn for it: of two limits that cannot both be kept,
+    the promise is.
+
+    Safe between threads.
+
+    Args:
+        limit: In the user's unit of cost.
+        per: The window, in seconds; by default a day.
+        clock: Seconds since any fixed moment.
+
+    Raises:
+        ValueError: `limit` or `per` is not a finite positive number.
+    """
+
+    SLOTS = 100
+    """Parts of the window; what was spent in one is forgotten when all of it is past."""
+    DEAREST = 1e6
+    """M at the limit: a number, but money alone decides."""
+
+    def __init__(
+        self, limit: float, *, per: float = 86_400.0, clock: Callable[[], float] = time.time
+    ) -> None:
+        for name, value in (("limit", limit), ("per", per)):
+            if not 0 < value < LARGEST_COST:
+                msg = f"{name} must be a finite positive number, got {value!r}"
+                raise ValueError(msg)
+        self.limit = limit
+        self.per = per
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._slots: deque[tuple[int, float]] = deque()
+
+    def __repr__(self) -> str:
+        """The limit and the window."""
+        return f"Spending({self.limit:g}, per={self.per:g})"
+
+    @property
+    def spent(self) -> float:
+        """What the window holds."""
+        with self._lock:
+            now = self._slot()
+            while self._slots and self._slots[0][0] < now - self.SLOTS:
+                self._slots.popleft()
+            return math.fsum(cost for _, cost in self._slots)
+
+    @property
+    def left(self) -> float:
+        """What may still be spent now, at least 0."""
+        return max(0.0, self.limit - self.spent)
+
+    @property
+    def price(self) -> float:
+        """M, what a unit of cost counts as."""
+        left = self.left
+        return min((self.limit / left) ** 0.25, self.DEAREST) if left else self.DEAREST
+
+    def pay(self, cost: float) -> None:
+        """Count a cost.
+
+        Raises:
+            ValueError: The cost is negative or too large.
+        """
+        cost = _cost(cost)
+        with self._lock:
+            now = self._slot()
+            if self._slots and self._slots[-1][0] >= now:
+                slot, before = self._slots.pop()
+                self._slots.append((slot, before + cost))
+            else:
+                self._slots.append((now, cost))
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was spent when, as plain JSON data."""
+        with self._lock:
+            return {"version": VERSION, "per": self.per, "slots": [list(s) for s in self._slots]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned, by the same clock and of the same window.
+
+        Raises:
+            ValueError: The state is of another version or window.
+        """
+        _same(state, version=VERSION, per=self.per)
+        with self._lock:
+            self._slots = deque((int(slot), float(cost)) for slot, cost in state["slots"])
+
+    def _slot(self) -> int:
+        return math.floor(self._clock() / self.per * self.SLOTS)
+
+
+def _within(name: str, value: float, example: str) -> float:
+    """Return `value`, or raise `ValueError` when it is not in (0, 1)."""
+    if not 0 < value < 1:
+        msg = f"{name} must be in (0, 1), such as {example}; got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        msg = f"{name} must be a number in [0, 1], got {value!r}"
+        raise ValueError(msg)
+
+
+def _cost(cost: float) -> float:
+    if not 0 <= cost < LARGEST_COST:
+        msg = f"cost must be a number >= 0 and below {LARGEST_COST:g}, got {cost!r}"
+        raise ValueError(msg)
+    return cost
+
+
+def _same(state: Mapping[str, Any], **mine: float) -> None:
+    for name, value in mine.items():
+        if state.get(name) != value:
+            msg = f"state must have {name} {value!r}, got {state.get(name)!r}; begin a new one"
+            raise ValueError(msg)
+
+
+def _log_mean(logs: NDArray[np.float64]) -> float:
+    """The logarithm of the mean of exp(logs), without overflow; some of them are finite."""
+    most = float(logs.max())
+    return most + math.log(float(np.exp(logs - most).mean()))
+
+
+def _crossing(above: Callable[[float], bool]) -> float:
+    """The share at which `above` turns true, or 1: by bisection, to 1e-9."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-9:  # noqa: PLR2004
+        middle = (low + high) / 2
+        low, high = (low, middle) if above(middle) else (middle, high)
+    return high
