@@ -61,9 +61,10 @@ def test_models_not_tried_yet_are_tried_first_and_cheap_to_dear():
 
 
 def test_a_route_says_why_with_the_bound_of_every_model():
-    route = router(small=Estimate(2.0, 0.5), large=UNKNOWN).choose(X)
+    route = router(small=Estimate(2.0, 0.5), large=Estimate(3.0, 2.0)).choose(X)
     assert route.model == "large"
-    assert route.reason == "least lower bound of small 1.5, large -inf"
+    assert route.reason == "least lower bound of small 1.5, large 1"
+    assert router(small=Estimate(2.0, 0.5), large=UNKNOWN).choose(X).reason == "not tried yet"
 
 
 def test_only_the_model_that_answered_learns():
