@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -33,6 +33,61 @@ class Estimator(Protocol):
     def learn(self, x: Query, cost: float) -> None:
         """Learn that a miss on `x` cost `cost`, in the user's unit."""
         ...
+
+
+@runtime_checkable
+class Kept(Estimator, Protocol):
+    """An estimator that can be kept: what it learned is plain data, and comes back from it."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned: numbers, strings, lists of them, arrays, and mappings of all these."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of what was dumped.
+
+        Raises:
+            ValueError: It was dumped by another class or version, or is damaged.
+        """
+        ...
+
+
+def kept(estimator: Estimator) -> Kept:
+    """Return the estimator, which can be kept.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not isinstance(estimator, Kept):
+        msg = f"an estimator must have dump() and restore() to be kept, got {estimator!r}"
+        raise ValueError(msg)  # noqa: TRY004
+    return estimator
+
+
+def check_kind(state: Mapping[str, Any], estimator: Any) -> None:
+    """Refuse what another class or version has dumped.
+
+    Raises:
+        ValueError: It is not this estimator's.
+    """
+    wanted = (type(estimator).__name__, estimator.VERSION)
+    found = (state.get("kind"), state.get("version"))
+    if found != wanted:
+        msg = f"state is of {found[0]} version {found[1]}, expected {wanted[0]} version {wanted[1]}"
+        raise ValueError(msg)
+
+
+def array(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a copy of an array that was dumped.
+
+    Raises:
+        ValueError: It is missing, has another shape, or something in it is not finite.
+    """
+    found = np.array(state.get(name, np.nan), dtype=np.float64)
+    if found.shape != shape or not np.isfinite(found).all():
+        msg = f"state is damaged: {name} must be finite and of shape {shape}, got {found.shape}"
+        raise ValueError(msg)
+    return found
 
 
 def checked(cost: float) -> float:
@@ -277,69 +332,3 @@ class Ridge:
                 raise ValueError(msg)
             features[1:] = x.vector
         return features
-
-
-class Shrunk:
-    """An estimator's means, shrunk towards the mean of all costs by as much as they have been wrong.
-
-    The least of many noisy means is low because it is noisy: whoever picks it pays more than he was told
-    (the winner's curse). Each cost y is predicted, as m, before it is learned; the next m becomes
-
-        ȳ + b·(m - m̄),   b = Σ(m - m̄)(y - ȳ) / (Σ(m - m̄)² + var(y)),  clipped to [0, 1]
-
-    which is Bayesian regression of what came on what was said, with a slope of 0 ± 1 before anything
-    was said: a prediction that has told nothing counts for nothing. The width is the estimator's own.
-
-    Args:
-        estimator: Whose means are shrunk.
-        half_life: Costs after which one counts half: an estimator is judged by what it says now.
-    """
-
-    def __init__(self, estimator: Estimator, *, half_life: float = 1000.0) -> None:
-        if not half_life > 0:
-            msg = f"half_life must be a positive number of costs, got {half_life!r}"
-            raise ValueError(msg)
-        self.estimator = estimator
-        self.half_life = half_life
-        self._n = 0.0
-        self._said = 0.0
-        self._came = 0.0
-        self._squares = 0.0
-        self._products = 0.0
-        self._spread = 0.0
-
-    def predict(self, x: Query) -> Estimate:
-        """Estimate the cost of a miss on `x`, as the estimator does but nearer to the mean."""
-        said = self.estimator.predict(x)
-        if not self._n or not math.isfinite(said.width):
-            return said
-        mean = self._came + self.slope * (said.mean - self._said)
-        return replace(said, mean=min(max(mean, said.floor), said.ceiling))
-
-    def learn(self, x: Query, cost: float) -> None:
-        """Take what the estimator says of `x` into the slope, then have it learn the cost.
-
-        Raises:
-            ValueError: `cost` is negative or not finite, or the estimator refuses it.
-        """
-        said = self.estimator.predict(x)
-        self.estimator.learn(x, cost)
-        if not math.isfinite(said.width):
-            return
-        keep = 2.0 ** (-1.0 / self.half_life)
-        n = keep * self._n + 1.0
-        told, came = said.mean - self._said, cost - self._came
-        share = keep * self._n / n
-        self._squares = keep * self._squares + share * told * told
-        self._products = keep * self._products + share * told * came
-        self._spread = keep * self._spread + share * came * came
-        self._said += told / n
-        self._came += came / n
-        self._n = n
-
-    @property
-    def slope(self) -> float:
-        """b above: 1 for means that were right, 0 for means that told nothing."""
-        variance = self._spread / self._n if self._n else 0.0
-        below = self._squares + variance
-        return min(max(self._products / below, 0.0), 1.0) if below else 0.0
