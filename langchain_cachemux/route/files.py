@@ -65,7 +65,7 @@ def read(path: str | os.PathLike[str]) -> State:
         with zipfile.ZipFile(path) as box:
             head = json.loads(box.read("state.json"))
             if not isinstance(head, dict) or head.get("format") != FORMAT:
-                msg = "its state.json is not ours"
+                msg = "it is not one of this package"
                 raise ValueError(msg)  # noqa: TRY301
             if head["version"] != VERSION:
                 msg = f"it is of version {head['version']!r}, this is {VERSION}"
