@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +33,61 @@ class Estimator(Protocol):
     def learn(self, x: Query, cost: float) -> None:
         """Learn that a miss on `x` cost `cost`, in the user's unit."""
         ...
+
+
+@runtime_checkable
+class Kept(Estimator, Protocol):
+    """An estimator that can be kept: what it learned is plain data, and comes back from it."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned: numbers, strings, lists of them, arrays, and mappings of all these."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of what was dumped.
+
+        Raises:
+            ValueError: It was dumped by another class or version, or is damaged.
+        """
+        ...
+
+
+def kept(estimator: Estimator) -> Kept:
+    """Return the estimator, which can be kept.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not isinstance(estimator, Kept):
+        msg = f"an estimator must have dump() and restore() to be kept, got {estimator!r}"
+        raise ValueError(msg)  # noqa: TRY004
+    return estimator
+
+
+def check_kind(state: Mapping[str, Any], estimator: Any) -> None:
+    """Refuse what another class or version has dumped.
+
+    Raises:
+        ValueError: It is not this estimator's.
+    """
+    wanted = (type(estimator).__name__, estimator.VERSION)
+    found = (state.get("kind"), state.get("version"))
+    if found != wanted:
+        msg = f"state is of {found[0]} version {found[1]}, expected {wanted[0]} version {wanted[1]}"
+        raise ValueError(msg)
+
+
+def array(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a copy of an array that was dumped.
+
+    Raises:
+        ValueError: It is missing, has another shape, or something in it is not finite.
+    """
+    found = np.array(state.get(name, np.nan), dtype=np.float64)
+    if found.shape != shape or not np.isfinite(found).all():
+        msg = f"state is damaged: {name} must be finite and of shape {shape}, got {found.shape}"
+        raise ValueError(msg)
+    return found
 
 
 def checked(cost: float) -> float:
@@ -74,6 +130,16 @@ class Spread:
         """Unbiased; before a second value, the mean squared: a spread as wide as the value."""
         return self._squares / (self.n - 1) if self.n > 1 else self.mean**2
 
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """All it has taken: how many, their mean, and the sum of squares around it."""
+        return np.array([self.n, self.mean, self._squares])
+
+    @sums.setter
+    def sums(self, sums: NDArray[np.float64]) -> None:
+        n, self.mean, self._squares = sums.tolist()
+        self.n = int(n)
+
 
 class Noise:
     """How much the costs of one query vary, pooled over all: in their unit, and in proportion to them.
@@ -99,6 +165,16 @@ class Noise:
     def variance(self) -> float:
         """σ², in the unit of the costs, squared; 0 before a query was seen twice."""
         return self._absolute / self._n if self._n else 0.0
+
+    @property
+    def sums(self) -> NDArray[np.float64]:
+        """All it has taken: how many, and the sums of both kinds."""
+        return np.array([self._n, self._absolute, self._relative])
+
+    @sums.setter
+    def sums(self, sums: NDArray[np.float64]) -> None:
+        n, self._absolute, self._relative = sums.tolist()
+        self._n = int(n)
 
     def width(self, mean: float, n: float, *, z: float) -> float:
         """Z standard errors of the mean of `n` costs, and always less than that mean."""
@@ -126,6 +202,8 @@ class Mean:
         prior: What to expect of a query before it was seen; by default the mean of all first costs.
         keys: Queries remembered; the one learned or predicted longest ago is forgotten first.
     """
+
+    VERSION = 1
 
     def __init__(
         self, *, width: float = 1.0, prior: Estimator | None = None, keys: int = 100_000
@@ -188,6 +266,43 @@ class Mean:
         if self.prior:
             self.prior.learn(x, cost)
 
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned as plain data: numbers, strings and arrays."""
+        return {
+            "kind": type(self).__name__,
+            "version": self.VERSION,
+            "keys": list(self._own),
+            "counts": np.array([n for n, _ in self._own.values()], dtype=np.int64),
+            "means": np.array([mean for _, mean in self._own.values()]),
+            "noise": self._noise.sums,
+            "firsts": self._firsts.sums,
+            "surprise": self._surprise,
+            "floor": self._floor.value,
+            "prior": kept(self.prior).dump() if self.prior else None,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of what was dumped.
+
+        Raises:
+            ValueError: It was dumped by another class or version, or by one of another prior, or is
+                damaged.
+        """
+        check_kind(state, self)
+        if (state["prior"] is None) != (self.prior is None):
+            msg = f"state has the prior {state['prior']!r:.50}, this is {self.prior!r}"
+            raise ValueError(msg)
+        keys = state["keys"]
+        counts, means = (array(state, name, (len(keys),)) for name in ("counts", "means"))
+        noise, firsts = (array(state, name, (3,)) for name in ("noise", "firsts"))
+        surprise, floor = (float(array(state, name, ())) for name in ("surprise", "floor"))
+        if self.prior:
+            kept(self.prior).restore(state["prior"])
+        own = zip(counts.astype(int).tolist(), means.tolist(), strict=True)
+        self._own = OrderedDict(zip(keys, own, strict=True))
+        self._noise.sums, self._firsts.sums = noise, firsts
+        self._surprise, self._floor.value = surprise, floor
+
     def _estimate(self, mean: float, width: float) -> Estimate:
         """With the floor, or the mean when that is below it: some costs are 0."""
         return Estimate(mean, width, min(self._floor.value, mean))
@@ -214,6 +329,7 @@ class Ridge:
         shrinkage: λ above.
     """
 
+    VERSION = 1
     INTERCEPT = 10.0
     """Value of the constant feature; large, so that the intercept is hardly shrunk."""
 
@@ -259,6 +375,33 @@ class Ridge:
         self._n += 1
         self._squared_errors += error**2
         self._floor.add(cost)
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned as plain data: numbers, and arrays."""
+        return {
+            "kind": type(self).__name__,
+            "version": self.VERSION,
+            "inverse": self._inverse.copy(),
+            "weights": self._weights.copy(),
+            "n": self._n,
+            "squared_errors": self._squared_errors,
+            "floor": self._floor.value,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of what was dumped.
+
+        Raises:
+            ValueError: It was dumped by another class or version, or is damaged.
+        """
+        check_kind(state, self)
+        d = len(state["weights"])
+        weights, inverse = array(state, "weights", (d,)), array(state, "inverse", (d, d))
+        n, errors, floor = (
+            float(array(state, name, ())) for name in ("n", "squared_errors", "floor")
+        )
+        self._weights, self._inverse = weights, inverse
+        self._n, self._squared_errors, self._floor.value = int(n), errors, floor
 
     def _features(self, x: Query) -> NDArray[np.float64]:
         """(intercept, vector); the model grows when the first vector comes."""

@@ -1,0 +1,114 @@
+"""What was learned, in a file: JSON and arrays in one zip, read without running anything.
+
+A state is made of JSON values, NumPy arrays, and lists and mappings of them; `dump` and `restore` of
+an estimator speak of nothing else. So a file can do no more than fill in numbers. One zip is one file to
+move, has a checksum of every part, and NumPy reads and writes its arrays without pickle. Safetensors
+would do as well, but is no dependency of this package.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+State: TypeAlias = Mapping[str, Any]
+"""JSON values, arrays, and further states, by name."""
+
+FORMAT = "langchain-cachemux"
+VERSION = 1
+
+
+def write(path: str | os.PathLike[str], state: State) -> None:
+    """Write a state: whole, or not at all.
+
+    Raises:
+        ValueError: It holds what is neither JSON nor an array of numbers.
+        OSError: The file cannot be written.
+    """
+    target = Path(path)
+    arrays: list[np.ndarray[Any, Any]] = []
+    head = {"format": FORMAT, "version": VERSION, "state": _plain(state, arrays)}
+    text = json.dumps(head, allow_nan=False)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
+                box.writestr("state.json", text)
+                for n, array in enumerate(arrays):
+                    with box.open(f"{n}.npy", "w", force_zip64=True) as part:
+                        np.lib.format.write_array(part, array, allow_pickle=False)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def read(path: str | os.PathLike[str]) -> State:
+    """Read a state.
+
+    Raises:
+        ValueError: The file is damaged, no such file, or of another version.
+        OSError: The file cannot be read.
+    """
+    try:
+        with zipfile.ZipFile(path) as box:
+            head = json.loads(box.read("state.json"))
+            if not isinstance(head, dict) or head.get("format") != FORMAT:
+                msg = "it is not one of this package"
+                raise ValueError(msg)  # noqa: TRY301
+            if head["version"] != VERSION:
+                msg = f"it is of version {head['version']!r}, this is {VERSION}"
+                raise ValueError(msg)  # noqa: TRY301
+            arrays = []
+            for n in range(sum(name.endswith(".npy") for name in box.namelist())):
+                with box.open(f"{n}.npy") as part:
+                    arrays.append(np.lib.format.read_array(part, allow_pickle=False))
+            state: State = _filled(head["state"], arrays)
+    except (zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, EOFError) as error:
+        msg = f"{os.fspath(path)} cannot be read as a saved state: {error}"
+        raise ValueError(msg) from error
+    return state
+
+
+def _plain(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """JSON, in which an array is its number and an infinity its name."""
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind not in "biuf":
+            msg = f"an array in a state must be of numbers, got dtype {value.dtype}"
+            raise ValueError(msg)
+        arrays.append(value)
+        return {"array": len(arrays) - 1}
+    if isinstance(value, Mapping):
+        return {"map": [[str(key), _plain(item, arrays)] for key, item in value.items()]}
+    if isinstance(value, list | tuple):
+        return [_plain(item, arrays) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    msg = f"a state must be of JSON values and arrays, got {value!r}"
+    raise ValueError(msg)
+
+
+def _filled(value: Any, arrays: list[np.ndarray[Any, Any]]) -> Any:
+    """The contrary of `_plain`."""
+    if isinstance(value, list):
+        return [_filled(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if "array" in value:
+        return arrays[value["array"]]
+    if "float" in value:
+        return float(value["float"])
+    return {key: _filled(item, arrays) for key, item in value["map"]}
