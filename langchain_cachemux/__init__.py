@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
     from langchain_cachemux.read.prompts import Reader, any_model, per_model
-    from langchain_cachemux.route.classifiers import SklearnEstimator
+    from langchain_cachemux.route.classifiers import Classifier
     from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
+    from langchain_cachemux.route.fitted import SklearnEstimator
     from langchain_cachemux.route.prices import (
         Decoder,
         Price,
@@ -38,8 +39,9 @@ _NAMES = {
     "multiplexer": "MultiplexedLLM",
     "read.encoder": "SentenceEncoder",
     "read.prompts": "Reader any_model per_model",
-    "route.classifiers": "SklearnEstimator",
+    "route.classifiers": "Classifier",
     "route.estimators": "Estimator Mean Ridge",
+    "route.fitted": "SklearnEstimator",
     "route.prices": "Decoder Price dollars flops per_million_tokens seconds",
     "route.router": "Router",
     "types": "Admission Entry Estimate Hit Miss Query Route Usage",
@@ -53,6 +55,7 @@ __all__ = [
     "LFU",
     "LRU",
     "Admission",
+    "Classifier",
     "Decoder",
     "Entry",
     "Estimate",

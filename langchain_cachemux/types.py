@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -146,13 +147,18 @@ class Estimate:
     """What the next answer will cost: a mean and the width of its confidence interval.
 
     Caching uses `lower` (pessimism: a rarely seen query looks worthless and goes on being
-    observed), routing uses `optimistic` (an untried model looks cheap, so it is tried).
+    observed), routing uses `optimistic` (an untried model looks cheap, so it is tried). Of a classifier
+    it is the chance that the answer will not do, a cost in [0, 1].
     """
 
     mean: float
     width: float
     floor: float = 0.0
     """B1 of the paper: no cost is ever below it."""
+    ceiling: float = math.inf
+    """B2 of the paper: no cost is ever above it; of a chance it is 1."""
+    above: float | None = None
+    """Width above the mean, where it differs from the width below."""
 
     @property
     def lower(self) -> float:
@@ -166,8 +172,8 @@ class Estimate:
 
     @property
     def upper(self) -> float:
-        """Mean + width."""
-        return self.mean + self.width
+        """min(B2, mean + the width above it)."""
+        return min(self.ceiling, self.mean + (self.width if self.above is None else self.above))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -32,6 +33,49 @@ class Estimator(Protocol):
     def learn(self, x: Query, cost: float) -> None:
         """Learn that a miss on `x` cost `cost`, in the user's unit."""
         ...
+
+
+@runtime_checkable
+class Kept(Estimator, Protocol):
+    """An estimator that can be kept: what it learned is plain data, and comes back from it."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned: numbers, strings, lists of them, arrays, and mappings of all these."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of what was dumped.
+
+        Raises:
+            ValueError: It was dumped by another class or version, or is damaged.
+        """
+        ...
+
+
+def check_kind(state: Mapping[str, Any], estimator: Any) -> None:
+    """Refuse what another class or version has dumped.
+
+    Raises:
+        ValueError: It is not this estimator's.
+    """
+    wanted = (type(estimator).__name__, estimator.VERSION)
+    found = (state.get("kind"), state.get("version"))
+    if found != wanted:
+        msg = f"state is of {found[0]} version {found[1]}, expected {wanted[0]} version {wanted[1]}"
+        raise ValueError(msg)
+
+
+def array(state: Mapping[str, Any], name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return a copy of an array that was dumped.
+
+    Raises:
+        ValueError: It is missing, has another shape, or something in it is not finite.
+    """
+    found = np.array(state.get(name, np.nan), dtype=np.float64)
+    if found.shape != shape or not np.isfinite(found).all():
+        msg = f"state is damaged: {name} must be finite and of shape {shape}, got {found.shape}"
+        raise ValueError(msg)
+    return found
 
 
 def checked(cost: float) -> float:
