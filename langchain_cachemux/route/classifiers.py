@@ -61,8 +61,11 @@ class Classifier:
     VERSION = 1
     INTERCEPT = 2.0
     """Prior deviation of the intercept."""
-    DEVIATIONS = (0.03, 0.3, 0.3)
+    DEVIATIONS = (0.1, 1.0, 1.0)
     """Prior deviations of the weights of a number, of a vector's component and of a word."""
+    STRICT = 11.0
+    """How much stricter the prior is for the mean: its variances are divided by this."""
+    ONLINE = True
     IMAGINED = 20.0
     """Texts of all kinds that the numbers' mean and spread are mixed with."""
     EXTREME = 4.0
@@ -109,7 +112,8 @@ class Classifier:
         gain = _times(self._covariance, row)
         variance = chance * (1 - chance)
         shrink = 1.0 + variance * float(gain @ row)
-        self._weights += gain * ((cost - chance) / shrink)
+        if self.ONLINE or not self._examples.fitted:
+            self._weights += gain * ((cost - chance) / shrink)
         _add(self._covariance, -variance / shrink, gain)
         if self._examples.due:
             self.fit()
@@ -137,19 +141,21 @@ class Classifier:
         words = examples.words
         used = np.unique(words.indices)
         words = words[:, used] * of_word
-        w, u = _fitted(rows, words, y, self._weights, self._words[used])
+        w, u = _fitted(rows, words, y, self._weights, self._words[used], self.STRICT)
         logits = rows @ w + words @ u
         p = chances(logits)
         curvature = p * (1 - p)
-        covariance = np.linalg.inv(np.eye(len(w)) + (rows.T * curvature) @ rows)
+        information = (rows.T * curvature) @ rows
+        prior = np.full(len(w), self.STRICT); prior[0] = 1.0
+        strict = np.linalg.inv(np.diag(prior) + information)
         squares = words.multiply(words)
-        of_words = squares @ (1 / (1 + squares.T @ curvature))
-        leverage = np.einsum("ij,ij->i", rows @ covariance, rows) + of_words
+        of_words = squares @ (1 / (self.STRICT + squares.T @ curvature))
+        leverage = np.einsum("ij,ij->i", rows @ strict, rows) + of_words
         left_out = logits - leverage * (y - p) / np.maximum(1 - curvature * leverage, 0.1)
         slope, shift = _stretch(left_out, y)
         self._weights = slope * w
         self._weights[0] += shift / self.INTERCEPT
-        self._covariance = np.asfortranarray(slope**2 * covariance)
+        self._covariance = np.asfortranarray(np.linalg.inv(np.eye(len(w)) + information))
         self._words[:] = 0.0
         self._words[used] = slope * u
 
@@ -246,18 +252,21 @@ def _add(matrix: Floats, factor: float, vector: Floats) -> None:
 
 
 def _fitted(
-    rows: Floats, words: csr_matrix, y: Floats, w: Floats, u: Floats
+    rows: Floats, words: csr_matrix, y: Floats, w: Floats, u: Floats, strict: float
 ) -> tuple[Floats, Floats]:
     """Maximise the posterior by L-BFGS, from where the weights are."""
     from scipy.optimize import minimize
 
     turned, dense = words.T.tocsr(), rows.shape[1]
+    prior = np.full(dense + words.shape[1], strict)
+    prior[0] = 1.0
 
     def loss(weights: Floats) -> tuple[float, Floats]:
         logits = rows @ weights[:dense] + words @ weights[dense:]
         error = chances(logits) - y
-        gradient = np.concatenate([error @ rows, turned @ error]) + weights
-        value = np.logaddexp(0, logits).sum() - y @ logits + 0.5 * weights @ weights
+        pull = prior * weights
+        gradient = np.concatenate([error @ rows, turned @ error]) + pull
+        value = np.logaddexp(0, logits).sum() - y @ logits + 0.5 * weights @ pull
         return float(value), gradient
 
     tolerance = 1e-3 * math.sqrt(len(y))
