@@ -282,8 +282,10 @@ def _check_repeats(estimator: Estimator, x: Query, *, bad: float, good: float) -
     truth, few = (bad + good) / 2, math.inf
     for step in range(256):
         estimator.learn(x, bad if step % 2 == 0 else good)
-        few = estimator.predict(x).width if step < 4 else few  # noqa: PLR2004
+        e = estimator.predict(x)
+        few = e.upper - e.optimistic if step < 4 else few  # noqa: PLR2004
     e = estimator.predict(x)
-    _expect(e.width <= few, f"256 costs left the width at {e.width}, 4 at {few}")
+    many = e.upper - e.optimistic
+    _expect(many <= few, f"256 costs left the interval {many} wide, 4 {few}")
     near = e.lower <= truth <= e.upper
     _expect(near, f"256 costs of {good} and {bad} gave {e}")

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.route.estimators import array, check_kind
+from langchain_cachemux.route.estimators import Kept, array, check_kind
 from langchain_cachemux.route.examples import Examples
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, features
-from langchain_cachemux.types import Estimate
+from langchain_cachemux.types import Estimate, Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from scipy.sparse import csr_matrix
 
     from langchain_cachemux.route.estimators import Estimator
-    from langchain_cachemux.types import Query, Vector
+    from langchain_cachemux.types import Vector
 
     Floats = NDArray[np.float64]
 
@@ -152,7 +152,7 @@ class Classifier:
         of_words = squares @ (1 / (self.STRICT + squares.T @ curvature))
         leverage = np.einsum("ij,ij->i", rows @ strict, rows) + of_words
         left_out = logits - leverage * (y - p) / np.maximum(1 - curvature * leverage, 0.1)
-        slope, shift = _stretch(left_out, y)
+        slope, shift = stretch(left_out, y)
         self._weights = slope * w
         self._weights[0] += shift / self.INTERCEPT
         self._covariance = np.asfortranarray(np.linalg.inv(np.eye(len(w)) + information))
@@ -227,6 +227,76 @@ class Classifier:
             self._weights = np.append(self._weights, np.zeros(missing))
 
 
+class Blend:
+    """The mean of several estimators, each of which learns everything.
+
+    Its bounds are the means of theirs: they read the same questions and learned from the same outcomes, so
+    their errors go together, and agreement is no proof.
+
+    Args:
+        estimators: At least two; all of chances, or all of amounts.
+    """
+
+    VERSION = 1
+
+    def __init__(self, *estimators: Estimator) -> None:
+        bad = [e for e in estimators if isinstance(e, type) or not hasattr(e, "predict")]
+        if len(estimators) < 2 or bad:  # noqa: PLR2004
+            msg = f"a blend takes two estimators or more, got {bad or estimators!r}"
+            raise ValueError(msg)
+        ceilings = [e.predict(Query("")).ceiling for e in estimators]
+        if min(ceilings) != max(ceilings):
+            msg = f"estimators must be all of chances or all of amounts, their ceilings are {ceilings}"
+            raise ValueError(msg)
+        self.estimators = estimators
+
+    def predict(self, x: Query) -> Estimate:
+        """Return the mean of the means, between the means of the bounds."""
+        told = [estimator.predict(x) for estimator in self.estimators]
+        n = len(told)
+        mean, floor = sum(e.mean for e in told) / n, min(e.floor for e in told)
+        above = sum(e.upper for e in told) / n - mean
+        width = sum(e.width for e in told) / n
+        return Estimate(mean, width, floor, told[0].ceiling, above)
+
+    def learn(self, x: Query, cost: float) -> None:
+        """Tell each.
+
+        Raises:
+            ValueError: One of them refuses it; those before it have learned it.
+        """
+        for estimator in self.estimators:
+            estimator.learn(x, cost)
+
+    def dump(self) -> dict[str, Any]:
+        """Return what each has learned.
+
+        Raises:
+            ValueError: One of them cannot be kept.
+        """
+        bad = [estimator for estimator in self.estimators if not isinstance(estimator, Kept)]
+        if bad:
+            msg = f"estimators must have dump and restore to be kept, got {bad!r}"
+            raise ValueError(msg)
+        parts = {str(i): e.dump() for i, e in enumerate(self.estimators) if isinstance(e, Kept)}
+        return {"kind": type(self).__name__, "version": self.VERSION, "parts": parts}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the place of what was dumped, into a blend of the same estimators.
+
+        Raises:
+            ValueError: It was dumped by another class or version, or by a blend of others.
+        """
+        check_kind(state, self)
+        parts = state["parts"]
+        if len(parts) != len(self.estimators):
+            msg = f"state is of {len(parts)} estimators, got {len(self.estimators)}"
+            raise ValueError(msg)
+        for i, estimator in enumerate(self.estimators):
+            if isinstance(estimator, Kept):
+                estimator.restore(parts[str(i)])
+
+
 def logistic(logit: float) -> float:
     """σ(η) = 1/(1 + e^(-η))."""
     return 0.5 * (1.0 + math.tanh(0.5 * logit))
@@ -280,7 +350,7 @@ def _fitted(
     return found[:dense], found[dense:]
 
 
-def _stretch(logits: Floats, y: Floats) -> tuple[float, float]:
+def stretch(logits: Floats, y: Floats) -> tuple[float, float]:
     """Return a and b such that σ(a·η + b) explains the outcomes best (Platt 1999).
 
     a has the prior N(1, 1/4) and b N(0, 4): with few outcomes, things stay as they are.
