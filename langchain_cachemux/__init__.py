@@ -10,67 +10,72 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_cachemux.cache import LECCache, Stats
-    from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
-    from langchain_cachemux.match.guards import GUARDS
+    from langchain_cachemux.budget import ErrorBudget, Spending
+    from langchain_cachemux.cache import LECCache
+    from langchain_cachemux.keep.policies import GDSF, GreedyDual, LEC, LFU, LRU, Policy, robust
     from langchain_cachemux.match.threshold import Matcher, Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
     from langchain_cachemux.read.prompts import Reader, any_model, per_model
-    from langchain_cachemux.route.classifiers import SklearnEstimator
+    from langchain_cachemux.route.classifiers import Blend, Classifier
+    from langchain_cachemux.route.costs import Costs
     from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
+    from langchain_cachemux.route.fitted import SklearnClassifier
     from langchain_cachemux.route.judges import Agrees, Asks, Judge, Parses, Sure
-    from langchain_cachemux.route.prices import Price, dollars, per_million_tokens, seconds
+    from langchain_cachemux.route.prices import dollars, per_million_tokens, seconds
     from langchain_cachemux.route.router import Router
-    from langchain_cachemux.types import Entry, Estimate, Hit, Miss, Query, Route, Usage
+    from langchain_cachemux.types import Estimate, Hit, Miss, Query, Route, Usage
 
 _NAMES = {
-    "cache": "LECCache Stats",
+    "budget": "ErrorBudget Spending",
+    "cache": "LECCache",
     "keep.policies": "GDSF GreedyDual LEC LFU LRU Policy robust",
-    "match.guards": "GUARDS",
     "match.threshold": "Matcher Threshold",
     "multiplexer": "MultiplexedLLM",
     "read.encoder": "SentenceEncoder",
     "read.prompts": "Reader any_model per_model",
-    "route.classifiers": "SklearnEstimator",
+    "route.classifiers": "Blend Classifier",
+    "route.costs": "Costs",
     "route.estimators": "Estimator Mean Ridge",
+    "route.fitted": "SklearnClassifier",
     "route.judges": "Agrees Asks Judge Parses Sure",
-    "route.prices": "Price dollars per_million_tokens seconds",
+    "route.prices": "dollars per_million_tokens seconds",
     "route.router": "Router",
-    "types": "Entry Estimate Hit Miss Query Route Usage",
+    "types": "Estimate Hit Miss Query Route Usage",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "GDSF",
-    "GUARDS",
-    "LEC",
-    "LFU",
-    "LRU",
     "Agrees",
     "Asks",
-    "Entry",
+    "Blend",
+    "Classifier",
+    "Costs",
+    "ErrorBudget",
     "Estimate",
     "Estimator",
+    "GDSF",
     "GreedyDual",
     "Hit",
     "Judge",
+    "LEC",
     "LECCache",
+    "LFU",
+    "LRU",
     "Matcher",
     "Mean",
     "Miss",
     "MultiplexedLLM",
     "Parses",
     "Policy",
-    "Price",
     "Query",
     "Reader",
     "Ridge",
     "Route",
     "Router",
     "SentenceEncoder",
-    "SklearnEstimator",
-    "Stats",
+    "SklearnClassifier",
+    "Spending",
     "Sure",
     "Threshold",
     "Usage",

@@ -16,8 +16,8 @@ import numpy as np
 
 from langchain_cachemux.keep.memory import Ledger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, GreedyDual, Policy
-from langchain_cachemux.route.estimators import Estimator
-from langchain_cachemux.types import Admission, Entry, Query
+from langchain_cachemux.route.estimators import Estimator, Kept
+from langchain_cachemux.types import Admission, Entry, Estimate, Query
 
 
 def check_policy(make: Callable[[], Policy]) -> None:
@@ -78,7 +78,9 @@ def check_estimator(make: Callable[[], Estimator]) -> None:
     """Check that an estimator is honest about what it knows, in whatever unit the costs have.
 
     Before it has learned, no cost is below mean - width. Afterwards its estimates are finite and
-    ordered, scale with the unit of the costs, and narrow as one query repeats.
+    ordered, scale with the unit of the costs, and narrow as one query repeats. Where its estimates have
+    a ceiling (a classifier's are chances), costs are taken from below it, those above are refused, and
+    there is no unit to scale with. What can be kept (`dump`, `restore`) comes back as it was.
 
     Args:
         make: Builds an estimator that has learned nothing.
@@ -91,20 +93,28 @@ def check_estimator(make: Callable[[], Estimator]) -> None:
     estimator, large = make(), make()
     bounds = [estimator.predict(x).optimistic for x in (hot, bare)]
     _expect(max(bounds) <= 0, f"before learning any cost it bounds them by {bounds}")
+    ceiling = estimator.predict(bare).ceiling
+    bounded = math.isfinite(ceiling)
     costs = [1.0, 3.0, 2.0, 8.0, 1.5, 0.5, 4.0]
+    if bounded:
+        costs = [0.0, ceiling, 0.25 * ceiling, ceiling, 0.0, 0.5 * ceiling, ceiling]
     for cost, x in zip(costs, (hot, cold, bare, cold, hot, bare, hot), strict=True):
         learn: Callable[[Query, float], object] = estimator.learn
         _expect(learn(x, cost) is None, "learn returns something")
-        large.learn(x, 1000 * cost)
+        if not bounded:
+            large.learn(x, 1000 * cost)
         for y in (hot, cold, bare, Query("new")):
-            small, scaled = estimator.predict(y), large.predict(y)
-            said = [(e.mean, e.width, e.floor, e.upper) for e in (small, scaled)]
-            _expect(np.isfinite(said).all(), f"{small} is not finite")
-            ordered = 0 <= small.floor <= small.lower <= small.mean <= small.upper
-            _expect(ordered, f"{small} is not 0 <= floor <= lower <= mean <= upper")
-            near = np.allclose(np.multiply(1000, said[0]), said[1], rtol=1e-6)
+            small = estimator.predict(y)
+            _expect(np.isfinite(_parts(small)).all(), f"{small} is not finite")
+            ordered = 0 <= small.floor <= small.lower <= small.mean <= small.upper <= ceiling
+            _expect(ordered, f"{small} is not 0 <= floor <= lower <= mean <= upper <= {ceiling}")
+            if bounded:
+                _expect(small.ceiling == ceiling, f"{small} has not the ceiling {ceiling}")
+                continue
+            scaled = large.predict(y)
+            near = np.allclose(np.multiply(1000, _parts(small)), _parts(scaled), rtol=1e-6)
             _expect(near, f"costs x 1000 turned {small} into {scaled}")
-    for cost in (-1.0, math.nan, math.inf):
+    for cost in (-1.0, math.nan, math.inf, *([2 * ceiling] if bounded else [])):
         before = estimator.predict(hot)
         try:
             estimator.learn(hot, cost)
@@ -112,7 +122,9 @@ def check_estimator(make: Callable[[], Estimator]) -> None:
             _expect(estimator.predict(hot) == before, f"it refused a cost of {cost}, yet changed")
         else:
             _expect(None, f"it learned from a cost of {cost}")
-    _check_repeats(make(), hot)
+    if isinstance(estimator, Kept):
+        _check_kept(estimator, make, (hot, cold, bare, Query("new")))
+    _check_repeats(make(), hot, bad=ceiling if bounded else 3.0, good=0.0 if bounded else 1.0)
 
 
 def _expect(holds: object, message: str) -> None:
@@ -235,12 +247,45 @@ def _check_twice(once: Ledger, twice: Ledger) -> None:
         )
 
 
-def _check_repeats(estimator: Estimator, x: Query) -> None:
-    """Costs of 1 and 3 in turn: the interval narrows around 2."""
-    truth, few = 2.0, math.inf
+def _parts(estimate: Estimate) -> tuple[float, ...]:
+    """Everything in it that is in the unit of the costs; no ceiling is no cost."""
+    upper = estimate.mean + (estimate.width if estimate.above is None else estimate.above)
+    return estimate.mean, estimate.width, estimate.floor, upper
+
+
+def _check_kept(estimator: Kept, make: Callable[[], Estimator], queries: Sequence[Query]) -> None:
+    """What was dumped predicts and learns as before, is a copy, and is refused when it is not its own."""
+    state, twin = estimator.dump(), make()
+    if not isinstance(twin, Kept):
+        _expect(None, f"make() builds {twin!r}, which cannot be restored")
+        return
+    twin.restore(state)
+    before = [estimator.predict(x) for x in queries]
+    for estimate, x in zip(before, queries, strict=True):
+        restored = twin.predict(x)
+        near = np.allclose(_parts(estimate), _parts(restored), rtol=1e-5, atol=1e-6)
+        _expect(near, f"it predicted {estimate} and, restored, {restored}")
+    for x in queries:
+        twin.learn(x, 0.0)
+    after = [estimator.predict(x) for x in queries]
+    _expect(after == before, "what is restored shares memory with its origin")
+    for damage in ({"version": 0}, {"kind": "nothing"}):
+        try:
+            make().restore({**state, **damage})  # type: ignore[attr-defined]
+        except ValueError:
+            continue
+        _expect(None, f"it was restored from a state with {damage}")
+
+
+def _check_repeats(estimator: Estimator, x: Query, *, bad: float, good: float) -> None:
+    """Two costs in turn: the interval narrows around their mean."""
+    truth, few = (bad + good) / 2, math.inf
     for step in range(256):
-        estimator.learn(x, truth + (-1) ** step)
-        few = estimator.predict(x).width if step < 4 else few  # noqa: PLR2004
+        estimator.learn(x, bad if step % 2 == 0 else good)
+        e = estimator.predict(x)
+        few = e.upper - e.optimistic if step < 4 else few  # noqa: PLR2004
     e = estimator.predict(x)
-    _expect(e.width <= few, f"256 costs left the width at {e.width}, 4 at {few}")
-    _expect(e.lower <= truth <= e.upper, f"256 costs of 1 and 3 gave {e}")
+    many = e.upper - e.optimistic
+    _expect(many <= few, f"256 costs left the interval {many} wide, 4 {few}")
+    near = e.lower <= truth <= e.upper
+    _expect(near, f"256 costs of {good} and {bad} gave {e}")

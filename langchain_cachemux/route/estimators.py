@@ -131,14 +131,13 @@ class Spread:
         return self._squares / (self.n - 1) if self.n > 1 else self.mean**2
 
     @property
-    def sums(self) -> NDArray[np.float64]:
-        """All it has taken: how many, their mean, and the sum of squares around it."""
-        return np.array([self.n, self.mean, self._squares])
+    def parts(self) -> tuple[float, float, float]:
+        """All that it remembers."""
+        return self.n, self.mean, self._squares
 
-    @sums.setter
-    def sums(self, sums: NDArray[np.float64]) -> None:
-        n, self.mean, self._squares = sums.tolist()
-        self.n = int(n)
+    @parts.setter
+    def parts(self, parts: tuple[float, float, float]) -> None:
+        self.n, self.mean, self._squares = int(parts[0]), parts[1], parts[2]
 
 
 class Noise:
@@ -162,19 +161,22 @@ class Noise:
         self._relative += (deviation / after) ** 2 * share if after else 0.0
 
     @property
+    def parts(self) -> tuple[float, float, float]:
+        """All that it remembers."""
+        return self._n, self._absolute, self._relative
+
+    @parts.setter
+    def parts(self, parts: tuple[float, float, float]) -> None:
+        self._n, self._absolute, self._relative = int(parts[0]), parts[1], parts[2]
+
+    @property
     def variance(self) -> float:
         """σ², in the unit of the costs, squared; 0 before a query was seen twice."""
         return self._absolute / self._n if self._n else 0.0
 
-    @property
-    def sums(self) -> NDArray[np.float64]:
-        """All it has taken: how many, and the sums of both kinds."""
-        return np.array([self._n, self._absolute, self._relative])
-
-    @sums.setter
-    def sums(self, sums: NDArray[np.float64]) -> None:
-        n, self._absolute, self._relative = sums.tolist()
-        self._n = int(n)
+    def mixed(self, variance: float) -> float:
+        """σ² with one deviation more, of the given variance."""
+        return (self._absolute + variance) / (self._n + 1)
 
     def width(self, mean: float, n: float, *, z: float) -> float:
         """Z standard errors of the mean of `n` costs, and always less than that mean."""
@@ -196,6 +198,9 @@ class Mean:
     so far (`Noise`). So the width scales itself to the costs, shrinks as 1/sqrt(n), and does not reach
     the mean: cost is seen whatever its unit. For costs that do not vary it is 0 and the mean exact. A
     query not seen before gets the prior's own estimate.
+
+    Under a prior with a ceiling, a classifier, costs are chances: their least is 0, and the second term of
+    the width, which is for costs whose spread grows with them, does not apply.
 
     Args:
         width: z above, in standard errors.
@@ -227,35 +232,42 @@ class Mean:
         """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""
         if not self._firsts.n:
             return self.prior.predict(x) if self.prior else UNKNOWN
-        within = self._noise.variance
+        expected = self._expected(x)
+        within = self._within(expected)
         n, own = self._own.get(x.key, (0, 0.0))
         if n:
             self._own.move_to_end(x.key)
         if n and not within:
-            return self._estimate(own, 0.0)
-        expected = self._expected(x)
+            return self._estimate(own, 0.0, expected)
         between = self._between(within)
         if not n:
-            width = expected.width if self.prior else self.width * math.sqrt(between)
-            return self._estimate(expected.mean, width)
+            if self.prior:
+                return self._estimate(expected.mean, expected.width, expected, expected.above)
+            return self._estimate(expected.mean, self.width * math.sqrt(between), expected)
         queries = self._firsts.n
         kappa = queries * within / (queries * between + within + between)
         mean = (n * own + kappa * expected.mean) / (n + kappa)
-        return self._estimate(mean, self._noise.width(mean, n + kappa, z=self.width))
+        if math.isfinite(expected.ceiling):
+            width = self.width * math.sqrt(within / (n + kappa))
+        else:
+            width = self._noise.width(mean, n + kappa, z=self.width)
+        return self._estimate(mean, width, expected)
 
     def learn(self, x: Query, cost: float) -> None:
         """Add one cost of `x`.
 
         Raises:
-            ValueError: `cost` is negative or not finite.
+            ValueError: `cost` is negative or not finite, or refused by the prior.
         """
         checked(cost)
+        expected = self._expected(x)
+        if self.prior:
+            self.prior.learn(x, cost)
         n, own = self._own.pop(x.key, (0, 0.0))
         mean = own + (cost - own) / (n + 1)
         if n:
             self._noise.add(cost - own, n, mean)
         else:
-            expected = self._expected(x)
             if math.isfinite(expected.width):
                 self._surprise += (cost - expected.mean) ** 2
             self._firsts.add(cost)
@@ -263,52 +275,71 @@ class Mean:
         if len(self._own) > self.keys:
             self._own.popitem(last=False)
         self._floor.add(cost)
-        if self.prior:
-            self.prior.learn(x, cost)
 
     def dump(self) -> dict[str, Any]:
-        """Return what was learned as plain data: numbers, strings and arrays."""
-        return {
+        """Return what was learned as plain data.
+
+        Raises:
+            ValueError: The prior is no estimator that can be kept.
+        """
+        state: dict[str, Any] = {
             "kind": type(self).__name__,
             "version": self.VERSION,
             "keys": list(self._own),
-            "counts": np.array([n for n, _ in self._own.values()], dtype=np.int64),
+            "counts": np.array([n for n, _ in self._own.values()], dtype=np.float64),
             "means": np.array([mean for _, mean in self._own.values()]),
-            "noise": self._noise.sums,
-            "firsts": self._firsts.sums,
+            "noise": np.array(self._noise.parts),
+            "firsts": np.array(self._firsts.parts),
             "surprise": self._surprise,
             "floor": self._floor.value,
-            "prior": kept(self.prior).dump() if self.prior else None,
         }
+        if isinstance(self.prior, Kept):
+            state["prior"] = self.prior.dump()
+        elif self.prior is not None:
+            msg = f"prior must have dump and restore to be kept, got {self.prior!r}"
+            raise ValueError(msg)
+        return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take the place of what was dumped.
+        """Take the place of what was dumped, into an estimator with the same prior.
 
         Raises:
-            ValueError: It was dumped by another class or version, or by one of another prior, or is
-                damaged.
+            ValueError: It was dumped by another class or version, with another prior, or is damaged.
         """
         check_kind(state, self)
-        if (state["prior"] is None) != (self.prior is None):
-            msg = f"state has the prior {state['prior']!r:.50}, this is {self.prior!r}"
+        if ("prior" in state) != isinstance(self.prior, Kept):
+            msg = f"state was kept with prior {state.get('prior', {}).get('kind')}, got {self.prior!r}"
             raise ValueError(msg)
-        keys = state["keys"]
-        counts, means = (array(state, name, (len(keys),)) for name in ("counts", "means"))
-        noise, firsts = (array(state, name, (3,)) for name in ("noise", "firsts"))
-        surprise, floor = (float(array(state, name, ())) for name in ("surprise", "floor"))
-        if self.prior:
-            kept(self.prior).restore(state["prior"])
-        own = zip(counts.astype(int).tolist(), means.tolist(), strict=True)
-        self._own = OrderedDict(zip(keys, own, strict=True))
-        self._noise.sums, self._firsts.sums = noise, firsts
-        self._surprise, self._floor.value = surprise, floor
+        keys = [str(key) for key in state["keys"]]
+        shape = (len(keys),)
+        counts, means = array(state, "counts", shape), array(state, "means", shape)
+        noise, firsts = array(state, "noise", (3,)), array(state, "firsts", (3,))
+        floor, surprise = array(state, "floor", ()), array(state, "surprise", ())
+        if isinstance(self.prior, Kept):
+            self.prior.restore(state["prior"])
+        self._own = OrderedDict(
+            (key, (int(n), float(mean))) for key, n, mean in zip(keys, counts, means, strict=True)
+        )
+        self._noise.parts = tuple(noise.tolist())
+        self._firsts.parts = tuple(firsts.tolist())
+        self._floor.value, self._surprise = float(floor), float(surprise)
 
-    def _estimate(self, mean: float, width: float) -> Estimate:
-        """With the floor, or the mean when that is below it: some costs are 0."""
-        return Estimate(mean, width, min(self._floor.value, mean))
+    def _estimate(
+        self, mean: float, width: float, expected: Estimate, above: float | None = None
+    ) -> Estimate:
+        """With the floor, or the mean when that is below it: some costs are 0; a chance has no floor."""
+        if math.isfinite(expected.ceiling):
+            return Estimate(mean, width, 0.0, expected.ceiling, above)
+        return Estimate(mean, width, min(self._floor.value, mean), above=above)
 
     def _expected(self, x: Query) -> Estimate:
         return self.prior.predict(x) if self.prior else Estimate(self._firsts.mean, 0.0)
+
+    def _within(self, expected: Estimate) -> float:
+        """σ²; of chances with one tossed coin more, for two equal outcomes do not prove the third."""
+        if math.isfinite(expected.ceiling):
+            return self._noise.mixed((expected.ceiling / 2) ** 2)
+        return self._noise.variance
 
     def _between(self, within: float) -> float:
         """τ²: the spread of first costs around the prior, less what one query alone varies."""
@@ -377,7 +408,7 @@ class Ridge:
         self._floor.add(cost)
 
     def dump(self) -> dict[str, Any]:
-        """Return what was learned as plain data: numbers, and arrays."""
+        """Return what was learned as plain data."""
         return {
             "kind": type(self).__name__,
             "version": self.VERSION,
@@ -395,13 +426,13 @@ class Ridge:
             ValueError: It was dumped by another class or version, or is damaged.
         """
         check_kind(state, self)
-        d = len(state["weights"])
-        weights, inverse = array(state, "weights", (d,)), array(state, "inverse", (d, d))
-        n, errors, floor = (
+        size = len(np.atleast_1d(state.get("weights", 0.0)))
+        weights, inverse = array(state, "weights", (size,)), array(state, "inverse", (size, size))
+        n, squared_errors, floor = (
             float(array(state, name, ())) for name in ("n", "squared_errors", "floor")
         )
         self._weights, self._inverse = weights, inverse
-        self._n, self._squared_errors, self._floor.value = int(n), errors, floor
+        self._n, self._squared_errors, self._floor.value = int(n), squared_errors, floor
 
     def _features(self, x: Query) -> NDArray[np.float64]:
         """(intercept, vector); the model grows when the first vector comes."""

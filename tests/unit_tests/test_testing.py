@@ -272,7 +272,7 @@ def widens(self, x):
         ({"predict": says(lambda e: Estimate(e.mean + 1.0, e.width))}, "costs x 1000 turned"),
         ({"learn": learns_anything}, "it learned from a cost of -1.0"),
         ({"learn": learns_before_it_refuses}, "it refused a cost of -1.0, yet changed"),
-        ({"predict": widens}, "256 costs left the width at"),
+        ({"predict": widens}, "256 costs left the interval"),
         (
             {"predict": says(lambda e: Estimate(e.mean / 2, e.width / 2, e.floor / 2))},
             "256 costs of 1 and 3 gave",
