@@ -262,7 +262,7 @@ class Router:
                 for name, estimator in self.estimators.items()
             }
         return {
-            "kind": "Router",
+            "kind": type(self).__name__,
             "version": self.VERSION,
             "strategy": self.strategy,
             "half_life": self._outages.half_life,

@@ -275,7 +275,7 @@ def widens(self, x):
         ({"predict": widens}, "256 costs left the interval"),
         (
             {"predict": says(lambda e: Estimate(e.mean / 2, e.width / 2, e.floor / 2))},
-            "256 costs of 1 and 3 gave",
+            "256 costs of 1.0 and 3.0 gave",
         ),
     ],
 )
