@@ -1,8 +1,9 @@
-"""`Call`: one question on its way: cache, route, answer, judge, the next dearer model, the learning.
+"""`Call`: one question on its way: cache, route, answer, judge, the next model, the learning.
 
 A call names the model to ask and takes its answer, but it waits for no model: so the same steps serve
 `invoke`, `ainvoke`, `stream` and `astream`. A fault in what it can do without (the cache, the embedder,
-the judge) is logged and spared the caller; a model's own fault is not.
+the judge) is logged and spared the caller. A model's own fault is learned, and another model is asked;
+the caller sees it when nobody is left.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
+from uuid import uuid4
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.load import dumps
@@ -26,28 +28,32 @@ from langchain_core.messages import (
     convert_to_messages,
     message_chunk_to_message,
 )
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration
 from langchain_core.prompt_values import PromptValue
 from pydantic import ValidationError
 
+from langchain_cachemux.audits import Audits, Given
+from langchain_cachemux.experience import Asked
+from langchain_cachemux.parts import NoMessageError
 from langchain_cachemux.read import metadata
-from langchain_cachemux.read.answers import CHARS_PER_TOKEN
-from langchain_cachemux.read.prompts import Reader
-from langchain_cachemux.read.runnables import plain, written
-from langchain_cachemux.route.prices import Price, usage_of
-from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import LARGEST_COST, Query, Route, Usage
+from langchain_cachemux.read.needs import STRUCTURE, bound, lacking, needs_of
+from langchain_cachemux.read.prompts import conversation
+from langchain_cachemux.read.runnables import name_of, plain, written
+from langchain_cachemux.read.thoughts import author, without_foreign_thoughts
+from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.route.prices import cost_of
+from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
 
 if TYPE_CHECKING:
     from langchain_core.caches import BaseCache
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.runnables import RunnableConfig
 
-    from langchain_cachemux.read.metadata import RouteMetadata
-    from langchain_cachemux.read.structure import Structure
-
-Accept: TypeAlias = Callable[[Sequence[BaseMessage], AIMessage], bool]
-"""The judge: given the conversation and a cheaper model's answer, will it do?"""
+    from langchain_cachemux.budget import Bet
+    from langchain_cachemux.parts import Parts
+    from langchain_cachemux.read.metadata import HitMetadata, RouteMetadata
+    from langchain_cachemux.route.judges import Verdict
 
 UNPARSED = (ValidationError, OutputParserException, json.JSONDecodeError)
 """What a provider raises from the call itself when an answer is not of the schema."""
@@ -55,30 +61,33 @@ UNPARSED = (ValidationError, OutputParserException, json.JSONDecodeError)
 log = logging.getLogger(__name__)
 
 
-class Owner(Protocol):
-    """What a call reads of the `MultiplexedLLM` that makes it."""
+@dataclass(slots=True)
+class Attempt:
+    """A model that was asked, and what came of it."""
 
-    models: dict[str, Any]
-    """By name, cheap to dear."""
-    router: Router
-    accept: Accept | None
-    cache: BaseCache | None
-    price: Price
-    reader: Reader
-    billed: dict[str, str]
-    """The name under which `price` knows each model."""
-    structure: Structure | None
-    """What every model is asked for in place of a message."""
+    model: str
+    cost: float = 0.0
+    judging: float = 0.0
+    """What judging its answer cost."""
+    failed: float | None = None
+    """1 when its answer would not do, 0 when a judge accepted it; None when nobody judged."""
+    raised: bool = False
+
+    @property
+    def paid(self) -> float:
+        """All that it cost."""
+        return self.cost + self.judging
 
 
 class Call:
     """The steps of one call, and what it knows so far.
 
-    Ask `hit`. If there is none, ask models within `answering` until `next` names no more, then `settle`
-    and `store`. What the caller gets is the `result`, or of a stream what was `showing` and the `rest`.
+    Ask `hit`. If there is none, ask models within `answering`, and `judge` each answer, until `next`
+    names no more; then `settle` and `store`. What the caller gets is the `result`, or of a stream what
+    was `showing` and the `rest`.
 
     Args:
-        owner: Whose models, router, judge and cache these are.
+        parts: Whose models, router, judge and cache these are.
         question: What the caller asks.
         config: The caller's.
         kwargs: Parameters of this call, which each model is given.
@@ -89,26 +98,36 @@ class Call:
 
     def __init__(
         self,
-        owner: Owner,
+        parts: Parts,
         question: LanguageModelInput,
         config: RunnableConfig,
         kwargs: Mapping[str, Any],
     ) -> None:
-        self.owner = owner
+        self.parts = parts
         self.messages = _messages(question)
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
+        self._kwargs = kwargs
         self._key = "", ""
         self._cache: BaseCache | None = None
         with _spared("writing the call down"):
             prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
-            self._key = prompt, _parameters(owner, config, kwargs)
-            self._cache = owner.cache
-        self._ladder = list(owner.models)
-        self._asked: list[str] = []
-        self._costs: list[float] = []
+            self._key = prompt, _parameters(parts, config, kwargs)
+            self._cache = parts.cache
+        self._name = uuid4().hex
+        self._query = Query(key="")
+        self._needs = Needs()
+        self._able: list[str] = []
+        self._way: list[Attempt] = []
+        self._judging = False
+        self._will_do = False
+        self._audits = Audits(parts, self.messages, kwargs)
+        self._bet: Bet | None = None
+        self._unserved: Given | None = None
+        """The stored answer that a bet under a closed budget was about."""
         self._seconds = 0.0
-        self._shown = 0.0
+        self._shown: float | None = None
+        """Seconds the caller took over the chunks of this answer; None before it was shown one."""
         self._message: Any = None
         self._parsed: Any = None
         self._error: BaseException | None = None
@@ -128,73 +147,130 @@ class Call:
         return self._message is not None
 
     def next(self) -> str | None:
-        """Name the model to ask now: the routed one, then dearer ones until an answer will do."""
-        if not self._asked:
-            self._read()
-            self._route: Route = self.owner.router.choose(self._query)
-            self._ladder = self._ladder[self._ladder.index(self._route.model) :]
-        elif self.final or self._accepted():
+        """Name the model to ask now, or None when the answer that there is will be given.
+
+        First the routed one; after an answer that will not do, a more expensive one; after an error,
+        whoever is left.
+        """
+        if not self._way:
+            name = self._start()
+        elif self._will_do:
             return None
-        self._asked.append(self._ladder[len(self._asked)])
-        return self._asked[-1]
+        elif dearer := self._dearer():
+            name = dearer[0]
+        elif self._message is None and (left := self._unasked()):
+            name = left[-1]
+        else:
+            return None
+        self._way.append(Attempt(name))
+        return name
 
     @property
     def final(self) -> bool:
         """True when the answer of the model asked now is given, whatever it is."""
-        checks = self.owner.accept is not None or self.owner.structure is not None
-        return not checks or len(self._asked) == len(self._ladder)
+        checks = self._judging or self.parts.structure is not None
+        return not checks or not self._dearer()
 
     @property
     def live(self) -> bool:
         """True when the answer of the model asked now may be shown as it comes."""
-        return self.final and self.owner.structure is None
+        return self.final and self.parts.structure is None
+
+    @property
+    def conversation(self) -> list[BaseMessage]:
+        """The messages, as the model asked now may be shown them."""
+        name = self._way[-1].model
+        return without_foreign_thoughts(
+            self.messages, {name, name_of(self.parts.models[name]) or name}
+        )
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Wait for an answer, take the time and what it cost.
+        """Wait for an answer, take the time and what it cost; or learn that the model raised.
 
-        When a cheaper model's answer is so far from the schema that its own client raises, it is an
-        empty answer.
+        An error is raised to the caller when nobody is left to ask, or when a part of the answer was
+        shown already. When a cheaper model's answer is so far from the schema that its own client
+        raises, it is an empty answer.
         """
-        self.answer, self._shown, started = None, 0.0, time.perf_counter()
+        self.answer, self._shown, self._will_do = None, None, False
+        started = time.perf_counter()
         try:
             yield
         except UNPARSED as error:
-            if self.final or self.owner.structure is None:
+            if self.final or self.parts.structure is None:
                 raise
             self.answer = {"raw": AIMessage(""), "parsed": None, "parsing_error": error}
-        self._answered(time.perf_counter() - started - self._shown)
+        except NoMessageError:
+            raise
+        except Exception as error:
+            self._raised(error)
+            if self._shown is not None or not (self._message or self._unasked()):
+                raise
+            return
+        self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
     @contextmanager
     def showing(self, chunk: Any) -> Iterator[AIMessageChunk]:
         """Show the caller a chunk; the time it takes over it is not the model's."""
         chunk = _chunk(chunk)
         self.answer = chunk if self.answer is None else self.answer + chunk
-        started = time.perf_counter()
+        self._shown, started = self._shown or 0.0, time.perf_counter()
         yield chunk
         self._shown += time.perf_counter() - started
 
+    def judge(self) -> None:
+        """Ask the judge, if an answer came that it has to see."""
+        if self._judging and self._will_do and not self.final:
+            verdict = None
+            with _spared("accept"):
+                verdict = self.parts.accept.judge(  # type: ignore[union-attr]
+                    self.messages, self._message, model=self._asked
+                )
+            self._ruled(verdict)
+
+    async def ajudge(self) -> None:
+        """As `judge`."""
+        if self._judging and self._will_do and not self.final:
+            verdict = None
+            with _spared("accept"):
+                verdict = await self.parts.accept.ajudge(  # type: ignore[union-attr]
+                    self.messages, self._message, model=self._asked
+                )
+            self._ruled(verdict)
+
     def settle(self) -> None:
-        """Teach the router, and say on the message how it was routed."""
-        for place, name in enumerate(self._asked):
-            self.owner.router.learn(self._query, sum(self._costs[place:]), name)
-        self._message = metadata.write(self._message, self._described())
+        """Teach the router, have answers compared where that is due, say how it was routed."""
+        parts, answered = self.parts, [attempt for attempt in self._way if not attempt.raised]
+        for place, attempt in enumerate(answered):
+            alone = isinstance(parts.router.estimators[attempt.model], Costs)
+            cost = attempt.cost if alone else sum(a.paid for a in answered[place:])
+            parts.router.learn(self._query, cost, attempt.model, failed=attempt.failed)
+        cost = sum(attempt.paid for attempt in answered)
+        if parts.budget is not None:
+            parts.budget.missed(cost)
+        if parts.spending is not None:
+            parts.spending.pay(cost)
+        self._message = metadata.write(self._message, self._described(cost))
+        parts.experience.count("answers", answered[-1].model)
+        parts.experience.remember(self._name, Asked(self._query, answered[-1].model))
+        with _spared("an audit"):
+            self._audit(Given(answered[-1].model, self._message))
 
     def store(self) -> None:
-        """Tell the cache, unless the answer is not of the schema."""
-        if self._cache is not None and not self._unparsed:
+        """Tell the cache, unless the answer is one that will not do."""
+        if self._cache is not None and self._to_store:
             with _spared("update"):
                 self._cache.update(*self._key, self._generations())
 
     async def astore(self) -> None:
         """As `store`."""
-        if self._cache is not None and not self._unparsed:
+        if self._cache is not None and self._to_store:
             with _spared("update"):
                 await self._cache.aupdate(*self._key, self._generations())
 
     def result(self) -> Any:
         """Return the message, or the object it was asked to be, as LangChain does."""
-        structure = self.owner.structure
+        structure = self.parts.structure
         if structure is None:
             return self._message
         if structure.include_raw:
@@ -206,9 +282,9 @@ class Call:
     def rest(self) -> Any:
         """Return what a stream has still to show: everything, or only how it was routed."""
         message = self.result()
-        if self.owner.structure is not None:
+        if self.parts.structure is not None:
             return message
-        if not self._asked or not self.live:
+        if self._shown is None:
             return _chunk(message)
         told = {metadata.NAME: message.response_metadata[metadata.NAME]}
         return AIMessageChunk(content="", id=message.id, response_metadata=told)
@@ -220,83 +296,213 @@ class Call:
             return
         message = message.model_copy(deep=True, update={"id": None})
         told = metadata.read(message)
-        if told is None or "hit" not in told:
+        hit: HitMetadata
+        if told is not None and told.get("hit"):
+            hit = cast("HitMetadata", told)
+        else:
             model, saved = (told["model"], told["cost"]) if told else (None, 0.0)
-            told = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
-        if self.owner.structure is not None:
-            self._parsed = self.owner.structure.unfold(message)
-        self._message = metadata.write(message, told)
+            hit = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
+        if self.parts.structure is not None:
+            self._parsed = self.parts.structure.unfold(message)
+        if hit["hit"] == "semantic" and not self._bet_on(message, hit["saved"]):
+            return
+        hit["id"] = self._name
+        self._message = metadata.write(message, hit)
+        self.parts.experience.count("hits")
+        self.parts.experience.remember(self._name, Asked(self._query, "cache"))
+
+    def _bet_on(self, stored: AIMessage, saved: float) -> bool:
+        """Bet that a stored answer says what the most expensive model would, if that pays."""
+        budget = self.parts.budget
+        if budget is None:
+            return True
+        risk = self.parts.experience.risk("cache")
+        if budget.charge(risk) > saved:
+            return False
+        bet, given = budget.placed("cache", risk), Given("cache", stored)
+        if not bet.served:
+            self._bet, self._unserved = bet, given
+        elif bet.audit:
+            self._audits.ask(self.parts.standard, given, None, bet)
+        return bet.served
+
+    def _start(self) -> str:
+        """Route the question; which model, and whether its answer is judged, is settled here."""
+        parts = self.parts
+        self._read()
+        excluded = self._capable()
+        earlier = author(self.messages)
+        stay, switch_price = None, 0.0
+        if earlier is not None and earlier[0] in self._able:
+            again = count_tokens_approximately(self.messages[:-1]) / max(self._needs.tokens, 1)
+            stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
+        route = parts.router.choose(
+            self._query,
+            among=self._able,
+            judged=parts.accept is not None,
+            judge_price=parts.experience.mean_cost("judging"),
+            error_price=self._error_price,
+            safe=parts.safe,
+            stay=stay,
+            switch_price=switch_price,
+        )
+        plain = (
+            route.model not in route.chances
+        )  # its estimator takes for granted that all is judged
+        self._judging = parts.accept is not None and (plain or route.strategy == "cascade")
+        reason = "; ".join([route.reason, *excluded])
+        if not self._judging and not self._may_answer(route):
+            reason = f"{route.model} may not answer within the error budget; {reason}"
+            route = replace(route, model=self._able[-1])
+        self._route = replace(route, reason=reason)
+        log.debug("%s is asked: %s", route.model, reason)
+        return route.model
+
+    @property
+    def _error_price(self) -> float:
+        """What an answer that will not do costs, in units of what money counts as now."""
+        budget, spending = self.parts.budget, self.parts.spending
+        price = self.parts.error_price if budget is None else budget.error_price
+        return min(price, LARGEST_COST) / (1.0 if spending is None else spending.price)
+
+    def _may_answer(self, route: Route) -> bool:
+        """Whether the routed model's answer may be given unjudged: a bet, unless it is the standard."""
+        budget, chance = self.parts.budget, route.chances.get(route.model)
+        if budget is None or chance is None or route.model == self._able[-1]:
+            return True
+        risk = min(max(chance.upper, 0.0), 1.0)
+        if self._bet is not None or math.isinf(budget.charge(risk)):
+            return False
+        self._bet = budget.placed(route.model, risk)
+        return self._bet.served
+
+    def _capable(self) -> list[str]:
+        """Settle which models can do what is asked; why the others cannot, in words."""
+        parts, excluded = self.parts, {}
+        for name, model in parts.models.items():
+            lacks = lacking(model, self._needs)
+            if lacks or parts.experience.limits.beyond(name, self._needs):
+                excluded[name] = lacks or "it failed lately on what asked no more"
+        self._able = [name for name in parts.models if name not in excluded] or list(parts.models)
+        return [f"not {name}: {why}" for name, why in excluded.items()]
 
     def _read(self) -> None:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
-        self._query = Query(key="")
+        parts = self.parts
+        parameters = {**bound(next(iter(parts.models.values()))), **self._kwargs}
+        self._needs = needs_of(self.messages, parameters)
+        if parts.structure is not None:
+            self._needs = replace(self._needs, kinds=self._needs.kinds | {STRUCTURE})
         with _spared("reading the question"):
-            self._query = self.owner.reader.read(*self._key)
-            self._query = self.owner.reader.embed(self._query)
+            self._query = parts.reader.read(*self._key)
+            self._query = parts.reader.routed(self._query, conversation(self.messages))
+
+    def _dearer(self) -> list[str]:
+        """The models above the one asked now that were not asked yet."""
+        above = self._able[self._able.index(self._way[-1].model) + 1 :]
+        return [name for name in self._unasked() if name in above]
+
+    def _unasked(self) -> list[str]:
+        asked = {attempt.model for attempt in self._way}
+        return [name for name in self._able if name not in asked]
+
+    def _raised(self, error: Exception) -> None:
+        """Learn from an error what the model cannot do, or that it is out."""
+        attempt, parts = self._way[-1], self.parts
+        attempt.raised = True
+        parts.experience.count("errors", attempt.model)
+        if not parts.experience.limits.failed(attempt.model, self._needs):
+            parts.router.outage(attempt.model)
+        log.warning("model %r raised %r", attempt.model, error)
 
     def _answered(self, elapsed: float) -> None:
         """Take the answer of the model asked last."""
-        answer, name, structure = self.answer, self._asked[-1], self.owner.structure
-        if structure is not None and isinstance(answer, Mapping):
-            self._parsed, self._error = answer["parsed"], answer["parsing_error"]
-            answer = structure.fold(answer["raw"], self._parsed)
-        if not isinstance(answer, AIMessage):
-            msg = f"model {name!r} must answer with an AIMessage, got {answer!r}"
-            raise TypeError(msg)
-        usage = replace(usage_of(answer, seconds=elapsed), model=self.owner.billed[name])
-        if not usage.input_tokens and not usage.output_tokens:
-            into, out = _tokens(self.messages), _tokens([answer])
-            usage = replace(usage, input_tokens=into, output_tokens=out)
-        self._costs.append(cost_of(usage, self.owner.price))
-        self._seconds += usage.seconds
-        self._message = message_chunk_to_message(answer)
+        attempt, structure, parts = self._way[-1], self.parts.structure, self.parts
+        if structure is not None and isinstance(self.answer, Mapping):
+            self._parsed, self._error = self.answer["parsed"], self.answer["parsing_error"]
+        message = parts.message_in(self.answer)
+        attempt.cost, seconds = parts.paid(attempt.model, message, self.messages, elapsed)
+        self._seconds += seconds
+        self._message = message_chunk_to_message(message)
+        self._will_do = not self._unparsed
+        if structure is not None and parts.budget is None:
+            attempt.failed = float(self._unparsed)
+        parts.experience.limits.answered(attempt.model, self._needs)
+        parts.router.answered(attempt.model)
+        parts.experience.count("calls", attempt.model, cost=attempt.cost)
 
-    def _accepted(self) -> bool:
-        """Ask the judge; one that fails accepts nothing, and no judge accepts what parses."""
-        accept = self.owner.accept
-        if self._unparsed or accept is None:
-            return not self._unparsed
-        self._judged = False
-        with _spared("accept"):
-            self._judged = bool(accept(self.messages, self._message))
-        return self._judged
+    @property
+    def _asked(self) -> Any:
+        return self.parts.models[self._way[-1].model]
+
+    def _ruled(self, verdict: Verdict | None) -> None:
+        """Take what the judge said; one that fails accepts nothing, and teaches nothing."""
+        attempt, parts = self._way[-1], self.parts
+        self._will_do = bool(verdict)
+        if verdict is None:
+            return
+        attempt.failed = float(not verdict.ok)
+        for usage in verdict.usages:
+            with _spared("pricing what the judge asked"):
+                attempt.judging += cost_of(usage, parts.price)
+        parts.experience.count("judging", attempt.model, cost=attempt.judging)
+        if not verdict.ok:
+            parts.experience.count("turned down", attempt.model)
+        elif parts.budget is not None:
+            risk = parts.experience.risk("judged")
+            self._will_do = not math.isinf(parts.budget.charge(risk))
+            if self._will_do:
+                self._bet = parts.budget.placed("judged", risk)
+                self._will_do = self._bet.served
+
+    def _audit(self, given: Given) -> None:
+        """Compare the answer with another, if this is to be an audit."""
+        standard, bet = self._able[-1], self._bet
+        if self._unparsed or standard != self.parts.standard:
+            return
+        if given.by != standard:
+            if bet is not None and bet.audit:
+                self._audits.ask(standard, given, self._query, bet)
+        elif self._unserved is not None:
+            self._audits.learn(self._unserved, given, None, bet)
+        elif bet is not None and bet.served:
+            bet.settle(0.0)  # the model bet on raised, and the standard answered
+        elif (bet is not None and bet.audit) or (bet is None and self._audits.due()):
+            cheaper = [name for name in self._able[:-1] if name in self._route.estimates]
+            bounds = {name: self._route.estimates[name].optimistic for name in cheaper}
+            if bounds:
+                self._audits.ask(min(bounds, key=bounds.__getitem__), given, self._query, bet)
 
     @property
     def _unparsed(self) -> bool:
-        return self.owner.structure is not None and self._parsed is None
+        return self.parts.structure is not None and self._parsed is None
+
+    @property
+    def _to_store(self) -> bool:
+        """Whether the answer will do, or is the last word of the last model."""
+        turned_down = not self._will_do and self._way[-1].raised
+        return not self._unparsed and not turned_down
 
     def _generations(self) -> list[ChatGeneration]:
         return [ChatGeneration(message=self._message.model_copy(deep=True))]
 
-    def _described(self) -> RouteMetadata:
+    def _described(self, cost: float) -> RouteMetadata:
         route = self._route
+        given = next(attempt for attempt in reversed(self._way) if not attempt.raised)
         return {
-            "model": self._asked[-1],
+            "id": self._name,
+            "model": given.model,
             "route": route.model,
             "reason": route.reason,
-            "escalated": len(self._asked) > 1,
+            "escalated": len(self._way) > 1,
+            "accepted": None if given.failed is None else not given.failed,
             "estimates": {
                 name: {"mean": _finite(e.mean), "width": _finite(e.width)}
                 for name, e in route.estimates.items()
             },
-            "cost": sum(self._costs),
+            "cost": cost,
             "seconds": self._seconds,
         }
-
-
-def cost_of(usage: Usage, price: Price) -> float:
-    """What a call cost.
-
-    Raises:
-        ValueError: The price is no number >= 0, or too large.
-    """
-    cost = float(price(usage))
-    if not 0 <= cost < LARGEST_COST:
-        msg = (
-            f"price must return a number >= 0 and below {LARGEST_COST:g}, got {cost!r} for {usage}"
-        )
-        raise ValueError(msg)
-    return cost
 
 
 def _messages(question: LanguageModelInput) -> list[BaseMessage]:
@@ -310,17 +516,12 @@ def _messages(question: LanguageModelInput) -> list[BaseMessage]:
     return convert_to_messages(question)
 
 
-def _parameters(owner: Owner, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
+def _parameters(parts: Parts, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
     """The `llm_string` of them all: an answer is shared whichever of them gave it, and only then."""
-    models = {name: written(model, {}, config) for name, model in owner.models.items()}
-    structure = owner.structure and owner.structure.written
+    models = {name: written(model, {}, config) for name, model in parts.models.items()}
+    structure = parts.structure and parts.structure.written
     call = str(sorted(plain(kwargs).items()))
     return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
-
-
-def _tokens(messages: Sequence[BaseMessage]) -> int:
-    """About how many, for a provider that does not tell: no model answers for nothing."""
-    return sum(len(message.text) for message in messages) // CHARS_PER_TOKEN + 1
 
 
 def _chunk(message: Any) -> AIMessageChunk:
@@ -329,8 +530,7 @@ def _chunk(message: Any) -> AIMessageChunk:
         return message
     if isinstance(message, AIMessage):
         return AIMessageChunk(**message.model_dump(exclude={"type"}))
-    msg = f"a model must answer with an AIMessage, got {message!r}"
-    raise TypeError(msg)
+    raise NoMessageError(message)
 
 
 @contextmanager

@@ -1,57 +1,89 @@
 """`MultiplexedLLM`: a Runnable that asks the model a router expects to cost least.
 
-Here are its parts and the ways to ask it; what happens at each step is the `Call`'s business.
+Here are the settings and the ways to ask; what happens at each step is the `Call`'s business.
 """
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from inspect import iscoroutinefunction
 from typing import Any
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict
 
-from langchain_cachemux.call import Accept, Call, cost_of
+from langchain_cachemux.agree import Agree, Same
+from langchain_cachemux.background import Background
+from langchain_cachemux.budget import ErrorBudget, Spending
+from langchain_cachemux.call import Call
+from langchain_cachemux.experience import Experience, MultiplexerStats
+from langchain_cachemux.parts import Parts
+from langchain_cachemux.read import metadata
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, uncached
 from langchain_cachemux.read.structure import Structure
-from langchain_cachemux.route.estimators import Mean, Ridge
-from langchain_cachemux.route.prices import Price, seconds
+from langchain_cachemux.route.costs import Costs, Strategy
+from langchain_cachemux.route.judges import Accept, judge_of
+from langchain_cachemux.route.prices import Price, cost_of, seconds
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Usage
 
+MAX_ERROR = 0.05
+"""The error budget, where neither a judge nor the user says what an error is."""
 
-class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
+log = logging.getLogger(__name__)
+
+
+class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
     """Routes each question to a small or a large model, and learns what each would cost.
 
     A Runnable from prompts to `AIMessage`, to be used where a chat model is. The chosen model runs as
     itself, under the caller's config, so traces, usage and tokens are counted once; its own cache is
     off. Every answer says in `response_metadata["cachemux"]` which model gave it, why, at what
-    estimates, and what it cost.
+    estimates, and what it cost. A model that raises is passed over for a while, and another is asked.
 
-    With `accept`, an answer that will not do is asked again of the next dearer model, and both learn:
-    the cheaper that its route cost both calls, the dearer what its own cost. Without `accept` a cost is
-    only the price of the call, and the router can only find out which model is cheaper on what.
+    An answer can be bad, and it learns of that in one of three ways. With a judge (`accept`) a cheaper
+    answer that will not do is asked again of a more expensive model. `feedback` may come at any time.
+    And without a judge it begins with the large model and *audits*: on a falling share of the questions
+    the small model is asked too, in the background, and its answer is good when it says the same. The
+    small model then answers where at most `max_error` of such answers are expected to be worse.
 
     Args:
         small: The cheap model: a chat model, a Runnable that ends in one, or `"provider:model"`.
-        large: The dear one.
-        models: More than two, or names of your own: `{name: model}`, cheap to dear.
-        router: By default each model has `Mean(prior=Ridge())`: the question's own history when
-            there is one, else what similar questions cost.
-        accept: The judge.
+        large: The expensive one.
+        models: More than two, or names of your own: `{name: model}`, cheap to expensive.
+        router: By default each model has `Costs()`: its price, and the chance that its answer will not
+            do. A router of plain estimators learns costs in which failing is included, from `accept`.
+        accept: The judge: a function `(messages, answer) -> bool`, plain or async, a Runnable, or one
+            of `Sure`, `Agrees`, `Asks`, `Parses`, combined by `&` and `|`. What it asks is charged.
         cache: Asked first, told after. An `LECCache` also lends its embeddings and values its
             answers by the router.
         price: Cost of a call; by default its seconds. Tokens that no provider reports are estimated.
         embeddings: What the router reads when there is no `LECCache` to share them with; by default
             all-MiniLM-L6-v2 in this process.
+        strategy: With a judge: "cascade" has every cheaper answer judged, "route" none, "auto" where
+            that is expected to cost less.
+        max_error: Of the answers that the most expensive model did not give, the share that may be
+            worse than its own, all along the stream; semantic hits of the cache count. By default 0.05
+            when there is no judge.
+        quality: 1 - `max_error`, for those who would rather say that.
+        budget: What may be spent, in the unit of the price: `Spending(5.0)` a day; or an `ErrorBudget`
+            that several multiplexers share.
+        error_price: What a bad answer costs, in the unit of the price, in place of a share of errors.
+        safe: Ask a cheaper model only where it is cheaper even if it fails as often as it may; by
+            default when nobody judges.
+        audit: Share of the questions audited at the thousandth audit, more before and fewer after; by
+            default 0.1 without a judge, else 0.
+        same: Whether two answers say the same; by default `Agree`.
+        stickiness: How much of the price of reading the earlier turns again it must save to leave the
+            model that answered them; 0 routes each turn by itself.
 
     Raises:
         ValueError: A model is missing, two have one name, a price is unknown, the router knows other
@@ -59,15 +91,6 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
-    models: dict[str, Any]
-    router: Any
-    accept: Any = None
-    cache: Any = None
-    price: Any = seconds
-    reader: Any
-    billed: dict[str, str] = Field(default_factory=dict)
-    structure: Any = None
 
     def __init__(
         self,
@@ -80,31 +103,119 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         cache: BaseCache | None = None,
         price: Price = seconds,
         embeddings: Embeddings | None = None,
+        strategy: Strategy = "auto",
+        max_error: float | None = None,
+        quality: float | None = None,
+        budget: ErrorBudget | Spending | None = None,
+        error_price: float | None = None,
+        safe: bool | None = None,
+        audit: float | None = None,
+        same: Same | None = None,
+        stickiness: float = 1.0,
         **fields: Any,
     ) -> None:
+        fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
         named = _named(small, large, models)
-        router = router or Router({name: Mean(prior=Ridge()) for name in named})
-        if set(router.estimators) != set(named):
+        if router is None:
+            router = Router({name: Costs() for name in named}, strategy=strategy)
+        elif set(getattr(router, "estimators", named)) != set(named):
             msg = f"router knows {sorted(router.estimators)}, the models are {sorted(named)}"
             raise ValueError(msg)
-        _check(accept, cache)
         reader = fields.pop("reader", None) or getattr(cache, "reader", None)
         if reader is not None and embeddings is not None:
             msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
             raise ValueError(msg)
+        reader = reader or Reader(embeddings or _default_embeddings())
+        learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
+        alone = accept is None and learns and error_price is None
+        errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns)
         super().__init__(
             models={name: uncached(model) for name, model in named.items()},
             router=router,
-            accept=accept,
+            accept=None if accept is None else judge_of(accept),
             cache=cache,
             price=price,
-            reader=reader or Reader(embeddings or _default_embeddings()),
+            reader=reader,
             billed={name: _billed(price, name, model) for name, model in named.items()},
-            **{name: value for name, value in fields.items() if name != "billed"},
+            budget=errors,
+            spending=fields.pop("spending", budget if isinstance(budget, Spending) else None),
+            error_price=_amount("error_price", error_price or 0.0),
+            safe=(errors is not None and accept is None) if safe is None else safe,
+            audit=_amount("audit", 0.1 * alone if audit is None else audit),
+            same=same or Agree(reader.vector),
+            stickiness=_amount("stickiness", stickiness),
+            experience=fields.pop("experience", None) or Experience(errors),
+            background=fields.pop("background", None) or Background(),
+            **fields,
         )
+        if alone and len(named) > 1:
+            log.info(
+                "nobody judges: %s is asked, and others where audits show that at most %g of their"
+                " answers are worse",
+                self.standard,
+                errors.max_error if errors else 0.0,
+            )
         value_by = getattr(cache, "value_by", None)
         if value_by is not None:
             value_by(router)
+
+    def feedback(self, answer: AIMessage | str, score: float) -> bool:
+        """Learn how good an answer was: late, in any order, as often as somebody says something.
+
+        Args:
+            answer: The message that was handed out, or its `response_metadata["cachemux"]["id"]`.
+            score: 1 for an answer that did, 0 for one that did not, or between.
+
+        Returns:
+            Whether the answer is still remembered.
+
+        Raises:
+            ValueError: The score is not in [0, 1], or the message is none of a multiplexer's.
+        """
+        if not 0 <= score <= 1:
+            msg = f"score must be in [0, 1], 1 for an answer that did, got {score!r}"
+            raise ValueError(msg)
+        name: Any = answer
+        if isinstance(answer, BaseMessage):
+            told = metadata.read(answer)
+            name = told.get("id") if told else None
+        if not isinstance(name, str):
+            msg = (
+                f"answer must be a message that a multiplexer handed out, or its id, got {answer!r}"
+            )
+            raise ValueError(msg)  # noqa: TRY004
+        asked = self.experience.recall(name)
+        if asked is None:
+            return False
+        self.experience.count("feedback", asked.model)
+        if asked.model in self.models:
+            self.router.learn(asked.query, None, asked.model, failed=1 - score)
+        else:
+            self.experience.lost(asked.model, 1 - score)
+        return True
+
+    def stats(self) -> MultiplexerStats:
+        """Return what it did since it was made; copies with tools or a schema count here too."""
+        counted, cost = self.experience.counted, self.experience.cost
+        return MultiplexerStats(
+            hits=sum(counted("hits").values()),
+            answers=counted("answers"),
+            calls=counted("calls"),
+            errors=counted("errors"),
+            turned_down=sum(counted("turned down").values()),
+            audits=sum(counted("audits").values()),
+            feedback=sum(counted("feedback").values()),
+            cost=cost("calls", "judging", "audits"),
+            cost_of_judging=cost("judging"),
+            cost_of_audits=cost("audits"),
+            bets=sum(c.placed for c in self.budget.counts.values()) if self.budget else 0,
+            error=self.budget.estimate if self.budget else None,
+            error_interval=self.budget.interval() if self.budget else None,
+        )
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the audits under way; False when `timeout` seconds were not enough."""
+        return self.background.wait(timeout)
 
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -167,7 +278,8 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         if not call.hit():
             while (name := call.next()) is not None:
                 with call.answering():
-                    call.answer = self.models[name].invoke(call.messages, config, **kwargs)
+                    call.answer = self.models[name].invoke(call.conversation, config, **kwargs)
+                call.judge()
             call.settle()
             call.store()
         return call.result()
@@ -176,8 +288,10 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         call = await run_in_executor(config, Call, self, input, config, kwargs)
         if not await call.ahit():
             while (name := await run_in_executor(config, call.next)) is not None:
+                model = self.models[name]
                 with call.answering():
-                    call.answer = await self.models[name].ainvoke(call.messages, config, **kwargs)
+                    call.answer = await model.ainvoke(call.conversation, config, **kwargs)
+                await call.ajudge()
             await run_in_executor(config, call.settle)
             await call.astore()
         return call.result()
@@ -188,13 +302,15 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
         call = Call(self, next(inputs), config, kwargs)
         if not call.hit():
             while (name := call.next()) is not None:
+                model = self.models[name]
                 with call.answering():
                     if not call.live:
-                        call.answer = self.models[name].invoke(call.messages, config, **kwargs)
-                        continue
-                    for chunk in self.models[name].stream(call.messages, config, **kwargs):
-                        with call.showing(chunk) as shown:
-                            yield shown
+                        call.answer = model.invoke(call.conversation, config, **kwargs)
+                    else:
+                        for chunk in model.stream(call.conversation, config, **kwargs):
+                            with call.showing(chunk) as shown:
+                                yield shown
+                call.judge()
             call.settle()
             call.store()
         yield call.rest()
@@ -209,11 +325,12 @@ class MultiplexedLLM(RunnableSerializable[LanguageModelInput, AIMessage]):
                 model = self.models[name]
                 with call.answering():
                     if not call.live:
-                        call.answer = await model.ainvoke(call.messages, config, **kwargs)
-                        continue
-                    async for chunk in model.astream(call.messages, config, **kwargs):
-                        with call.showing(chunk) as shown:
-                            yield shown
+                        call.answer = await model.ainvoke(call.conversation, config, **kwargs)
+                    else:
+                        async for chunk in model.astream(call.conversation, config, **kwargs):
+                            with call.showing(chunk) as shown:
+                                yield shown
+                await call.ajudge()
             await run_in_executor(config, call.settle)
             await call.astore()
         yield call.rest()
@@ -244,13 +361,37 @@ def _named(
     return dict(zip(names, pair.values(), strict=True))
 
 
-def _check(accept: Any, cache: Any) -> None:
-    if accept is not None and (not callable(accept) or iscoroutinefunction(accept)):
-        msg = f"accept must be a plain function (messages, answer) -> bool, got {accept!r}"
+def _error_budget(
+    max_error: float | None,
+    quality: float | None,
+    budget: ErrorBudget | Spending | None,
+    *,
+    alone: bool,
+    learns: bool,
+) -> ErrorBudget | None:
+    """The budget the user gave or described; where nobody judges and nothing was said, `MAX_ERROR`."""
+    if budget is not None and not isinstance(budget, ErrorBudget | Spending):
+        msg = f"budget must be Spending(5.0), at most 5 a day, or an ErrorBudget, got {budget!r}"  # type: ignore[unreachable]
         raise ValueError(msg)
-    if cache is not None and not isinstance(cache, BaseCache):
-        msg = f"cache must be one of LangChain's caches, got {cache!r}"
+    described = max_error is not None or quality is not None
+    if described and isinstance(budget, ErrorBudget):
+        msg = f"max_error or quality was given, and budget has one of its own: {budget!r}"
         raise ValueError(msg)
+    if (described or isinstance(budget, ErrorBudget)) and not learns:
+        msg = "max_error needs a router that knows the chance of failing: Router({name: Costs(), ...})"
+        raise ValueError(msg)
+    if isinstance(budget, ErrorBudget):
+        return budget
+    if described:
+        return ErrorBudget(max_error, quality=quality)
+    return ErrorBudget(MAX_ERROR) if alone else None
+
+
+def _amount(name: str, value: float) -> float:
+    if not 0 <= value < math.inf:
+        msg = f"{name} must be a finite number >= 0, got {value!r}"
+        raise ValueError(msg)
+    return value
 
 
 def _model(argument: str, model: Any) -> Runnable[Any, Any]:

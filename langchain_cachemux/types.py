@@ -189,6 +189,20 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a request needs of a model; `<=` when it needs no more than another."""
+
+    tokens: int = 0
+    """About how many it has to read."""
+    kinds: frozenset[str] = frozenset()
+    """Of input and output, beyond plain words: "image", "tools", "structured output", …"""
+
+    def __le__(self, other: Needs) -> bool:
+        """Whether whoever can do `other` can do this; a partial order."""
+        return self.tokens <= other.tokens and self.kinds <= other.kinds
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Which model is asked and why, with every estimate that was weighed."""
 

@@ -27,11 +27,11 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from langchain_cachemux.cache import Event, LECCache
-from langchain_cachemux.call import Accept
 from langchain_cachemux.keep.policies import LFU, robust
 from langchain_cachemux.lab.optimum import optimum
 from langchain_cachemux.match.threshold import Threshold
 from langchain_cachemux.multiplexer import MultiplexedLLM
+from langchain_cachemux.route.judges import Accept
 from langchain_cachemux.route.prices import Decoder, Price, dollars, flops, seconds, usage_of
 from langchain_cachemux.types import Hit, Usage
 

@@ -27,6 +27,8 @@ M = TypeVar("M", bound=BaseMessage)
 class HitMetadata(TypedDict):
     """On an answer that came from a cache."""
 
+    id: NotRequired[str]
+    """What `feedback` may name it by, where a multiplexer handed it out."""
     hit: Literal["exact", "semantic", "cache"]
     """`"cache"`: of a cache that does not tell which."""
     similarity: NotRequired[float]
@@ -49,6 +51,8 @@ class EstimateMetadata(TypedDict):
 class RouteMetadata(TypedDict):
     """On an answer that a multiplexer got from a model."""
 
+    id: str
+    """What `feedback` may name it by."""
     model: str
     """Who gave it."""
     route: str
@@ -57,6 +61,8 @@ class RouteMetadata(TypedDict):
     """Why, in words."""
     escalated: bool
     """Whether a model before did not answer, or not well enough."""
+    accepted: bool | None
+    """What the judge said of it; None when it was not asked."""
     estimates: dict[str, EstimateMetadata]
     """Expected cost of each way that was weighed, by the model asked first."""
     cost: Cost

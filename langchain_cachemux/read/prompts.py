@@ -13,16 +13,18 @@ import re
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from langchain_core.messages import HumanMessage
 
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
+    from langchain_core.messages import BaseMessage
 
     from langchain_cachemux.types import Vector
 
@@ -127,16 +129,35 @@ class Reader:
         """
         if not query.text or query.vector is not None:
             return query
+        return replace(query, vector=self.vector(query.text))
+
+    def vector(self, text: str) -> Vector:
+        """Return the unit vector of a text, shape (d,).
+
+        Raises:
+            ValueError: As `embed`.
+        """
         with self._lock:
-            vector = self._vectors.get(query.text)
+            vector = self._vectors.get(text)
         if vector is None:
-            vector = self._unit(self.embeddings.embed_query(query.text))
+            vector = self._unit(self.embeddings.embed_query(text))
         with self._lock:
-            self._vectors[query.text] = vector
-            self._vectors.move_to_end(query.text)
+            self._vectors[text] = vector
+            self._vectors.move_to_end(text)
             if len(self._vectors) > self.memo:
                 self._vectors.popitem(last=False)
-        return replace(query, vector=vector)
+        return vector
+
+    def routed(self, query: Query, text: str) -> Query:
+        """Return a query as a router reads it: the whole text, and the vector of its end.
+
+        Args:
+            query: What was asked.
+            text: What the conversation is about (`conversation`). An encoder reads only so much, and the
+                question comes last.
+        """
+        end = text[-self.max_chars :].strip()
+        return replace(query, text=text, vector=self.vector(end) if end else None)
 
     def _unit(self, raw: list[float]) -> Vector:
         vector = np.asarray(raw, dtype=np.float32)
@@ -149,6 +170,14 @@ class Reader:
             raise ValueError(msg)
         self._length = len(vector)
         return vector / norm
+
+
+def conversation(messages: Sequence[BaseMessage]) -> str:
+    """Return what a conversation is about: its human words, the newest last.
+
+    "Go on" says little; what it goes on with says how hard it is.
+    """
+    return "\n".join(m.text for m in messages if isinstance(m, HumanMessage))
 
 
 def _pieces(text: str) -> int:

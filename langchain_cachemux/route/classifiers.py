@@ -146,7 +146,8 @@ class Classifier:
         p = chances(logits)
         curvature = p * (1 - p)
         information = (rows.T * curvature) @ rows
-        prior = np.full(len(w), self.STRICT); prior[0] = 1.0
+        prior = np.full(len(w), self.STRICT)
+        prior[0] = 1.0
         strict = np.linalg.inv(np.diag(prior) + information)
         squares = words.multiply(words)
         of_words = squares @ (1 / (self.STRICT + squares.T @ curvature))

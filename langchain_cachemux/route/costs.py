@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.estimators import Mean, Ridge
-from langchain_cachemux.route.shrunk import Shrunk
 from langchain_cachemux.types import Estimate
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Costs:
     """
 
     price: Estimator = field(default_factory=lambda: Mean(prior=Ridge()))
-    fails: Estimator = field(default_factory=lambda: Mean(prior=Shrunk(Ridge())))
+    fails: Estimator = field(default_factory=lambda: Mean(prior=Classifier()))
 
 
 class Known(NamedTuple):

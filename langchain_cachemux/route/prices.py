@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from langchain_cachemux.types import Usage
+from langchain_cachemux.types import LARGEST_COST, Usage
 
 T = TypeVar("T")
 _DATE = re.compile(r"[-@:](\d{4}-?\d\d-?\d\d|\d{4}|\d\d-\d\d)$")
@@ -209,6 +209,20 @@ def flops(decoders: Mapping[str, Decoder]) -> Price:
         return decoder.flops(total) - decoder.flops(min(usage.cached_tokens, total))
 
     return price
+
+
+def cost_of(usage: Usage, price: Price) -> float:
+    """Return what a call cost.
+
+    Raises:
+        ValueError: The price is no number >= 0, or too large.
+    """
+    cost = float(price(usage))
+    if not 0 <= cost < LARGEST_COST:
+        most = f"{LARGEST_COST:g}"
+        msg = f"price must return a number >= 0 and below {most}, got {cost!r} for {usage}"
+        raise ValueError(msg)
+    return cost
 
 
 def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:

@@ -40,6 +40,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from langchain_cachemux import (
+    ErrorBudget,
     Estimate,
     LECCache,
     Mean,
@@ -49,10 +50,10 @@ from langchain_cachemux import (
     Ridge,
     Router,
     SentenceEncoder,
-    SklearnEstimator,
     dollars,
     seconds,
 )
+from langchain_cachemux.route.fitted import SklearnEstimator
 
 PRICES = {"small": 1.0, "large": 10.0}
 QUESTION = "What is the capital of France?"
@@ -285,7 +286,8 @@ def test_every_way_of_asking_hits_what_it_stored_and_what_another_did(ask, fake,
     for answer in others:
         assert (answer.content, answer.usage_metadata) == (first.content, first.usage_metadata)
         assert answer.id != first.id
-        assert told(answer) == {**hit, "model": "small", "cost": 0.0, "saved": 1.0}
+        name = told(answer)["id"]
+        assert told(answer) == {**hit, "id": name, "model": "small", "cost": 0.0, "saved": 1.0}
     assert len(small.calls) == 1
 
 
@@ -413,12 +415,12 @@ def test_by_default_questions_are_read_by_the_encoder_in_this_process():
 
 
 def test_with_retry_asks_again_after_an_error():
-    failures = [ConnectionError("busy")]
-    small = Fake(model="small", says=lambda _: failures.pop() if failures else "Paris")
-    mux = multiplexed(small)
+    failures = [ConnectionError("busy"), ConnectionError("busy")]
+    busy = Fake(model="small", says=lambda _: failures.pop() if failures else "Paris")
+    mux = multiplexed(busy, Fake(model="large", says=busy.says))
     answer = mux.with_retry(stop_after_attempt=2, wait_exponential_jitter=False).invoke(QUESTION)
     assert answer.content == "Paris"
-    assert learned(mux)["small"] == [1.0]
+    assert sum(map(len, learned(mux).values())) == 1
 
 
 @pytest.mark.parametrize(
@@ -431,7 +433,8 @@ def test_with_retry_asks_again_after_an_error():
     ids=["as it is", "bind_tools", "with_structured_output"],
 )
 def test_with_fallbacks_asks_another_and_what_is_bound_later_reaches_it(then, tools, read):
-    broken = multiplexed(Fake(model="small", says=ConnectionError("down")))
+    down = ConnectionError("down")
+    broken = multiplexed(Fake(model="small", says=down), Fake(model="large", says=down))
     spare = Fake(model="spare", says=person(**ADA))
     answer = then(broken.with_fallbacks([spare])).invoke(QUESTION)
     (call,) = spare.calls
@@ -1136,22 +1139,29 @@ def test_an_unparsable_answer_that_raised_is_still_paid_for():
     large = Fake(model="large", says=person(**ADA))
     mux = multiplexed(small, large, price=lambda usage: float(usage.input_tokens))
     mux.with_structured_output(Person).invoke("y" * 80)
-    assert learned(mux) == {"small": [21.0 + 7.0], "large": [7.0]}
+    assert learned(mux) == {"small": [24.0 + 7.0], "large": [7.0]}
 
 
 @pytest.mark.parametrize(
     ("error", "then"),
     [
         (ConnectionError("down"), lambda model: model.with_structured_output(Person)),
-        (OutputParserException("down"), lambda model: model),
+        (ConnectionError("down"), lambda model: model),
     ],
-    ids=["not of the schema's", "no schema"],
+    ids=["a schema", "no schema"],
 )
-def test_an_error_that_is_not_about_a_schema_is_not_an_answer(error, then):
+def test_an_error_that_is_not_about_a_schema_is_no_answer_and_costs_nothing(error, then):
+    small, large = Fake(model="small", says=error), Fake(model="large", says=person(**ADA))
+    mux = multiplexed(small, large, accept=lambda *_: False)
+    then(mux).invoke(QUESTION)
+    assert learned(mux) == {"small": [], "large": [10.0]}
+
+
+def test_what_a_provider_cannot_parse_is_raised_where_no_schema_was_asked_for():
     large = Fake(model="large")
-    mux = multiplexed(Fake(model="small", says=error), large, accept=lambda *_: True)
-    with pytest.raises(type(error), match="down"):
-        then(mux).invoke(QUESTION)
+    mux = multiplexed(Fake(model="small", says=OutputParserException("no")), large)
+    with pytest.raises(OutputParserException, match="no"):
+        mux.invoke(QUESTION)
     assert large.calls == []
 
 
@@ -1209,14 +1219,36 @@ def test_an_answer_that_a_model_gives_twice_is_not_written_on():
 
 @every_way
 @either_fake
-@pytest.mark.parametrize("accept", [None, lambda *_: False], ids=["at once", "after escalation"])
-def test_a_models_error_reaches_the_caller_and_teaches_nothing(ask, fake, accept):
-    broken, works = fake(model="large", says=ConnectionError("down")), fake(model="small")
-    router = routed("large", "small") if accept is None else routed("small", "large")
-    mux = multiplexed(works, broken, router=router, accept=accept, cache=lec())
-    with pytest.raises(ConnectionError, match="down"):
+def test_when_one_model_raises_another_is_asked_and_when_all_do_the_last_error_is_raised(ask, fake):
+    down, works = fake(model="small", says=ConnectionError("down")), fake(model="large")
+    mux = multiplexed(down, works, cache=lec())
+    answer = ask(mux, QUESTION)
+    assert (told(answer)["route"], told(answer)["model"]) == ("small", "large")
+    assert told(answer)["cost"] == 10.0  # what raised was not paid for
+    assert learned(mux) == {"small": [], "large": [10.0]}
+    assert mux.stats().errors == {"small": 1}
+    mux = multiplexed(down, fake(model="large", says=ConnectionError("down too")), cache=lec())
+    with pytest.raises(ConnectionError, match="down too"):
         ask(mux, QUESTION)
     assert untaught(mux)
+
+
+@every_way
+def test_a_dear_model_that_raises_gives_way_to_a_cheap_one(ask):
+    small, down = Streaming(model="small"), Streaming(model="large", says=ConnectionError("down"))
+    answer = ask(multiplexed(small, down, router=routed("large", "small")), QUESTION)
+    assert (told(answer)["model"], answer.content) == ("small", "Paris it is")
+
+
+@every_way
+def test_an_answer_that_was_turned_down_is_better_than_none_but_is_not_stored(ask):
+    small, down = Fake(model="small"), Fake(model="large", says=ConnectionError("down"))
+    mux = multiplexed(small, down, accept=lambda *_: False, cache=lec())
+    answer = ask(mux, QUESTION)
+    assert (told(answer)["model"], told(answer)["accepted"]) == ("small", False)
+    assert answer.content == "Paris it is"
+    assert learned(mux) == {"small": [1.0], "large": []}  # what was paid for is learned
+    assert mux.cache.stats().entries == 0
 
 
 @every_stream
@@ -1293,10 +1325,6 @@ def test_what_only_a_call_can_show_to_be_wrong_is_named(ask, parts, error, messa
 # Wrong arguments
 
 
-async def judge_in_vain(_messages, _answer):
-    return True
-
-
 SMALL, LARGE = Fake(model="small"), Fake(model="large")
 PAIR = {"small": SMALL, "large": LARGE}
 WRONG = {
@@ -1328,12 +1356,23 @@ WRONG = {
         {**PAIR, "router": Router({"small": Mean(), "huge": Mean()})},
         r"router knows \['huge', 'small'\], the models are \['large', 'small'\]",
     ),
-    "asynchronous judge": (
-        {**PAIR, "accept": judge_in_vain},
-        "accept must be a plain function.*judge_in_vain",
-    ),
     "no judge": ({**PAIR, "accept": 0.5}, r"accept must be.*got 0\.5"),
-    "no cache": ({**PAIR, "cache": True}, "cache must be.*got True"),
+    "no cache": ({**PAIR, "cache": True}, "cache\n.*instance of BaseCache.*input_value=True"),
+    "no router": ({**PAIR, "router": 3}, "router\n.*instance of Router.*input_value=3"),
+    "a budget that is none": (
+        {**PAIR, "budget": 5.0},
+        r"budget must be Spending\(5\.0\).*got 5\.0",
+    ),
+    "two budgets": (
+        {**PAIR, "max_error": 0.1, "budget": ErrorBudget(0.1)},
+        "max_error or quality was given, and budget",
+    ),
+    "an error budget that no router can keep": (
+        {**PAIR, "max_error": 0.1, "router": Router({"small": Mean(), "large": Mean()})},
+        "max_error needs a router",
+    ),
+    "no share": ({**PAIR, "max_error": 2.0}, r"max_error must be in \(0, 1\).*got 2\.0"),
+    "no amount": ({**PAIR, "audit": -1.0}, r"audit must be.*got -1\.0"),
 }
 
 

@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
-from langchain_cachemux.route.fitted import SklearnEstimator
 from langchain_cachemux.route.estimators import UNKNOWN
+from langchain_cachemux.route.fitted import SklearnEstimator
 from langchain_cachemux.testing import check_estimator
 from langchain_cachemux.types import Query
 

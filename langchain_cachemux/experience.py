@@ -1,0 +1,148 @@
+"""What a multiplexer has been through, beside what its router learned; shared by all its copies.
+
+The answers that feedback may still concern, the limits of the models, how often a stored answer was
+wrong, what judging costs, what was asked in the background, and the counts that `stats()` shows.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from langchain_cachemux.route.limits import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from langchain_cachemux.budget import ErrorBudget
+    from langchain_cachemux.types import Query
+
+REMEMBERED = 10_000
+"""Answers that feedback may concern; the oldest is forgotten first."""
+BELIEF = 50.0
+"""How many outcomes a share of losses that was believed beforehand counts for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An answer that was given: to what question, and which model gave it."""
+
+    query: Query
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplexerStats:
+    """What a multiplexer did since it was made; costs in the user's unit."""
+
+    hits: int
+    """Answers from the cache."""
+    answers: Mapping[str, int]
+    """Answers given, by the model that gave them."""
+    calls: Mapping[str, int]
+    """Calls that answered, by model: those that were turned down, and audits, among them."""
+    errors: Mapping[str, int]
+    """Calls that raised, by model."""
+    turned_down: int
+    """Answers that the judge did not accept."""
+    audits: int
+    """Questions asked of another model in the background, to compare the answers."""
+    feedback: int
+    """Answers that somebody said something about."""
+    cost: float
+    """Of everything."""
+    cost_of_judging: float
+    cost_of_audits: float
+    bets: int
+    """Answers given without the most expensive model, under an error budget."""
+    error: float | None
+    """Share of the bets that were lost, by the audits; None without one."""
+    error_interval: tuple[float, float] | None
+    """Where that share lies at every moment at once, by the budget's confidence sequence."""
+
+
+class Share:
+    """How often something fails: what was believed, and more and more what was seen.
+
+    Args:
+        belief: The share believed, worth `BELIEF` outcomes.
+    """
+
+    def __init__(self, belief: float) -> None:
+        self._bad = belief * BELIEF
+        self._all = BELIEF
+
+    @property
+    def mean(self) -> float:
+        """Mean of the Beta posterior."""
+        return self._bad / self._all
+
+    def add(self, bad: float) -> None:
+        """Take one more outcome, in [0, 1]."""
+        self._bad += bad
+        self._all += 1
+
+
+class Experience:
+    """The books of one multiplexer and its copies. Safe between threads.
+
+    Args:
+        budget: The error budget. Until audits tell, stored answers and judged ones are believed to be
+            lost as often as it allows: their matcher and their judge were chosen for it.
+    """
+
+    def __init__(self, budget: ErrorBudget | None = None) -> None:
+        self.limits = Limits()
+        belief = budget.max_error if budget else 0.0
+        self._wrong = {kind: Share(belief) for kind in ("cache", "judged")}
+        self._recent: OrderedDict[str, Asked] = OrderedDict()
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._costs: defaultdict[str, float] = defaultdict(float)
+        self._lock = threading.Lock()
+
+    def count(self, what: str, of: str = "", *, cost: float = 0.0) -> None:
+        """Count one more, and what it cost."""
+        with self._lock:
+            self._counts[what, of] += 1
+            self._costs[what] += cost
+
+    def counted(self, what: str) -> dict[str, int]:
+        """What was counted, by whose it was."""
+        with self._lock:
+            return {of: n for (name, of), n in self._counts.items() if name == what}
+
+    def cost(self, *what: str) -> float:
+        """What these cost together."""
+        with self._lock:
+            return sum(self._costs[name] for name in what)
+
+    def mean_cost(self, what: str) -> float:
+        """What one cost, on average; 0 before there was one."""
+        with self._lock:
+            n = sum(count for (name, _), count in self._counts.items() if name == what)
+            return self._costs[what] / n if n else 0.0
+
+    def risk(self, kind: str) -> float:
+        """How often such a bet is lost."""
+        with self._lock:
+            return self._wrong[kind].mean
+
+    def lost(self, kind: str, share: float) -> None:
+        """Learn what became of a bet, if it is of a kind whose risk is kept here."""
+        with self._lock:
+            if kind in self._wrong:
+                self._wrong[kind].add(share)
+
+    def remember(self, name: str, asked: Asked) -> None:
+        """Remember an answer by the name it goes by."""
+        with self._lock:
+            self._recent[name] = asked
+            if len(self._recent) > REMEMBERED:
+                self._recent.popitem(last=False)
+
+    def recall(self, name: str) -> Asked | None:
+        """Return what was answered under a name, while it is remembered."""
+        with self._lock:
+            return self._recent.get(name)

@@ -1,0 +1,98 @@
+"""What a multiplexer is made of, in the form in which a call uses it; pydantic checks the kinds."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from langchain_core.caches import BaseCache
+from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+from pydantic import BaseModel, ConfigDict, SkipValidation
+
+from langchain_cachemux.agree import Same
+from langchain_cachemux.background import Background
+from langchain_cachemux.budget import ErrorBudget, Spending
+from langchain_cachemux.experience import Experience
+from langchain_cachemux.read.prompts import Reader
+from langchain_cachemux.read.runnables import name_of
+from langchain_cachemux.read.structure import Structure
+from langchain_cachemux.route.judges import Judge
+from langchain_cachemux.route.prices import Price, billed, cost_of, usage_of
+from langchain_cachemux.route.router import Router
+
+
+class NoMessageError(TypeError):
+    """What was given as a model answers with something else than a message."""
+
+    def __init__(self, answer: object, name: str = "") -> None:
+        who = f"model {name!r}" if name else "a model"
+        super().__init__(f"{who} must answer with an AIMessage, got {answer!r}")
+
+
+class Parts(BaseModel):
+    """The parts of a multiplexer. `MultiplexedLLM` says what each is, and adds the ways to ask."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    models: dict[str, Any]
+    """By name, cheap to expensive; the others are measured by the last."""
+    router: Router
+    accept: Judge | None = None
+    cache: BaseCache | None = None
+    price: SkipValidation[Price]
+    reader: Reader
+    billed: dict[str, str]
+    """The name under which `price` knows each model."""
+    structure: Structure | None = None
+    budget: ErrorBudget | None = None
+    spending: Spending | None = None
+    error_price: float = 0.0
+    safe: bool = False
+    audit: float = 0.0
+    same: SkipValidation[Same]
+    stickiness: float = 1.0
+    experience: Experience
+    background: Background
+
+    @property
+    def standard(self) -> str:
+        """The model that the others are measured by: the most expensive."""
+        return list(self.models)[-1]
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """What was set, and nothing of what was learned."""
+        inner = ("reader", "billed", "experience", "background", "same", "name")
+        for name, value in super().__repr_args__():
+            if name not in inner and value is not None:
+                yield name, value
+
+    def paid(
+        self, name: str, answer: Any, messages: Sequence[BaseMessage], elapsed: float
+    ) -> tuple[float, float]:
+        """Return what a model's answer cost, and the seconds that it took.
+
+        Tokens that no provider reports are counted approximately: no model answers for nothing.
+
+        Raises:
+            NoMessageError: It is no message of a model.
+            ValueError: The price is no amount.
+        """
+        if not isinstance(answer, AIMessage):
+            raise NoMessageError(answer, name)
+        usage = usage_of(answer, seconds=elapsed)
+        usage = billed(usage, self.price, asked=self.billed[name], own=self._providers())
+        if not usage.input_tokens and not usage.output_tokens:
+            into, out = (count_tokens_approximately(part) for part in (messages, [answer]))
+            usage = replace(usage, input_tokens=into, output_tokens=out)
+        return cost_of(usage, self.price), usage.seconds
+
+    def _providers(self) -> dict[str, str]:
+        """The name that each model's provider calls it by, for each name that the price knows."""
+        return {self.billed[name]: name_of(m) or name for name, m in self.models.items()}
+
+    def message_in(self, answer: Any) -> AIMessage:
+        """Return the message in what a model gave; of a structured answer, with the object in it."""
+        if self.structure is not None and isinstance(answer, Mapping):
+            return self.structure.fold(answer["raw"], answer["parsed"])
+        message: AIMessage = answer
+        return message

@@ -1,0 +1,65 @@
+"""What a request needs of a model: its length, and the kinds of input and output beyond plain words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables.base import RunnableBindingBase
+
+from langchain_cachemux.read.runnables import chat_model, inside
+from langchain_cachemux.types import Needs
+
+if TYPE_CHECKING:
+    from langchain_core.messages import BaseMessage
+
+TOOLS, STRUCTURE = "tools", "structured output"
+_DECLARED = {
+    "image": "image_inputs",
+    "audio": "audio_inputs",
+    "video": "video_inputs",
+    "file": "pdf_inputs",
+    TOOLS: "tool_calling",
+}
+"""The field of LangChain's model profile that says whether a model takes a kind."""
+
+
+def needs_of(messages: Sequence[BaseMessage], parameters: Mapping[str, Any]) -> Needs:
+    """Return what a request needs.
+
+    Args:
+        messages: The conversation. Tokens are counted approximately, as LangChain does.
+        parameters: Of the call; tools among them are a kind of their own.
+    """
+    kinds = {kind for message in messages for kind in _kinds(message)}
+    if parameters.get("tools") or parameters.get("functions"):
+        kinds.add(TOOLS)
+    if parameters.get("response_format") is not None:
+        kinds.add(STRUCTURE)
+    return Needs(count_tokens_approximately(messages), frozenset(kinds))
+
+
+def bound(model: Any) -> dict[str, Any]:
+    """Return the parameters bound to the chat model at the bottom of a Runnable."""
+    if isinstance(model, RunnableBindingBase):
+        return {**bound(model.bound), **model.kwargs}
+    return next((bound(part) for part in inside(model) if chat_model(part) is not None), {})
+
+
+def lacking(model: Any, needs: Needs) -> str:
+    """Say what a model lacks for a request by its own profile; empty when nothing, or nobody knows."""
+    bottom = chat_model(model)
+    profile: Mapping[str, Any] = (getattr(bottom, "profile", None) if bottom else None) or {}
+    longest = profile.get("max_input_tokens")
+    if longest is not None and needs.tokens > longest:
+        return f"about {needs.tokens} tokens, and it reads {longest}"
+    missing = [k for k in sorted(needs.kinds) if profile.get(_DECLARED.get(k, ""), True) is False]
+    return f"it does not take {', '.join(missing)}" if missing else ""
+
+
+def _kinds(message: BaseMessage) -> Iterator[str]:
+    if isinstance(message.content, list):
+        for block in message.content_blocks:
+            if block["type"] in _DECLARED:
+                yield block["type"]
