@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from langchain_core.caches import BaseCache
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux.keep.memory import Ledger, MemoryLedger, in_bytes, measured
+from langchain_cachemux.keep.books import Capacity
+from langchain_cachemux.keep.memory import Ledger, MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.threshold import Matcher, Threshold
@@ -109,8 +110,8 @@ class LECCache(BaseCache):
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        total, entries = measured(capacity)
-        self._in_bytes = in_bytes(capacity)
+        room = Capacity.parse(capacity)
+        self._in_bytes = room.in_bytes
         if reader is not None and embeddings is not None:
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
@@ -120,7 +121,7 @@ class LECCache(BaseCache):
         self.estimator: Estimator = estimator or Mean()
         self._valued = estimator is not None
         self.on_event = on_event
-        policy = robust(entries) if policy is None else policy
+        policy = robust(room.entries) if policy is None else policy
         self.ledger: Ledger
         self.index: ChromaIndex
         self._asked: OrderedDict[str, deque[float]] = OrderedDict()
@@ -133,10 +134,13 @@ class LECCache(BaseCache):
         self._closing = ExitStack()
         try:
             if path is None:
-                self.ledger, self.index = MemoryLedger(total, policy=policy), ChromaIndex.memory()
+                self.ledger, self.index = (
+                    MemoryLedger(room.total, policy=policy),
+                    ChromaIndex.memory(),
+                )
                 self._closing.callback(self.index.close)
             else:
-                self._open(Path(path), total, policy)
+                self._open(Path(path), room, policy)
         except BaseException:
             self.close()
             raise
@@ -280,7 +284,7 @@ class LECCache(BaseCache):
         """Close the cache."""
         self.close()
 
-    def _open(self, folder: Path, capacity: int, policy: Policy | Sequence[Policy]) -> None:
+    def _open(self, folder: Path, capacity: Capacity, policy: Policy | Sequence[Policy]) -> None:
         """Lock the folder, open the ledger in it and the index, and make them agree."""
         from filelock import FileLock, Timeout
 
@@ -301,11 +305,11 @@ class LECCache(BaseCache):
             raise ValueError(msg) from None
         ledger = SqlLedger(
             f"sqlite:///{folder / 'ledger.db'}",
-            capacity=capacity,
+            capacity=capacity.total,
             policy=policy,
             about={
                 "embeddings": _name_of(self.reader.embeddings),
-                "capacity unit": "bytes" if self._in_bytes else "entries",
+                "capacity unit": capacity.unit,
             },
         )
         self._closing.callback(ledger.close)

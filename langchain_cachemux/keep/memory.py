@@ -31,38 +31,6 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.policies import Policy
 
 
-TYPICAL_BYTES = 4096
-"""An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
-
-
-def measured(capacity: int | str) -> tuple[int, int]:
-    """Read a capacity: how much in all, and about how many entries that is.
-
-    Args:
-        capacity: Entries, or bytes when it is text with a unit ("512MB").
-
-    Raises:
-        ValueError: It is neither, or not positive.
-    """
-    from pydantic import ByteSize, TypeAdapter, ValidationError
-
-    try:
-        total = int(TypeAdapter(ByteSize).validate_python(capacity))
-    except ValidationError:
-        total = 0
-    if in_bytes(capacity) and not str(capacity).strip().casefold().endswith("b"):
-        total = 0
-    if total <= 0 or isinstance(capacity, bool):
-        msg = f"capacity must be a positive number of entries or a size like '512MB', got {capacity!r}"
-        raise ValueError(msg)
-    return total, max(total // TYPICAL_BYTES, 1) if in_bytes(capacity) else total
-
-
-def in_bytes(capacity: int | str) -> bool:
-    """Whether a capacity counts bytes."""
-    return isinstance(capacity, str) and not capacity.strip().isdecimal()
-
-
 class Ledger(Protocol):
     """The truth about what the cache holds. One call is one transaction; safe between threads.
 
