@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from langchain_core.caches import BaseCache
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux.keep.books import Capacity
-from langchain_cachemux.keep.memory import Ledger, MemoryLedger
+from langchain_cachemux.keep.books import Capacity, Ledger
+from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.threshold import Matcher, Threshold
@@ -356,22 +356,19 @@ class LECCache(BaseCache):
             query = self.reader.embed(query)
         except Exception as error:  # noqa: BLE001
             self._fail("embedding", error)
-        entry = Entry(
-            query.key,
-            partition=query.partition,
-            text="" if query.vector is None else query.text,
-            vector=query.vector,
-            answer=text,
-        )
+        words = "" if query.vector is None else query.text
+        size = 1
         if self._in_bytes:
-            entry.size = len((text + entry.text).encode())
-            entry.size += 0 if entry.vector is None else entry.vector.nbytes
+            size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
         cost = self._cost(answers.read(text)[0], elapsed)
         with self._writing:
             with self._estimating:
                 if cost is not None:
                     self.estimator.learn(query, cost)
-                entry.cost = self.estimator.predict(query).lower
+                expected = self.estimator.predict(query).lower
+            entry = Entry(
+                query.key, expected, size, query.partition, words, query.vector, answer=text
+            )
             admission = self.ledger.admit(entry)
             self._learned.difference_update(admission.evicted)
             if admission.slot is not None and cost is not None:

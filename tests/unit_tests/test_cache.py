@@ -6,6 +6,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import chromadb
@@ -392,11 +393,16 @@ def test_near_duplicates_do_not_all_stay_and_the_one_that_does_is_credited(make)
     for angle, nearest in [("15", "0"), ("25", "40")] * 5:
         hit = cache.find(ask(angle), LLM)
         assert (hit.entry.text, hit.kind, hit.credit) == (nearest, "semantic", 0.0)
-    assert {e.text: e.count for e in cache.ledger} == {"0": 1.0, "40": 1.0, "180": 2.0}
+    assert {e.text: cache.ledger.standing(e.key).count for e in cache.ledger} == {
+        "0": 1.0,
+        "40": 1.0,
+        "180": 2.0,
+    }
     cache.update(ask("270"), LLM, chat("270"))
     assert {e.text for e in cache.ledger} == {"40", "180", "270"}
     hit = cache.find(ask("15"), LLM)
-    assert (hit.entry.text, hit.credit, hit.entry.count) == ("40", 1.0, 2.0)
+    assert (hit.entry.text, hit.credit) == ("40", 1.0)
+    assert cache.ledger.standing(hit.entry.key).count == 2.0
 
 
 def test_an_evicted_answer_is_not_served_by_its_row(make):
@@ -687,7 +693,7 @@ def test_a_question_without_a_stable_key_is_refused_twice_and_not_stored(cache):
 def test_a_stored_answer_that_cannot_be_read_is_a_miss_and_not_a_hit(cache, planted):
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
     (entry,) = cache.ledger
-    entry.answer = planted
+    cache.ledger.admit(replace(entry, answer=planted))
     assert not cache.lookup(ask("Where is Oslo?"), LLM)
     assert not cache.lookup(ask("where is oslo"), LLM)
     assert (cache.stats().hits_exact, cache.stats().hits_semantic) == (0, 0)
@@ -1121,5 +1127,5 @@ def test_an_answer_that_comes_back_without_a_cost_keeps_its_value_at_hits(make, 
 
 
 class Cheapest(LRU):
-    def worth(self, entry):
-        return -entry.cost
+    def worth(self, standing):
+        return -standing.cost

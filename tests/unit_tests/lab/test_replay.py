@@ -36,7 +36,7 @@ from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.read import answers
 from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import Entry, Estimate, Query, Request
+from langchain_cachemux.types import Entry, Estimate, Query, Request, Standing
 
 # The obvious loop
 
@@ -47,7 +47,7 @@ def oracle(trace, capacity, policy, *, sized=False):
     hits, cost, most = 0, 0.0, 0
     for now, request in enumerate(trace, 1):
         key, size = request.key, request.size if sized else 1
-        entry = held.get(key) or gone.pop(key, None) or Entry(key, size=size)
+        entry = held.get(key) or gone.pop(key, None) or Standing(key, size=size)
         if key in held:
             hits += 1
         else:
@@ -563,8 +563,8 @@ class Weighed(float):
 
 
 class WeighedLFU(LFU):
-    def worth(self, entry):
-        return Weighed(super().worth(entry))
+    def worth(self, standing):
+        return Weighed(super().worth(standing))
 
 
 def test_the_work_of_a_request_grows_as_the_logarithm_of_what_is_held():
