@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from langchain_cachemux.arguments import expect, is_made, is_number, is_whole
 from langchain_cachemux.types import Admission, Standing
 
 if TYPE_CHECKING:
@@ -51,16 +52,12 @@ class Capacity:
         given: Any = capacity
         total = 0
         with suppress(TypeError, ValidationError, OverflowError):
-            if not isinstance(given, str):
-                total = 0 if isinstance(given, bool) else index(given)
-            elif given.strip().casefold().endswith("b"):
+            if is_whole(given):
+                total = index(given)
+            elif isinstance(given, str) and given.strip().casefold().endswith("b"):
                 total = int(TypeAdapter(ByteSize).validate_python(given))
-        if total <= 0:
-            msg = (
-                "capacity must be a positive number of entries or a size like '512MB', "
-                f"got {capacity!r}"
-            )
-            raise ValueError(msg)
+        what = "a positive number of entries or a size like '512MB'"
+        expect(total > 0, "capacity", what, capacity)
         return cls(total, "bytes" if isinstance(given, str) else "entries")
 
     @property
@@ -137,8 +134,8 @@ class Ledger(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
-    """What a ledger was told when it was made."""
+class Rules:
+    """What a ledger is kept by: told when it is made, and never changed."""
 
     capacity: int
     """Sum of `Entry.size` that may be held."""
@@ -149,24 +146,24 @@ class Terms:
     @classmethod
     def parse(
         cls, *, capacity: int, policy: Policy | Sequence[Policy], ghosts: int | None
-    ) -> Terms:
+    ) -> Rules:
         """Take one policy or several, and refuse what no ledger can be kept on.
 
         Raises:
             ValueError: The capacity is not positive, the number of ghosts is negative, there is no
                 policy, or something in its place is none.
         """
-        if not capacity > 0:
-            msg = f"capacity must be positive, got {capacity!r}"
-            raise ValueError(msg)
-        if ghosts is not None and ghosts < 0:
-            msg = f"ghosts must be >= 0, got {ghosts!r}"
-            raise ValueError(msg)
+        expect(is_whole(capacity) and capacity > 0, "capacity", "a positive whole number", capacity)
+        if ghosts is not None:
+            expect(is_whole(ghosts) and ghosts >= 0, "ghosts", "a whole number >= 0", ghosts)
         policies = tuple(policy) if isinstance(policy, list | tuple) else (policy,)
-        if not policies or not all(map(_is_policy, policies)):
-            msg = f"policy must be a policy or several, got {policy!r}"
-            raise ValueError(msg)
+        right = policies and all(map(_is_policy, policies))
+        expect(right, "policy", "a policy or several, such as LEC() or [LEC(), LRU()]", policy)
         return cls(capacity, policies, ghosts)
+
+    def __str__(self) -> str:
+        """As arguments."""
+        return f"{self.capacity}, policy={[*self.policies]}, ghosts={self.ghosts}"
 
     @property
     def half_lives(self) -> tuple[float, ...]:
@@ -192,7 +189,7 @@ class Account:
     cost: float
     size: int
     counts: tuple[float, ...] = ()
-    """Requests as of `last`, aged by each of `Terms.half_lives`."""
+    """Requests as of `last`, aged by each of `Rules.half_lives`."""
     last: int = 0
     slot: int = -1
     """Its row in the index; -1 when no answer is stored."""
@@ -325,13 +322,13 @@ class Books(ABC):
     """The books of one ledger: what each of its calls decides.
 
     Args:
-        terms: What the ledger was told.
+        rules: What the ledger was told.
         shadows: One for each policy.
     """
 
-    def __init__(self, terms: Terms, shadows: Sequence[Shadow]) -> None:
-        self.terms = terms
-        self.half_lives = terms.half_lives
+    def __init__(self, rules: Rules, shadows: Sequence[Shadow]) -> None:
+        self.rules = rules
+        self.half_lives = rules.half_lives
         self.shadows = shadows
         self.leader = 0
         self.now = 0
@@ -401,7 +398,7 @@ class Books(ABC):
     def check(self) -> list[str]:
         """As `Ledger.check`."""
         held = list(self.accounts())
-        keys, capacity = {account.key for account in held}, self.terms.capacity
+        keys, capacity = {account.key for account in held}, self.rules.capacity
         slots = [*(account.slot for account in held), *self.free_slots()]
         problems = {
             f"size {self.size} is not the sum of sizes": sum(a.size for a in held) != self.size,
@@ -427,7 +424,7 @@ class Books(ABC):
     def make_room(self, size: int) -> tuple[str, ...]:
         """Forget what the leader does not hold, the first to have left it first; the keys."""
         evicted: list[str] = []
-        while self.size + size > self.terms.capacity:
+        while self.size + size > self.rules.capacity:
             key = self.shadows[self.leader].first_stray()
             stray = self.find(key)
             if stray is None:
@@ -521,5 +518,5 @@ def ghosts_for(entries: int) -> int:
 
 
 def _is_policy(policy: object) -> bool:
-    made = not isinstance(policy, type) and hasattr(policy, "half_life")
-    return made and callable(getattr(policy, "worth", None))
+    half_life: Any = getattr(policy, "half_life", None)
+    return is_made(policy, "worth evicted") and is_number(half_life) and half_life > 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from langchain_cachemux.keep.books import Account, Books, Shadow, Terms
+from langchain_cachemux.keep.books import Account, Books, Rules, Shadow
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:
@@ -29,26 +29,26 @@ class MemoryLedger:
         ghosts: Forgotten queries whose counts are remembered; by default `books.ghosts_for`.
 
     Raises:
-        ValueError: As `Terms.parse`.
+        ValueError: As `Rules.parse`.
     """
 
     def __init__(
         self, capacity: int, *, policy: Policy | Sequence[Policy], ghosts: int | None = None
     ) -> None:
-        self.terms = Terms.parse(capacity=capacity, policy=policy, ghosts=ghosts)
-        self.capacity = self.terms.capacity
-        self.policies = self.terms.policies
+        self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
+        self.capacity = self.rules.capacity
+        self.policies = self.rules.policies
         self._lock = threading.RLock()
         self.clear()
 
     def __repr__(self) -> str:
         """How it was made."""
-        return f"MemoryLedger({self.terms})"
+        return f"MemoryLedger({self.rules})"
 
     def clear(self) -> None:
         """Drop everything, counts and slots too."""
         with self._lock:
-            self._books = MemoryBooks(self.terms)
+            self._books = MemoryBooks(self.rules)
 
     @property
     def policy(self) -> Policy:
@@ -106,16 +106,16 @@ class MemoryBooks(Books):
 
     shadows: list[HeapShadow]
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, rules: Rules) -> None:
         self.entries: dict[str, Entry] = {}
         self._accounts: dict[str, Account] = {}
         self._ghosts: OrderedDict[str, tuple[tuple[float, ...], int]] = OrderedDict()
         self._free: list[int] = []
         super().__init__(
-            terms,
+            rules,
             [
-                HeapShadow(policy, capacity=terms.capacity, age=age, stored=self.entries)
-                for policy, age in zip(terms.policies, terms.ages, strict=True)
+                HeapShadow(policy, capacity=rules.capacity, age=age, stored=self.entries)
+                for policy, age in zip(rules.policies, rules.ages, strict=True)
             ],
         )
 
@@ -149,7 +149,7 @@ class MemoryBooks(Books):
     def remember(self, account: Account) -> None:
         ghosts = self._ghosts
         ghosts[account.key] = (account.counts, account.last)
-        while len(ghosts) > self.terms.shared(self.slots):
+        while len(ghosts) > self.rules.shared(self.slots):
             ghosts.popitem(last=False)
 
     @override

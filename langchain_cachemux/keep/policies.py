@@ -16,6 +16,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from langchain_cachemux.arguments import expect, is_number
+
 if TYPE_CHECKING:
     from langchain_cachemux.types import Standing
 
@@ -31,7 +33,10 @@ class Policy(Protocol):
     """Requests after which a request counts half; `math.inf` never forgets."""
 
     def worth(self, standing: Standing) -> float:
-        """Worth of an entry just requested, read from its count, uses, last, cost and size."""
+        """Worth of an entry just requested, read from its count, uses, last, cost and size.
+
+        Written to, `standing` is what the ledger goes by; a policy only reads.
+        """
         ...
 
     def evicted(self, standing: Standing) -> None:
@@ -58,12 +63,11 @@ class LEC:
 
     def __post_init__(self) -> None:
         """Refuse a half-life that is no positive number, and a prior that is negative."""
-        if not self.half_life > 0:
-            msg = f"half_life must be a positive number of requests, got {self.half_life!r}"
-            raise ValueError(msg)
-        if not 0 <= self.prior < math.inf:
-            msg = f"prior must be a finite number of requests >= 0, got {self.prior!r}"
-            raise ValueError(msg)
+        half_life, prior = self.half_life, self.prior
+        right = is_number(half_life) and half_life > 0
+        expect(right, "half_life", "a positive number of requests", half_life)
+        right = is_number(prior) and 0 <= prior < math.inf
+        expect(right, "prior", "a finite number of requests >= 0", prior)
 
     def worth(self, standing: Standing) -> float:
         """log2((F + prior)·c/s) + t/H: the logarithm of the aged expected cost per unit of capacity."""

@@ -17,7 +17,7 @@ import numpy as np
 import sqlalchemy as sa
 from typing_extensions import override
 
-from langchain_cachemux.keep.books import Account, Books, Shadow, Terms
+from langchain_cachemux.keep.books import Account, Books, Rules, Shadow
 from langchain_cachemux.types import Entry, Standing
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ class SqlLedger:
             compared when it is not.
 
     Raises:
-        ValueError: As `Terms.parse`; or the database was made about something else.
+        ValueError: As `Rules.parse`; or the database was made about something else.
     """
 
     def __init__(
@@ -133,9 +133,9 @@ class SqlLedger:
         ghosts: int | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
-        self.terms = Terms.parse(capacity=capacity, policy=policy, ghosts=ghosts)
-        self.capacity = self.terms.capacity
-        self.policies = self.terms.policies
+        self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
+        self.capacity = self.rules.capacity
+        self.policies = self.rules.policies
         self._lock = threading.RLock()
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -150,7 +150,7 @@ class SqlLedger:
 
     def __repr__(self) -> str:
         """How it was made; a password in the address is not told."""
-        return f"SqlLedger({self._engine.url!r}, {self.terms})"
+        return f"SqlLedger({self._engine.url!r}, {self.rules})"
 
     def close(self) -> None:
         """Give the connections back; nothing is pending, every call was a transaction."""
@@ -202,7 +202,7 @@ class SqlLedger:
             row = db.execute(_LED.where(_entries.c.key == key)).one_or_none()
         if row is None:
             return None
-        age = self.terms.ages[row.leader]
+        age = self.rules.ages[row.leader]
         uses, worth = (0.0, -math.inf) if row.worth is None else (row.uses, row.worth)
         return Standing(key, row.cost, row.size, row.counts[age], uses, row.last, worth)
 
@@ -238,7 +238,7 @@ class SqlLedger:
             valued = {
                 **about,
                 "policy": _described(self.policies),
-                "half-lives": json.dumps(self.terms.half_lives),
+                "half-lives": json.dumps(self.rules.half_lives),
             }
             db.execute(sa.delete(_about).where(_about.c.name.in_(valued)))
             db.execute(sa.insert(_about), [{"name": n, "value": v} for n, v in valued.items()])
@@ -262,7 +262,7 @@ class SqlLedger:
         size = db.execute(sa.select(_books.c.size)).scalar_one()
         near = [
             min(before, key=lambda h: abs(1 / h - 1 / new))
-            for new in self.terms.half_lives
+            for new in self.rules.half_lives
             if before
         ]
         for table in (_entries, _ghosts):
@@ -273,7 +273,7 @@ class SqlLedger:
         for place, policy in enumerate(self.policies):
             db.execute(sa.insert(_shadows).values(place=place, size=size, loss=0.0))
             for row in rows:
-                count = row.counts[self.terms.ages[place]]
+                count = row.counts[self.rules.ages[place]]
                 standing = Standing(row.key, row.cost, row.size, count, count, row.last)
                 standing.worth = policy.worth(standing)
                 db.execute(sa.insert(_standings).values(_row(standing, place)))
@@ -282,7 +282,7 @@ class SqlLedger:
     def _transaction(self) -> Iterator[SqlBooks]:
         """One write transaction; what the books came to is written at its end."""
         with self._lock, self._engine.begin() as db:
-            books = SqlBooks(self.terms, db)
+            books = SqlBooks(self.rules, db)
             yield books
             books.close()
 
@@ -291,19 +291,19 @@ class SqlBooks(Books):
     """Books in tables, open for one write transaction.
 
     Args:
-        terms: What the ledger was told.
+        rules: What the ledger was told.
         db: The transaction.
     """
 
     shadows: list[SqlShadow]
 
-    def __init__(self, terms: Terms, db: sa.Connection) -> None:
+    def __init__(self, rules: Rules, db: sa.Connection) -> None:
         self.db = db
         self._row = dict(db.execute(sa.select(_books).with_for_update()).one()._mapping)
         rows = db.execute(sa.select(_shadows).order_by(_shadows.c.place))
-        made = zip(terms.policies, terms.ages, rows, strict=True)
-        shadows = [SqlShadow(policy, terms.capacity, age, row, db) for policy, age, row in made]
-        super().__init__(terms, shadows)
+        made = zip(rules.policies, rules.ages, rows, strict=True)
+        shadows = [SqlShadow(policy, rules.capacity, age, row, db) for policy, age, row in made]
+        super().__init__(rules, shadows)
         self.now, self.leader = self._row["now"], self._row["leader"]
         self.size, self.slots = self._row["size"], self._row["slots"]
         self._held, self._remembered = self._row["held"], self._row["ghosts"]
@@ -397,7 +397,7 @@ class SqlBooks(Books):
         ghost = {"key": account.key, "counts": account.counts, "last": account.last}
         self.db.execute(sa.insert(_ghosts).values(ghost))
         self._remembered += 1
-        excess = self._remembered - self.terms.shared(self.slots)
+        excess = self._remembered - self.rules.shared(self.slots)
         if excess > 0:
             oldest = sa.select(_ghosts.c.id).order_by(_ghosts.c.id).limit(excess)
             self.db.execute(sa.delete(_ghosts).where(_ghosts.c.id.in_(oldest)))

@@ -68,7 +68,7 @@ def test_a_policy_that_breaks_the_contract_is_told_how(members, message):
 
 
 def unlimited(self, entry):
-    self.terms = replace(self.terms, capacity=10**9)
+    self.rules = replace(self.rules, capacity=10**9)
     for shadow in self.shadows:
         shadow.capacity = 10**9
     return MemoryBooks.admit(self, entry)
@@ -84,7 +84,7 @@ def the_oldest(self):
 
 def evicts_too_many(self, entry):
     evicted = ()
-    if entry.key not in self.entries and self.size + entry.size > self.terms.capacity:
+    if entry.key not in self.entries and self.size + entry.size > self.rules.capacity:
         standings = [self.standing(account) for account in self.accounts()]
         evicted = tuple(s.key for s in sorted(standings, key=lambda s: (s.worth, s.last)))
         for key in evicted:
@@ -182,7 +182,7 @@ def invents_a_victim(self, entry):
 
 
 def has_less_room_for_two_of_a_kind(self, entry):
-    policies = self.terms.policies
+    policies = self.rules.policies
     for shadow in self.shadows:
         shadow.capacity -= 2 * (len({*map(type, policies)}) < len(policies))
     return MemoryBooks.admit(self, entry)

@@ -1,4 +1,4 @@
-"""The bookkeeping that both stores share: capacity and terms, who leaves, leads, is remembered."""
+"""The bookkeeping that both stores share: capacity and rules, who leaves, leads, is remembered."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.keep.books import Capacity, Terms, ghosts_for, leader, victims
+from langchain_cachemux.keep.books import Capacity, Rules, ghosts_for, leader, victims
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, robust
 from langchain_cachemux.types import Standing
 
@@ -46,13 +46,13 @@ def test_a_capacity_in_bytes_is_the_number_before_its_unit(total):
 
 
 def parsed(policy, *, capacity=1, ghosts=None):
-    return Terms.parse(capacity=capacity, policy=policy, ghosts=ghosts)
+    return Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
 
 
 def test_a_half_life_that_several_policies_count_by_is_counted_once():
-    terms = parsed([LEC(half_life=5), LRU(), LEC(half_life=5, prior=1.0), LFU()])
-    assert terms.half_lives == (5, math.inf)
-    assert terms.ages == (0, 1, 0, 1)
+    rules = parsed([LEC(half_life=5), LRU(), LEC(half_life=5, prior=1.0), LFU()])
+    assert rules.half_lives == (5, math.inf)
+    assert rules.ages == (0, 1, 0, 1)
 
 
 def test_the_leader_is_the_first_of_the_least_losses_unless_the_one_followed_is_as_good():
@@ -70,7 +70,9 @@ def test_one_policy_or_several_are_a_tuple_of_policies():
 
 @pytest.mark.parametrize("policy", [[], (), None, "LRU", LRU, [LRU(), None], [LRU], robust, {}])
 def test_what_is_no_policy_is_refused_with_its_value(policy):
-    with pytest.raises(ValueError, match="policy must be a policy or several, got ") as refused:
+    with pytest.raises(
+        ValueError, match=r"policy must be a policy or several, such as .*, got "
+    ) as refused:
         parsed(policy)
     assert str(refused.value).endswith(f"got {policy!r}")
 

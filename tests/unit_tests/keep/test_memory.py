@@ -567,14 +567,16 @@ def test_a_ledger_made_about_something_else_is_refused_naming_both(sql):
     assert sql(3, LRU(), name="x", about={"embedder": "mini"}).get("a").key == "a"
 
 
-@pytest.mark.parametrize("capacity", [0, -1, math.nan])
+@pytest.mark.parametrize("capacity", [0, -1, math.nan, 1.5, True, "5"])
 def test_a_capacity_that_is_not_positive_is_refused_by_name_and_value(make, capacity):
-    with pytest.raises(ValueError, match=f"capacity must be positive, got {capacity!r}"):
+    with pytest.raises(
+        ValueError, match=f"capacity must be a positive whole number, got {capacity!r}"
+    ):
         make(capacity, LRU())
 
 
 def test_a_negative_number_of_ghosts_is_refused_by_name_and_value(make):
-    with pytest.raises(ValueError, match="ghosts must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="ghosts must be a whole number >= 0, got -1"):
         make(1, LRU(), -1)
 
 
@@ -684,7 +686,7 @@ def test_threads_over_two_ledgers_on_one_file_leave_the_books_in_order(sql):
         (lambda books: books._free.append(0), "slots are not a permutation"),
         (lambda books: books.shadows[0]._heap.clear(), "missing from the heap"),
         (lambda books: books._ghosts.update(a=(1.0, 1)), "a ghost is held"),
-        (lambda books: setattr(books, "terms", replace(books.terms, capacity=1)), "size 2 exceeds"),
+        (lambda books: setattr(books, "rules", replace(books.rules, capacity=1)), "size 2 exceeds"),
     ],
 )
 def test_check_finds_what_is_wrong_in_memory(harm, problem):
