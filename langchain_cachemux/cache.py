@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
-from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux.keep.memory import Ledger, MemoryLedger, in_bytes, measured
+from langchain_cachemux.arguments import expect, is_made, shown, takes
+from langchain_cachemux.keep.books import Capacity, Ledger, Rules
+from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.match.index import ChromaIndex
-from langchain_cachemux.match.threshold import Matcher, Threshold
+from langchain_cachemux.match.threshold import Matcher, matcher_of
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
 from langchain_cachemux.route.estimators import Estimator, Mean
-from langchain_cachemux.route.prices import Price, seconds, usage_of
-from langchain_cachemux.route.router import Router
+from langchain_cachemux.route.prices import Price, price_of, seconds, usage_of
+from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
 
 if TYPE_CHECKING:
@@ -36,36 +36,7 @@ Event: TypeAlias = Hit | Miss | Admission
 
 CANDIDATES = 8
 """Neighbours fetched for a query, to find one that is held and passes the guards."""
-PENDING = 10_000
-"""Missed lookups whose stopwatch is remembered until their update."""
-
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What a cache did since it was opened; the first three describe what it holds now."""
-
-    entries: int
-    size: int
-    """Entries, or bytes, as the capacity is counted."""
-    capacity: int
-    hits_exact: int
-    hits_semantic: int
-    misses: int
-    admitted: int
-    """Answers stored; each is acknowledged: it stays until it is evicted or forgotten."""
-    bypassed: int
-    """Answers that were themselves the least worth keeping."""
-    evicted: int
-    refused: int
-    """Answers that must not be served again, and questions with no stable key."""
-    unpriced: int
-    """Answers of a model that the price does not know, valued at what others cost."""
-    errors: int
-    """Faults the chain never saw: a lookup that became a miss, an update that was dropped."""
-    saved: float
-    """Cost of the misses that the hits would have been, by the lower bound; in the user's unit."""
 
 
 class LECCache(BaseCache):
@@ -84,16 +55,17 @@ class LECCache(BaseCache):
         embeddings: Any LangChain embeddings; by default all-MiniLM-L6-v2 in this process.
         policy: What is worth keeping; of several, the one whose misses have cost least lately. By
             default `robust`: LEC and its relatives.
-        match: What is the same question; by default `Threshold(0.85)` with guards.
+        match: What is the same question; by default `Threshold(0.85)` with guards. A number is the
+            threshold.
         reader: How prompts are read, in place of `Reader(embeddings)`.
-        price: Cost of a model call; by default its seconds.
+        price: Cost of a model call, or the name of a built-in one: "seconds", by default, or "dollars".
         estimator: What a miss would cost, learned from every miss; by default `Mean`. A
             multiplexer's `Router` values answers at what the routed miss would cost.
         on_event: Called with every `Hit`, `Miss` and `Admission`.
 
     Raises:
         ValueError: An argument is wrong, or the folder was made with another embedder.
-        ImportError: The default embedder is not installed.
+        ImportError: The default embedder, or what `price` needs, is not installed.
     """
 
     def __init__(
@@ -103,43 +75,67 @@ class LECCache(BaseCache):
         capacity: int | str = 10_000,
         embeddings: Embeddings | None = None,
         policy: Policy | Sequence[Policy] | None = None,
-        match: Matcher | None = None,
+        match: Matcher | float | None = None,
         reader: Reader | None = None,
-        price: Price = seconds,
+        price: Price | str = seconds,
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        total, entries = measured(capacity)
-        self._in_bytes = in_bytes(capacity)
+        room = Capacity.parse(capacity)
+        self._in_bytes = room.in_bytes
         if reader is not None and embeddings is not None:
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
-        self.reader = reader or Reader(embeddings or _default_embeddings())
-        self.match = match or Threshold()
-        self.price = price
-        self.estimator: Estimator = estimator or Mean()
+        if path is not None:
+            named = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
+            expect(named, "path", "a folder, as text or a Path", path)
+        if reader is not None:
+            expect(
+                is_made(reader, "read embed"),
+                "reader",
+                "a reader such as Reader(embeddings)",
+                reader,
+            )
+        if estimator is not None:
+            right = is_made(estimator, "predict learn")
+            expect(right, "estimator", "an estimator that was made, such as Mean()", estimator)
+        if on_event is not None:
+            expect(takes(on_event, 1), "on_event", "a plain function of one event", on_event)
+        self.match = matcher_of(match)
+        self.price = price_of(price)
+        policy = robust(room.entries) if policy is None else policy
+        Rules.parse(capacity=room.total, policy=policy, ghosts=None)
+        if reader is None:
+            reader = Reader(_default_embeddings() if embeddings is None else embeddings)
+        self.reader = reader
+        self.estimator: Estimator = Mean() if estimator is None else estimator
         self._valued = estimator is not None
         self.on_event = on_event
-        policy = robust(entries) if policy is None else policy
         self.ledger: Ledger
         self.index: ChromaIndex
-        self._asked: OrderedDict[str, deque[float]] = OrderedDict()
+        self._stopwatch, self._counters = Stopwatch(), Counters()
         self._learned: set[str] = set()
-        self._counts: Counter[str] = Counter()
-        self._saved = 0.0
         self._writing = threading.Lock()
         self._estimating = threading.Lock()
-        self._timing = threading.Lock()
         self._closing = ExitStack()
         try:
             if path is None:
-                self.ledger, self.index = MemoryLedger(total, policy=policy), ChromaIndex.memory()
+                self.ledger, self.index = (
+                    MemoryLedger(room.total, policy=policy),
+                    ChromaIndex.memory(),
+                )
                 self._closing.callback(self.index.close)
             else:
-                self._open(Path(path), total, policy)
+                self._open(Path(path), room, policy)
         except BaseException:
             self.close()
             raise
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        names = ("ledger", "match", "reader", "price", "estimator")
+        parts = ", ".join(f"{name}={shown(getattr(self, name))}" for name in names)
+        return f"LECCache(unit={'bytes' if self._in_bytes else 'entries'!r}, {parts})"
 
     def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """Return a fresh copy of the stored answer, or None; never raises.
@@ -170,8 +166,7 @@ class LECCache(BaseCache):
             self.ledger.clear()
             self.index.clear()
             self._learned.clear()
-        with self._timing:
-            self._asked.clear()
+        self._stopwatch.clear()
 
     def find(self, prompt: str, llm_string: str) -> Hit | Miss:
         """Look a prompt up and say what came of it; a hit counts as a use.
@@ -184,7 +179,7 @@ class LECCache(BaseCache):
 
     def _find(self, prompt: str, llm_string: str) -> tuple[Hit | Miss, list[Generation] | None]:
         query = self.reader.read(prompt, llm_string)
-        self._start(query)
+        self._stopwatch.start(query.key)
         verdict = self._exact(query) or self._near(query)
         generations: list[Generation] | None = None
         if isinstance(verdict, Hit):
@@ -200,27 +195,13 @@ class LECCache(BaseCache):
         ):
             verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
-            self._stop(query)
-            self._counts[f"hits_{verdict.kind}"] += 1
-            self._saved += saved
+            self._stopwatch.stop(query.key)
+            kind: Counted = "hits_exact" if verdict.kind == "exact" else "hits_semantic"
+            self._counters.add(kind, saved=saved)
         else:
-            self._counts["misses"] += 1
+            self._counters.add("misses")
         self._tell(verdict)
         return verdict, generations
-
-    def _start(self, query: Query) -> None:
-        """Start the stopwatch of a miss; equal prompts asked at once have one each."""
-        with self._timing:
-            self._asked.setdefault(query.key, deque(maxlen=64)).append(time.perf_counter())
-            self._asked.move_to_end(query.key)
-            while len(self._asked) > PENDING:
-                self._asked.popitem(last=False)
-
-    def _stop(self, query: Query) -> float | None:
-        """Seconds since the latest start; None when none runs, as another thread's update took it."""
-        with self._timing:
-            running = self._asked.get(query.key)
-            return time.perf_counter() - running.pop() if running else None
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself.
@@ -259,13 +240,8 @@ class LECCache(BaseCache):
 
     def stats(self) -> Stats:
         """Return what the cache holds and did since it was opened."""
-        counts = {name: self._counts[name] for name in _COUNTED}
-        return Stats(
-            entries=len(self.ledger),
-            size=self.ledger.size,
-            capacity=self.ledger.capacity,
-            saved=self._saved,
-            **counts,
+        return self._counters.stats(
+            entries=len(self.ledger), size=self.ledger.size, capacity=self.ledger.capacity
         )
 
     def close(self) -> None:
@@ -280,7 +256,7 @@ class LECCache(BaseCache):
         """Close the cache."""
         self.close()
 
-    def _open(self, folder: Path, capacity: int, policy: Policy | Sequence[Policy]) -> None:
+    def _open(self, folder: Path, capacity: Capacity, policy: Policy | Sequence[Policy]) -> None:
         """Lock the folder, open the ledger in it and the index, and make them agree."""
         from filelock import FileLock, Timeout
 
@@ -301,11 +277,11 @@ class LECCache(BaseCache):
             raise ValueError(msg) from None
         ledger = SqlLedger(
             f"sqlite:///{folder / 'ledger.db'}",
-            capacity=capacity,
+            capacity=capacity.total,
             policy=policy,
             about={
                 "embeddings": _name_of(self.reader.embeddings),
-                "capacity unit": "bytes" if self._in_bytes else "entries",
+                "capacity unit": capacity.unit,
             },
         )
         self._closing.callback(ledger.close)
@@ -340,7 +316,7 @@ class LECCache(BaseCache):
 
     def _update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
         query = self.reader.read(prompt, llm_string)
-        elapsed = self._stop(query)
+        elapsed = self._stopwatch.stop(query.key)
         reason = answers.objection(generations)
         if reason is not None:
             self._refuse(reason)
@@ -352,22 +328,19 @@ class LECCache(BaseCache):
             query = self.reader.embed(query)
         except Exception as error:  # noqa: BLE001
             self._fail("embedding", error)
-        entry = Entry(
-            query.key,
-            partition=query.partition,
-            text="" if query.vector is None else query.text,
-            vector=query.vector,
-            answer=text,
-        )
+        words = "" if query.vector is None else query.text
+        size = 1
         if self._in_bytes:
-            entry.size = len((text + entry.text).encode())
-            entry.size += 0 if entry.vector is None else entry.vector.nbytes
+            size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
         cost = self._cost(answers.read(text)[0], elapsed)
         with self._writing:
             with self._estimating:
                 if cost is not None:
                     self.estimator.learn(query, cost)
-                entry.cost = self.estimator.predict(query).lower
+                expected = self.estimator.predict(query).lower
+            entry = Entry(
+                query.key, expected, size, query.partition, words, query.vector, answer=text
+            )
             admission = self.ledger.admit(entry)
             self._learned.difference_update(admission.evicted)
             if admission.slot is not None and cost is not None:
@@ -376,16 +349,18 @@ class LECCache(BaseCache):
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
             elif admission.slot is not None:
                 self.index.blank(admission.slot)
-        self._counts["bypassed" if admission.slot is None else "admitted"] += 1
-        self._counts["evicted"] += len(admission.evicted)
+        self._counters.add("bypassed" if admission.slot is None else "admitted")
+        self._counters.add("evicted", len(admission.evicted))
         self._tell(admission)
 
     def _worth_by_now(self, entry: Entry) -> float | None:
         """What a routed miss would cost, if the router learned of the entry since opening.
 
-        Without a router nothing is learned of an entry between two of its misses.
+        Of any estimator that chooses, `Router` or a user's own, the estimate of an entry changes between
+        its misses; of others it is taken not to.
         """
-        if entry.key not in self._learned or not isinstance(self.estimator, Router):
+        routed = callable(getattr(self.estimator, "choose", None))
+        if not routed or entry.key not in self._learned:
             return None
         with self._estimating:
             return self.estimator.predict(
@@ -403,16 +378,16 @@ class LECCache(BaseCache):
         try:
             return self.price(usage_of(message, seconds=elapsed or 0.0))
         except (ValueError, LookupError) as error:
-            self._counts["unpriced"] += 1
+            self._counters.add("unpriced")
             log.warning("%s; the answer is valued at what others cost", error)
             return None
 
     def _refuse(self, reason: object) -> None:
-        self._counts["refused"] += 1
+        self._counters.add("refused")
         log.debug("not cached: %s", reason)
 
     def _fail(self, what: str, error: Exception) -> None:
-        self._counts["errors"] += 1
+        self._counters.add("errors")
         log.warning("%s failed, the chain goes on without the cache: %r", what, error)
 
     def _tell(self, event: Event) -> None:
@@ -421,11 +396,6 @@ class LECCache(BaseCache):
                 self.on_event(event)
             except Exception as error:  # noqa: BLE001
                 self._fail("on_event", error)
-
-
-_COUNTED = (
-    "hits_exact hits_semantic misses admitted bypassed evicted refused unpriced errors".split()
-)
 
 
 def _handed_out(hit: Hit) -> list[Generation]:

@@ -14,10 +14,10 @@ from itertools import pairwise, product
 
 import numpy as np
 
-from langchain_cachemux.keep.memory import Ledger
+from langchain_cachemux.keep.books import Ledger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, GreedyDual, Policy
 from langchain_cachemux.route.estimators import Estimator, Kept
-from langchain_cachemux.types import Admission, Entry, Estimate, Query
+from langchain_cachemux.types import Admission, Entry, Estimate, Query, Standing
 
 
 def check_policy(make: Callable[[], Policy]) -> None:
@@ -32,21 +32,21 @@ def check_policy(make: Callable[[], Policy]) -> None:
     policy = make()
     _expect(policy.half_life > 0, f"half_life is {policy.half_life!r}, not a positive number")
     for cost, size in product((0.0, 1e-12, 1.0, 1e12), (1, 10**9)):
-        entry = _asked(policy, (1, 2, 10**6), cost=cost, size=size)
+        asked = _asked(policy, (1, 2, 10**6), cost=cost, size=size)
         what = f"of an entry of cost {cost} and size {size}"
-        _expect(math.isfinite(entry.worth), f"the worth {what} is {entry.worth}")
+        _expect(math.isfinite(asked.worth), f"the worth {what} is {asked.worth}")
         _asked(policy, (10**6 + 1, 10**9))
-        _expect(policy.worth(entry) == entry.worth, f"the worth {what} changed by waiting")
+        _expect(policy.worth(asked) == asked.worth, f"the worth {what} changed by waiting")
         for gap in (1, 10, 10**6):
-            before = entry.worth
-            entry.requested(entry.last + gap, policy.half_life)
-            entry.worth = policy.worth(entry)
-            _expect(entry.worth >= before, f"a request after {gap} others lowered the worth {what}")
+            before = asked.worth
+            asked.requested(asked.last + gap, policy.half_life)
+            asked.worth = policy.worth(asked)
+            _expect(asked.worth >= before, f"a request after {gap} others lowered the worth {what}")
     for cheap, dear in pairwise((0.0, 1e-12, 1.0, 1.5, 1e12)):
         fell = _asked(policy, (1, 2), cost=dear).worth < _asked(policy, (1, 2), cost=cheap).worth
         _expect(not fell, f"an entry of cost {dear} is worth less than one of cost {cheap}")
     newcomer = _asked(policy, (5,))
-    for victim in (_asked(policy, (1, 2, 3, 4)), Entry("trifle", worth=newcomer.worth)):
+    for victim in (_asked(policy, (1, 2, 3, 4)), Standing("trifle", worth=newcomer.worth)):
         before = policy.worth(newcomer)
         policy.evicted(victim)
         _expect(policy.worth(newcomer) >= before, "an eviction lowered the worth of a newcomer")
@@ -68,6 +68,7 @@ def check_ledger(
     several = make(20, [LRU(), LEC(half_life=5), GreedyDual()], None)
     _check_books(several, capacity=20, sizes=(1, 2, 3, 4, 5), alone=False)
     _check_contents(make(10, LEC(half_life=4), None))
+    _check_copies(make(10, LEC(half_life=4), None))
     _check_ghosts(make(1, LEC(half_life=4), 10), remembered=True)
     _check_ghosts(make(1, LEC(half_life=4), 0), remembered=False)
     _check_followed(make(1, [LRU(), LFU()], None))
@@ -132,12 +133,16 @@ def _expect(holds: object, message: str) -> None:
         raise AssertionError(message)
 
 
-def _asked(policy: Policy, times: Iterable[int], cost: float = 1.0, size: int = 1) -> Entry:
-    entry = Entry("asked", cost=cost, size=size)
+def _asked(policy: Policy, times: Iterable[int], cost: float = 1.0, size: int = 1) -> Standing:
+    standing = Standing("asked", cost=cost, size=size)
     for now in times:
-        entry.requested(now, policy.half_life)
-        entry.worth = policy.worth(entry)
-    return entry
+        standing.requested(now, policy.half_life)
+        standing.worth = policy.worth(standing)
+    return standing
+
+
+def _standing(ledger: Ledger, key: str) -> Standing:
+    return ledger.standing(key) or Standing("lost")
 
 
 def _check_books(
@@ -146,15 +151,16 @@ def _check_books(
     """A busy ledger: after every request the books agree, and only the least left of one policy."""
     for step in range(150):
         key = str(step * step % 13)
-        before = sorted(ledger, key=lambda e: (e.worth, e.last))
+        standings = [_standing(ledger, entry.key) for entry in ledger]
+        before = sorted(standings, key=lambda s: (s.worth, s.last))
         if not ledger.use(key):
             size = sizes[step % len(sizes)]
             excess = ledger.size + size - capacity
             admission = ledger.admit(Entry(key, cost=1.0 + step % 7, size=size))
             told = admission.evicted
-            least = tuple(e.key for e in before[: len(told)])
+            least = tuple(s.key for s in before[: len(told)])
             _expect(told == least or not alone, f"it evicted {told}, not {least}")
-            held_before = {e.key: e.size for e in before}
+            held_before = {s.key: s.size for s in before}
             strangers = [key for key in told if key not in held_before]
             _expect(not strangers, f"it evicted {strangers}, which it did not hold")
             few = not told or sum(held_before[key] for key in told[:-1]) < excess
@@ -187,36 +193,54 @@ def _check_contents(ledger: Ledger) -> None:
     _expect(np.array_equal(a.vector, vector), f"{vector} was admitted, {a.vector} came back")  # type: ignore[arg-type]
     found = (ledger.use("nobody"), ledger.forget("nobody"), ledger.use("b"))
     _expect(found == (False, False, True), f"use, forget of no key, use of one held: {found}")
-    b = ledger.get("b") or b
-    _expect((b.last, b.uses) == (3, 2), f"the third request, b's second, left {b}")
-    expected = b.count * 2 ** (-1 / 4) + 0.25
+    _expect(ledger.standing("nobody") is None, "a key not held has a standing")
+    asked = _standing(ledger, "b")
+    _expect((asked.last, asked.uses) == (3, 2), f"the third request, b's second, left {asked}")
+    expected = asked.count * 2 ** (-1 / 4) + 0.25
     ledger.use("b", credit=0.25, cost=5.0)
-    b = ledger.get("b") or b
-    _expect(b.cost == 5, f"a use that said a miss would cost 5 by now left {b}")  # noqa: PLR2004
-    shared = b.uses == 2.25 and math.isclose(b.count, expected)  # noqa: PLR2004
-    _expect(shared, f"a quarter of a request left {b}, its count is {expected}")
+    b, asked = ledger.get("b") or b, _standing(ledger, "b")
+    _expect(b.cost == asked.cost == 5, f"a use that said a miss would cost 5 by now left {b}")  # noqa: PLR2004
+    shared = asked.uses == 2.25 and math.isclose(asked.count, expected)  # noqa: PLR2004
+    _expect(shared, f"a quarter of a request left {asked}, its count is {expected}")
     refused = ledger.admit(Entry("huge", cost=1e9, size=11))
     right = refused == Admission(None) and len(ledger) == len((a, b))
     _expect(right, f"an entry larger than the capacity came to {refused}")
     ledger.admit(Entry("a", size=4, answer="new"))
-    a = ledger.get("a") or Entry("lost")
-    _expect((a.answer, a.uses, len(ledger)) == ("new", 2, 2), f"a key held was not replaced: {a}")
+    a, asked = ledger.get("a") or Entry("lost"), _standing(ledger, "a")
+    new = (a.answer, asked.uses, len(ledger)) == ("new", 2, 2)
+    _expect(new, f"a key held was not replaced: {a}, {asked}")
     ledger.clear()
-    ledger.admit(Entry("huge"))
-    new = ledger.get("huge") or Entry("lost")
-    clean = (new.count, new.last, new.slot, len(ledger), ledger.size) == (1, 1, 0, 1, 1)
-    _expect(clean, f"clear left something behind: {new}")
+    slot, asked = ledger.admit(Entry("huge")).slot, _standing(ledger, "huge")
+    clean = (asked.count, asked.last, slot, len(ledger), ledger.size) == (1, 1, 0, 1, 1)
+    _expect(clean, f"clear left something behind: slot {slot}, {asked}")
+
+
+def _check_copies(ledger: Ledger) -> None:
+    """Whatever is written to what went in or came out, what is held stays as it was."""
+    vector = np.array([0.5, -0.25], dtype=np.float32)
+    ledger.admit(Entry("a", vector=vector))
+    vector[0] = 9.0
+    (listed,), got, asked = ledger, ledger.get("a") or Entry("lost"), _standing(ledger, "a")
+    asked.count = asked.worth = 9.0
+    for handed_out in (listed, got):
+        if handed_out.vector is not None and handed_out.vector.flags.writeable:
+            handed_out.vector[0] = 9.0
+        object.__setattr__(handed_out, "answer", "another")
+    a, known = ledger.get("a") or Entry("lost"), _standing(ledger, "a")
+    same = a.vector is not None and a.vector[0] == 0.5 and a.answer == ""  # noqa: PLR2004
+    _expect(same, f"what was handed in or out is not a copy: {a} with the vector {a.vector}")
+    _expect(known.count == 1 != known.worth, f"what was handed out is not a copy: {known}")
 
 
 def _check_ghosts(ledger: Ledger, *, remembered: bool) -> None:
     """An evicted key comes back with its aged count, unless it was forgotten."""
     for key, cost in (("a", 1.0), ("b", 10.0), ("a", 100.0)):
         ledger.admit(Entry(key, cost=cost))
-    a, expected = ledger.get("a") or Entry("lost"), 1 + 2 ** (-2 / 4) * remembered
+    a, expected = _standing(ledger, "a"), 1 + 2 ** (-2 / 4) * remembered
     _expect(math.isclose(a.count, expected), f"{a} came back, but its count is {expected}")
     ledger.forget("b")
     ledger.admit(Entry("b", cost=1e4))
-    b = ledger.get("b") or Entry("lost")
+    b = _standing(ledger, "b")
     _expect(b.count == 1, f"a forgotten key came back with its count: {b}")
 
 

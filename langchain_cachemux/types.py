@@ -67,12 +67,9 @@ class Query:
         return f"{self.scope}:{self.context}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Entry:
-    """A stored answer, with what a policy needs to say what it is worth.
-
-    The first block is written by the cache, the second by the ledger alone.
-    """
+    """A stored answer. What a policy thinks of it is its `Standing`."""
 
     key: str
     cost: float = 1.0
@@ -81,38 +78,40 @@ class Entry:
     """Share of the capacity: 1 when that is counted in entries, else bytes."""
     partition: str = ""
     text: str = ""
-    vector: Vector | None = None
+    vector: Vector | None = field(default=None, repr=False)
     answer: str = ""
     """The generations as JSON."""
+    slot: int = -1
+    """Its row in the index; the ledger's to give."""
 
-    counts: tuple[float, ...] = ()
-    """Requests as of `last`, aged by each half-life of the ledger, remembered through eviction."""
+
+@dataclass(slots=True, eq=False)
+class Standing:
+    """How an entry stands with a policy: all that the policy may read, and what it said."""
+
+    key: str
+    cost: float = 1.0
+    """As the entry's."""
+    size: int = 1
+    """As the entry's."""
     count: float = 0.0
-    """That of `counts` which belongs to the policy that is asked, or followed."""
+    """Requests as of `last`, aged by the policy's half-life, remembered through eviction."""
     uses: float = 0.0
-    """Requests since that policy last admitted it, that one included."""
+    """Requests since the policy last admitted it, that one included."""
     last: int = 0
     """The ledger's request counter when it was last requested."""
     worth: float = 0.0
-    """What that policy said at `last`; frozen until the next use."""
-    slot: int = -1
-    """Its row in the index."""
+    """What the policy said at `last`; frozen until the next request."""
 
-    def requested(self, now: int, *half_lives: float, credit: float = 1.0) -> None:
+    def requested(self, now: int, half_life: float, *, credit: float = 1.0) -> None:
         """Count a request at time `now`: F ← F·2^(−Δt/H) + credit, forward decay (theory.md §2.2).
 
         Args:
             now: The ledger's request counter.
-            half_lives: H, one or more; `count` goes by the first.
+            half_life: H, in requests.
             credit: How much of a request it was: less when another entry would have served it too.
         """
-        gap = self.last - now
-        if self.counts:
-            aged = zip(self.counts, half_lives, strict=True)
-            self.counts = tuple([n * 2.0 ** (gap / half_life) + credit for n, half_life in aged])
-        else:
-            self.counts = (credit,) * len(half_lives)
-        self.count = self.counts[0]
+        self.count = self.count * 2.0 ** ((self.last - now) / half_life) + credit
         self.uses += credit
         self.last = now
 

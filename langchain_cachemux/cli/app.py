@@ -122,7 +122,10 @@ def ask(
     events: list[Event] = []
     with (
         LECCache(
-            folder, capacity=capacity, match=Threshold(similarity), on_event=events.append
+            folder,
+            capacity=int(capacity) if capacity.isdecimal() else capacity,
+            match=Threshold(similarity),
+            on_event=events.append,
         ) as cache,
         _pair(small, large, base_url) as pair,
     ):

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 
 from langchain_cachemux.cli.terminal import console, write
-from langchain_cachemux.keep.memory import in_bytes, measured
+from langchain_cachemux.keep.books import Capacity
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.lab import baselines, charts
 from langchain_cachemux.lab.advise import Advice, advise
@@ -253,7 +253,7 @@ def _names(policy: str) -> list[str]:
 
 def _sized(asked: str) -> bool:
     """Whether one of the capacities is in bytes."""
-    return any(in_bytes(text) and not text.strip().endswith("%") for text in asked.split(","))
+    return any(text.strip().casefold().endswith("b") for text in asked.split(","))
 
 
 def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int | str]:
@@ -271,7 +271,7 @@ def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int
             raise ValueError(msg)
         plain = int(text) if text.isdecimal() else text
         capacities[text] = plain if math.isnan(share) else max(round(distinct * share), 1)
-        measured(capacities[text])
+        Capacity.parse(capacities[text])
     if one_axis and len({type(capacity) for capacity in capacities.values()}) > 1:
         msg = f"--plot needs capacities all in entries or all in bytes, got {asked!r}"
         raise ValueError(msg)

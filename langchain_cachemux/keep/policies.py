@@ -16,16 +16,14 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from langchain_cachemux.arguments import expect, is_number
 
-    from langchain_cachemux.types import Entry
+if TYPE_CHECKING:
+    from langchain_cachemux.types import Standing
 
 
 FLOOR = 1e-300
 """Stands for a cost of zero where its logarithm is taken."""
-FADE = 2.0 ** (-1 / 30_000)
-"""What a shadow's miss is worth one request later in the choice of the leader: half after 30,000."""
 
 
 class Policy(Protocol):
@@ -34,12 +32,15 @@ class Policy(Protocol):
     half_life: float
     """Requests after which a request counts half; `math.inf` never forgets."""
 
-    def worth(self, entry: Entry) -> float:
-        """Worth of an entry just requested, read from its count, uses, last, cost and size."""
+    def worth(self, standing: Standing) -> float:
+        """Worth of an entry just requested, read from its count, uses, last, cost and size.
+
+        Written to, `standing` is what the ledger goes by; a policy only reads.
+        """
         ...
 
-    def evicted(self, entry: Entry) -> None:
-        """Learn that `entry` was the least worth keeping, the newcomer itself perhaps."""
+    def evicted(self, standing: Standing) -> None:
+        """Learn that `standing` was the least worth keeping, the newcomer itself perhaps."""
         ...
 
 
@@ -62,19 +63,18 @@ class LEC:
 
     def __post_init__(self) -> None:
         """Refuse a half-life that is no positive number, and a prior that is negative."""
-        if not self.half_life > 0:
-            msg = f"half_life must be a positive number of requests, got {self.half_life!r}"
-            raise ValueError(msg)
-        if not 0 <= self.prior < math.inf:
-            msg = f"prior must be a finite number of requests >= 0, got {self.prior!r}"
-            raise ValueError(msg)
+        half_life, prior = self.half_life, self.prior
+        right = is_number(half_life) and half_life > 0
+        expect(right, "half_life", "a positive number of requests", half_life)
+        right = is_number(prior) and 0 <= prior < math.inf
+        expect(right, "prior", "a finite number of requests >= 0", prior)
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, standing: Standing) -> float:
         """log2((F + prior)·c/s) + t/H: the logarithm of the aged expected cost per unit of capacity."""
-        expected = (entry.count + self.prior) * entry.cost / entry.size
-        return math.log2(max(expected, FLOOR)) + entry.last / self.half_life
+        expected = (standing.count + self.prior) * standing.cost / standing.size
+        return math.log2(max(expected, FLOOR)) + standing.last / self.half_life
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, standing: Standing) -> None:
         """Nothing to learn."""
 
 
@@ -92,14 +92,14 @@ class GDSF:
     clock: float = field(default=0.0, init=False, repr=False)
     half_life = math.inf
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, standing: Standing) -> float:
         """H = L + f·c/s."""
-        frequency = entry.count if self.remember else entry.uses
-        return self.clock + frequency * entry.cost / entry.size
+        frequency = standing.count if self.remember else standing.uses
+        return self.clock + frequency * standing.cost / standing.size
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, standing: Standing) -> None:
         """Advance the clock to the victim's worth; it never falls."""
-        self.clock = max(self.clock, entry.worth)
+        self.clock = max(self.clock, standing.worth)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -112,13 +112,13 @@ class GreedyDual:
     clock: float = field(default=0.0, init=False, repr=False)
     half_life = math.inf
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, standing: Standing) -> float:
         """H = L + c/s."""
-        return self.clock + entry.cost / entry.size
+        return self.clock + standing.cost / standing.size
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, standing: Standing) -> None:
         """Advance the clock to the victim's worth; it never falls."""
-        self.clock = max(self.clock, entry.worth)
+        self.clock = max(self.clock, standing.worth)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -130,11 +130,11 @@ class LFU:
 
     half_life = math.inf
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, standing: Standing) -> float:
         """The number of requests, as far as they are remembered."""
-        return entry.count
+        return standing.count
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, standing: Standing) -> None:
         """Nothing to learn."""
 
 
@@ -144,11 +144,11 @@ class LRU:
 
     half_life = math.inf
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, standing: Standing) -> float:
         """The time of the last request."""
-        return float(entry.last)
+        return float(standing.last)
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, standing: Standing) -> None:
         """Nothing to learn."""
 
 
@@ -167,77 +167,3 @@ def robust(entries: int) -> tuple[Policy, ...]:
         GDSF(),
         GreedyDual(),
     )
-
-
-def victims(newcomer: Entry, excess: int, least: Iterable[Entry]) -> list[Entry] | None:
-    """Choose who leaves so that `newcomer` fits: admission and eviction are this one decision.
-
-    Args:
-        newcomer: The entry just requested, its worth already set.
-        excess: Size that must be freed; none when 0 or less.
-        least: The residents, least (worth, last) first.
-
-    Returns:
-        The residents to evict, least first; None when the newcomer is itself the least.
-    """
-    if excess <= 0:
-        return []
-    leaving: list[Entry] = []
-    for entry in least:
-        if (newcomer.worth, newcomer.last) < (entry.worth, entry.last):
-            break
-        leaving.append(entry)
-        excess -= entry.size
-        if excess <= 0:
-            return leaving
-    return None
-
-
-def remembered(entries: int) -> int:
-    """Return how many forgotten queries to remember when at most `entries` were ever held.
-
-    Ten capacities are enough for a large cache; a small one needs a longer memory, and a ghost takes
-    some 250 bytes.
-    """
-    return max(10_000, 10 * entries)
-
-
-def leader(losses: Sequence[float], followed: int) -> int:
-    """Return the place of the least loss; the policy followed so far, when none is below its own."""
-    least = min(losses)
-    return followed if losses[followed] <= least else losses.index(least)
-
-
-def limited(capacity: int, ghosts: int | None) -> None:
-    """Check what a ledger may hold and remember.
-
-    Raises:
-        ValueError: The capacity is not positive, or the number of ghosts is negative.
-    """
-    if not capacity > 0:
-        msg = f"capacity must be positive, got {capacity!r}"
-        raise ValueError(msg)
-    if ghosts is not None and ghosts < 0:
-        msg = f"ghosts must be >= 0, got {ghosts!r}"
-        raise ValueError(msg)
-
-
-def ageing(policies: Sequence[Policy]) -> tuple[tuple[float, ...], list[int]]:
-    """Return the half-lives that policies count by, each once, and the place of each policy's own."""
-    half_lives = tuple(dict.fromkeys(policy.half_life for policy in policies))
-    return half_lives, [half_lives.index(policy.half_life) for policy in policies]
-
-
-def named(policies: Policy | Sequence[Policy]) -> tuple[Policy, ...]:
-    """Return one policy or several as a tuple.
-
-    Raises:
-        ValueError: There is none, or something in it is no policy.
-    """
-    several = tuple(policies) if isinstance(policies, list | tuple) else (policies,)
-    bad = [p for p in several if isinstance(p, type) or not hasattr(p, "half_life")]
-    bad += [p for p in several if not callable(getattr(p, "worth", None))]
-    if bad or not several:
-        msg = f"policy must be a policy or several, got {policies!r}"
-        raise ValueError(msg)
-    return several

@@ -1,4 +1,4 @@
-"""The durable ledger: the same books in a database, one transaction a request.
+"""The store in tables: the same books in a database, one transaction a request.
 
 Worths are frozen at use, so the least of each shadow is an indexed column away and nothing has to be
 loaded at opening. Counts, standings with the policies and payloads live in three tables: a hit rewrites
@@ -11,27 +11,20 @@ import json
 import math
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
+from typing_extensions import override
 
-from langchain_cachemux.keep.policies import (
-    FADE,
-    ageing,
-    leader,
-    limited,
-    named,
-    remembered,
-    victims,
-)
-from langchain_cachemux.types import Admission, Entry
+from langchain_cachemux.keep.books import Account, Books, Rules, Shadow
+from langchain_cachemux.types import Entry, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.types import Admission
 
 SCHEMA = "2"
 
@@ -115,15 +108,6 @@ _free = sa.Table("free_slots", _tables, sa.Column("slot", sa.Integer, primary_ke
 _FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "leader": 0, "ghosts": 0}
 
 
-@dataclass(slots=True)
-class _Open:
-    """One write transaction: the connection, and the rows that are written back at its end."""
-
-    db: sa.Connection
-    books: dict[str, Any]
-    shadows: list[dict[str, Any]]
-
-
 class SqlLedger:
     """`MemoryLedger`'s books in SQLite, through SQLAlchemy Core; one opener at a time.
 
@@ -132,12 +116,12 @@ class SqlLedger:
         capacity: Sum of `Entry.size` that may be held; what an earlier, larger capacity held beyond
             it is evicted at opening.
         policy: What is worth keeping, one or several; entries written under others are valued anew.
-        ghosts: Forgotten queries whose counts are remembered; by default `remembered`.
+        ghosts: Forgotten queries whose counts are remembered; by default `books.ghosts_for`.
         about: What the entries are true of (the embedder, say): written when the database is new,
             compared when it is not.
 
     Raises:
-        ValueError: The database was made about something else.
+        ValueError: As `Rules.parse`; or the database was made about something else.
     """
 
     def __init__(
@@ -149,11 +133,9 @@ class SqlLedger:
         ghosts: int | None = None,
         about: Mapping[str, str] | None = None,
     ) -> None:
-        limited(capacity, ghosts)
-        self.capacity = capacity
-        self.policies = named(policy)
-        self.ghosts = ghosts
-        self._half_lives, self._ages = ageing(self.policies)
+        self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
+        self.capacity = self.rules.capacity
+        self.policies = self.rules.policies
         self._lock = threading.RLock()
         self._engine = sa.create_engine(url)
         if self._engine.dialect.name == "sqlite":
@@ -166,18 +148,18 @@ class SqlLedger:
             self.close()
             raise
 
+    def __repr__(self) -> str:
+        """How it was made; a password in the address is not told."""
+        return f"SqlLedger({self._engine.url!r}, {self.rules})"
+
     def close(self) -> None:
         """Give the connections back; nothing is pending, every call was a transaction."""
         self._engine.dispose()
 
     def clear(self) -> None:
         """Drop everything, counts and slots too."""
-        with self._transaction() as at:
-            for table in (_entries, _payloads, _standings, _strays, _ghosts, _free):
-                at.db.execute(sa.delete(table))
-            at.books |= _FRESH
-            for shadow in at.shadows:
-                shadow |= {"size": 0, "loss": 0.0}
+        with self._transaction() as books:
+            books.clear()
 
     @property
     def policy(self) -> Policy:
@@ -203,7 +185,7 @@ class SqlLedger:
             page = _HELD.where(_entries.c.key > after).order_by(_entries.c.key).limit(256)
             with self._reader.connect() as db:
                 rows = db.execute(page).all()
-            yield from map(self._entry, rows)
+            yield from map(_entry, rows)
             if not rows:
                 return
             after = rows[-1].key
@@ -212,98 +194,37 @@ class SqlLedger:
         """Return the entry held under `key`; counts nothing."""
         with self._reader.connect() as db:
             row = db.execute(_HELD.where(_entries.c.key == key)).one_or_none()
-        return None if row is None else self._entry(row)
+        return None if row is None else _entry(row)
+
+    def standing(self, key: str) -> Standing | None:
+        """Return what the policy followed now thinks of the entry held under `key`."""
+        with self._reader.connect() as db:
+            row = db.execute(_LED.where(_entries.c.key == key)).one_or_none()
+        if row is None:
+            return None
+        age = self.rules.ages[row.leader]
+        uses, worth = (0.0, -math.inf) if row.worth is None else (row.uses, row.worth)
+        return Standing(key, row.cost, row.size, row.counts[age], uses, row.last, worth)
 
     def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
         """Count a request answered by `key` and freeze its new worth; False when it is not held."""
-        with self._transaction() as at:
-            row = at.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
-            if row is None:
-                return False
-            if not credit:
-                at.books["now"] += 1
-                return True
-            cost = row.cost if cost is None else cost
-            entry = Entry(key, cost, row.size, counts=tuple(row.counts), last=row.last)
-            self._request(at, entry, credit, stored=True)
-            counted = {"counts": entry.counts, "last": entry.last, "cost": cost}
-            at.db.execute(sa.update(_entries).where(_entries.c.key == key).values(counted))
-            return True
+        with self._transaction() as books:
+            return books.use(key, credit, cost)
 
     def admit(self, entry: Entry) -> Admission:
         """Count a request for a new answer and keep it, unless it is the least worth keeping."""
-        key = entry.key
-        with self._transaction() as at:
-            db, books = at.db, at.books
-            old = db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
-            ghost = db.execute(sa.select(_ghosts).where(_ghosts.c.key == key)).one_or_none()
-            known = old or ghost
-            entry.counts, entry.last = (tuple(known.counts), known.last) if known else ((), 0)
-            if ghost is not None:
-                self._unremember(at, key)
-            if old is not None:
-                _drop(at, old)
-            holds = self._request(at, entry, 1.0, stored=False)
-            if not holds[books["leader"]]:
-                self._remember(at, key, entry.counts, entry.last)
-                return Admission(None, () if old is None else (key,))
-            evicted = self._make_room(at, entry.size)
-            free = db.execute(sa.select(sa.func.max(_free.c.slot))).scalar()
-            entry.slot = books["slots"] if free is None else free
-            if free is not None:
-                db.execute(sa.delete(_free).where(_free.c.slot == free))
-            fields = {column.name: getattr(entry, column.name) for column in _entries.c}
-            db.execute(sa.insert(_entries).values(fields))
-            db.execute(sa.insert(_payloads).values(_payload(entry)))
-            outside = [{"place": place, "key": key} for place, held in enumerate(holds) if not held]
-            if outside:
-                db.execute(sa.insert(_strays), outside)
-            books["slots"] = max(books["slots"], entry.slot + 1)
-            books["held"] += 1
-            books["size"] += entry.size
-            return Admission(entry.slot, evicted)
+        with self._transaction() as books:
+            return books.admit(entry)
 
     def forget(self, key: str) -> bool:
         """Drop an entry, its count included; True when it was held."""
-        with self._transaction() as at:
-            self._unremember(at, key)
-            for held in at.db.execute(sa.select(_standings).where(_standings.c.key == key)).all():
-                at.shadows[held.place]["size"] -= held.size
-            at.db.execute(sa.delete(_standings).where(_standings.c.key == key))
-            row = at.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
-            if row is not None:
-                _drop(at, row)
-            return row is not None
+        with self._transaction() as books:
+            return books.forget(key)
 
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
-        with self._transaction() as at:
-            db, books = at.db, at.books
-            held, size = db.execute(sa.select(sa.func.count(), _sum(_entries.c.size))).one()
-            slots = [*db.scalars(sa.select(_entries.c.slot)), *db.scalars(sa.select(_free.c.slot))]
-            keys, payloads, ghosts = (
-                set(db.scalars(sa.select(table.c.key))) for table in (_entries, _payloads, _ghosts)
-            )
-            problems = {
-                f"size {books['size']} is not the sum of sizes": size != books["size"],
-                f"size {books['size']} exceeds capacity {self.capacity}": size > self.capacity,
-                f"held {books['held']} is not the number of entries": held != books["held"],
-                "slots are not a permutation": sorted(slots) != list(range(books["slots"])),
-                "an entry has no payload, or a payload no entry": keys != payloads,
-                "a ghost is held": not ghosts.isdisjoint(keys),
-                f"{books['ghosts']} is not the number of ghosts": books["ghosts"] != len(ghosts),
-            }
-            for place, shadow in enumerate(at.shadows):
-                mine = _standings.c.place == place
-                total = db.execute(sa.select(_sum(_standings.c.size)).where(mine)).scalar_one()
-                strays = set(db.scalars(sa.select(_strays.c.key).where(_strays.c.place == place)))
-                shadowed = set(db.scalars(sa.select(_standings.c.key).where(mine)))
-                problems |= {
-                    f"shadow {place}: size is not the sum of sizes": total != shadow["size"],
-                    f"shadow {place}: size exceeds capacity": total > self.capacity,
-                    f"shadow {place}: a stray is no stray": strays != keys - shadowed,
-                }
-            return [problem for problem, found in problems.items() if found]
+        with self._transaction() as books:
+            return books.check()
 
     def _open(self, about: dict[str, str]) -> None:
         with self._engine.begin() as db:
@@ -316,8 +237,8 @@ class SqlLedger:
             _tables.create_all(db)
             valued = {
                 **about,
-                "policy": _told(self.policies),
-                "half-lives": json.dumps(self._half_lives),
+                "policy": _described(self.policies),
+                "half-lives": json.dumps(self.rules.half_lives),
             }
             db.execute(sa.delete(_about).where(_about.c.name.in_(valued)))
             db.execute(sa.insert(_about), [{"name": n, "value": v} for n, v in valued.items()])
@@ -325,11 +246,8 @@ class SqlLedger:
                 db.execute(sa.insert(_books).values(id=1, **_FRESH))
             if stored.get("policy") != valued["policy"]:
                 self._value_anew(db, json.loads(stored.get("half-lives", "[]")))
-        with self._transaction() as at:
-            for place, shadow in enumerate(at.shadows):
-                while shadow["size"] > self.capacity:
-                    self._leave(at, place, next(_least(at.db, place)))
-            self._make_room(at, 0)
+        with self._transaction() as books:
+            books.shrink()
 
     def _value_anew(self, db: sa.Connection, before: list[float]) -> None:
         """Let every policy hold what is held: worths of others cannot be compared with its own.
@@ -343,7 +261,9 @@ class SqlLedger:
         db.execute(sa.update(_books).values(leader=0))
         size = db.execute(sa.select(_books.c.size)).scalar_one()
         near = [
-            min(before, key=lambda h: abs(1 / h - 1 / new)) for new in self._half_lives if before
+            min(before, key=lambda h: abs(1 / h - 1 / new))
+            for new in self.rules.half_lives
+            if before
         ]
         for table in (_entries, _ghosts):
             for key, old in db.execute(sa.select(table.c.key, table.c.counts)).all():
@@ -353,182 +273,297 @@ class SqlLedger:
         for place, policy in enumerate(self.policies):
             db.execute(sa.insert(_shadows).values(place=place, size=size, loss=0.0))
             for row in rows:
-                entry = Entry(row.key, row.cost, row.size, last=row.last)
-                entry.count = entry.uses = row.counts[self._ages[place]]
-                entry.worth = policy.worth(entry)
-                db.execute(sa.insert(_standings).values(_standing(entry, place)))
+                count = row.counts[self.rules.ages[place]]
+                standing = Standing(row.key, row.cost, row.size, count, count, row.last)
+                standing.worth = policy.worth(standing)
+                db.execute(sa.insert(_standings).values(_row(standing, place)))
 
     @contextmanager
-    def _transaction(self) -> Iterator[_Open]:
-        """One write transaction; books and shadows are written back at its end."""
+    def _transaction(self) -> Iterator[SqlBooks]:
+        """One write transaction; what the books came to is written at its end."""
         with self._lock, self._engine.begin() as db:
-            books = dict(db.execute(sa.select(_books).with_for_update()).one()._mapping)
-            rows = db.execute(sa.select(_shadows).order_by(_shadows.c.place))
-            at = _Open(db, dict(books), [dict(row._mapping) for row in rows])
-            before = [dict(shadow) for shadow in at.shadows]
-            for policy, shadow in zip(self.policies, at.shadows, strict=True):
-                if shadow["victim_worth"] is not None:
-                    policy.evicted(Entry("", worth=shadow["victim_worth"]))
-            yield at
-            if at.books != books:
-                db.execute(sa.update(_books).values(at.books))
-            if at.shadows != before:
-                db.execute(_BY_PLACE, [{**s, "at": s["place"]} for s in at.shadows])
+            books = SqlBooks(self.rules, db)
+            yield books
+            books.close()
 
-    def _request(self, at: _Open, entry: Entry, credit: float, *, stored: bool) -> list[bool]:
-        """Tell every policy of a request, and see whom to follow; who holds the entry now."""
-        at.books["now"] += 1
-        entry.requested(at.books["now"], *self._half_lives, credit=credit)
-        mine = sa.select(_standings).where(_standings.c.key == entry.key)
-        known = {row.place: row for row in at.db.execute(mine)}
-        used, holds = [], []
-        for place, (policy, shadow) in enumerate(zip(self.policies, at.shadows, strict=True)):
-            old = known.get(place)
-            entry.count = entry.counts[self._ages[place]]
-            entry.uses = (old.uses if old else 0.0) + credit
-            entry.worth = policy.worth(entry)
-            shadow["loss"] = shadow["loss"] * FADE + (0.0 if old else entry.cost * credit)
-            if old is not None and old.size == entry.size:
-                used.append({**_standing(entry, place), "at": place, "of": entry.key})
-                holds.append(True)
-            else:
-                holds.append(self._enter(at, place, entry, old, stored=stored))
-        if used:
-            at.db.execute(_BY_KEY, used)
-        losses = [shadow["loss"] for shadow in at.shadows]
-        at.books["leader"] = leader(losses, at.books["leader"])
-        return holds
 
-    def _enter(
-        self, at: _Open, place: int, entry: Entry, old: sa.Row[Any] | None, *, stored: bool
-    ) -> bool:
-        """Decide whether a shadow takes `entry` in, and who leaves it for that."""
-        db, shadow = at.db, at.shadows[place]
-        if old is not None:
-            db.execute(_STANDING, {"at": place, "of": entry.key})
-            shadow["size"] -= old.size
-        excess = shadow["size"] + entry.size - self.capacity
-        if entry.size > self.capacity:
-            return False
-        leaving = victims(entry, excess, _least(db, place)) if excess > 0 else []
-        if leaving is None:
-            self._evicted(at, place, entry.worth)
-            return False
-        for victim in leaving:
-            self._leave(at, place, victim)
-        db.execute(sa.insert(_standings).values(_standing(entry, place)))
-        shadow["size"] += entry.size
-        if stored:
-            stray = (_strays.c.place == place) & (_strays.c.key == entry.key)
-            db.execute(sa.delete(_strays).where(stray))
-        return True
+class SqlBooks(Books):
+    """Books in tables, open for one write transaction.
 
-    def _leave(self, at: _Open, place: int, victim: Entry) -> None:
-        """A shadow's least leaves it; if it is stored, it is a stray from now on."""
-        at.db.execute(_STANDING, {"at": place, "of": victim.key})
-        at.shadows[place]["size"] -= victim.size
-        self._evicted(at, place, victim.worth)
-        stored = sa.select(sa.literal(place), _entries.c.key).where(_entries.c.key == victim.key)
-        at.db.execute(sa.insert(_strays).from_select(["place", "key"], stored))
+    Args:
+        rules: What the ledger was told.
+        db: The transaction.
+    """
 
-    def _make_room(self, at: _Open, size: int) -> tuple[str, ...]:
-        """Forget what the leader does not hold, the first to have left it first."""
-        evicted = []
-        strays = sa.select(_entries).join(_strays, _strays.c.key == _entries.c.key)
-        mine = strays.where(_strays.c.place == at.books["leader"]).order_by(_strays.c.id).limit(1)
-        while at.books["size"] + size > self.capacity:
-            stray = at.db.execute(mine).one()
-            _drop(at, stray)
-            self._remember(at, stray.key, stray.counts, stray.last)
-            evicted.append(stray.key)
-        return tuple(evicted)
+    shadows: list[SqlShadow]
 
-    def _evicted(self, at: _Open, place: int, worth: float) -> None:
-        self.policies[place].evicted(Entry("", worth=worth))
-        shadow = at.shadows[place]
-        before = shadow["victim_worth"]
-        shadow["victim_worth"] = worth if before is None else max(worth, before)
+    def __init__(self, rules: Rules, db: sa.Connection) -> None:
+        self.db = db
+        self._row = dict(db.execute(sa.select(_books).with_for_update()).one()._mapping)
+        rows = db.execute(sa.select(_shadows).order_by(_shadows.c.place))
+        made = zip(rules.policies, rules.ages, rows, strict=True)
+        shadows = [SqlShadow(policy, rules.capacity, age, row, db) for policy, age, row in made]
+        super().__init__(rules, shadows)
+        self.now, self.leader = self._row["now"], self._row["leader"]
+        self.size, self.slots = self._row["size"], self._row["slots"]
+        self._held, self._remembered = self._row["held"], self._row["ghosts"]
 
-    def _remember(self, at: _Open, key: str, counts: Sequence[float], last: int) -> None:
-        at.db.execute(sa.insert(_ghosts).values(key=key, counts=counts, last=last))
-        at.books["ghosts"] += 1
-        bound = remembered(at.books["slots"]) if self.ghosts is None else self.ghosts
-        excess = at.books["ghosts"] - bound
+    def close(self) -> None:
+        """Write back what changed."""
+        row = {
+            "id": self._row["id"],
+            "now": self.now,
+            "held": self._held,
+            "size": self.size,
+            "slots": self.slots,
+            "leader": self.leader,
+            "ghosts": self._remembered,
+        }
+        if row != self._row:
+            self.db.execute(sa.update(_books).values(row))
+        changed = [{**s.row(), "at": s.place} for s in self.shadows if s.row() != s.before]
+        if changed:
+            self.db.execute(_BY_PLACE, changed)
+
+    def clear(self) -> None:
+        """Drop everything, counts and slots too; what the policies learned of victims stays."""
+        for table in (_entries, _payloads, _standings, _strays, _ghosts, _free):
+            self.db.execute(sa.delete(table))
+        self.now = self.leader = self.size = self.slots = self._held = self._remembered = 0
+        for shadow in self.shadows:
+            shadow.size, shadow.loss = 0, 0.0
+
+    def shrink(self) -> None:
+        """Let go of what an earlier, larger capacity held."""
+        for shadow in self.shadows:
+            while shadow.size > shadow.capacity:
+                shadow.evict(next(shadow.least()))
+        self.make_room(0)
+
+    @override
+    def request(self, account: Account, credit: float) -> None:
+        """As `Books.request`; every row that is rewritten is so at its end, with one statement."""
+        self._look_up(account.key)
+        super().request(account, credit)
+        renewed = [row for shadow in self.shadows for row in shadow.renewed]
+        if renewed:
+            self.db.execute(_STANDING_RENEWED, renewed)
+        if account.slot >= 0:
+            mine = sa.update(_entries).where(_entries.c.key == account.key)
+            counts = {"counts": account.counts, "last": account.last, "cost": account.cost}
+            self.db.execute(mine.values(counts))
+
+    @override
+    def forget(self, key: str) -> bool:
+        """As `Books.forget`."""
+        self._look_up(key)
+        return super().forget(key)
+
+    @override
+    def check(self) -> list[str]:
+        """As `Books.check`; and whether every answer has its payload."""
+        keys, payloads = (
+            set(self.db.scalars(sa.select(table.c.key))) for table in (_entries, _payloads)
+        )
+        ghosts = len(self.ghosts())
+        problems = {
+            f"held {self._held} is not the number of entries": self._held != len(keys),
+            "an entry has no payload, or a payload no entry": keys != payloads,
+            f"{self._remembered} is not the number of ghosts": self._remembered != ghosts,
+        }
+        return super().check() + [problem for problem, found in problems.items() if found]
+
+    @override
+    def find(self, key: str) -> Account | None:
+        row = self.db.execute(sa.select(_entries).where(_entries.c.key == key)).one_or_none()
+        return None if row is None else _account(row)
+
+    @override
+    def keep(self, account: Account, entry: Entry) -> None:
+        fields = {column.name: getattr(account, column.name) for column in _entries.c}
+        self.db.execute(sa.insert(_entries).values(fields))
+        self.db.execute(sa.insert(_payloads).values(_payload(entry)))
+        self._held += 1
+
+    @override
+    def remove(self, account: Account) -> None:
+        for table in (_entries, _payloads, _strays):
+            self.db.execute(sa.delete(table).where(table.c.key == account.key))
+        self.db.execute(sa.insert(_free).values(slot=account.slot))
+        self._held -= 1
+
+    @override
+    def remember(self, account: Account) -> None:
+        ghost = {"key": account.key, "counts": account.counts, "last": account.last}
+        self.db.execute(sa.insert(_ghosts).values(ghost))
+        self._remembered += 1
+        excess = self._remembered - self.rules.shared(self.slots)
         if excess > 0:
             oldest = sa.select(_ghosts.c.id).order_by(_ghosts.c.id).limit(excess)
-            at.db.execute(sa.delete(_ghosts).where(_ghosts.c.id.in_(oldest)))
-            at.books["ghosts"] = bound
+            self.db.execute(sa.delete(_ghosts).where(_ghosts.c.id.in_(oldest)))
+            self._remembered -= excess
 
-    def _unremember(self, at: _Open, key: str) -> None:
-        gone = at.db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
-        at.books["ghosts"] -= gone.rowcount
+    @override
+    def recall(self, key: str) -> tuple[tuple[float, ...], int]:
+        row = self.db.execute(sa.select(_ghosts).where(_ghosts.c.key == key)).one_or_none()
+        if row is None:
+            return (), 0
+        self.db.execute(sa.delete(_ghosts).where(_ghosts.c.key == key))
+        self._remembered -= 1
+        return tuple(row.counts), row.last
 
-    def _entry(self, row: sa.Row[Any]) -> Entry:
-        """The entry with what the leading policy thinks of it: nothing, if its shadow lacks it."""
-        fields = dict(row._mapping)
-        blob, age = fields.pop("vector"), self._ages[fields.pop("leader")]
-        fields["counts"] = tuple(fields["counts"])
-        vector = None if blob is None else np.frombuffer(blob, np.float32)
-        return Entry(**fields, count=fields["counts"][age], vector=vector)
+    @override
+    def free_slot(self) -> int | None:
+        slot: int | None = self.db.scalar(sa.select(sa.func.max(_free.c.slot)))
+        if slot is not None:
+            self.db.execute(sa.delete(_free).where(_free.c.slot == slot))
+        return slot
+
+    @override
+    def accounts(self) -> Iterable[Account]:
+        return map(_account, self.db.execute(sa.select(_entries)))
+
+    @override
+    def free_slots(self) -> list[int]:
+        return list(self.db.scalars(sa.select(_free.c.slot)))
+
+    @override
+    def ghosts(self) -> list[str]:
+        return list(self.db.scalars(sa.select(_ghosts.c.key)))
+
+    def _look_up(self, key: str) -> None:
+        """Tell every shadow whether it holds a key."""
+        for row in self.db.execute(sa.select(_standings).where(_standings.c.key == key)):
+            self.shadows[row.place].held[key] = _standing(row)
 
 
-_HELD = (
-    sa.select(
-        _entries,
-        *[column for column in _payloads.c if column.name != "key"],
-        _books.c.leader,
-        sa.func.coalesce(_standings.c.uses, 0.0).label("uses"),
-        sa.func.coalesce(_standings.c.worth, -math.inf).label("worth"),
-    )
-    .join(_payloads, _payloads.c.key == _entries.c.key)
+class SqlShadow(Shadow):
+    """A shadow in a table, over the index of (place, worth, last)."""
+
+    def __init__(
+        self, policy: Policy, capacity: int, age: int, row: sa.Row[Any], db: sa.Connection
+    ) -> None:
+        super().__init__(policy, capacity=capacity, age=age)
+        self.db = db
+        self.before = dict(row._mapping)
+        self.place: int = row.place
+        self.size, self.loss = row.size, row.loss
+        self.renewed: list[dict[str, Any]] = []
+        self._victim_worth: float | None = row.victim_worth
+        self._mine = _standings.c.place == self.place
+        if self._victim_worth is not None:
+            policy.evicted(Standing("", worth=self._victim_worth))
+
+    def row(self) -> dict[str, Any]:
+        """What is kept of it between transactions."""
+        size, loss, worth = self.size, self.loss, self._victim_worth
+        return {"place": self.place, "size": size, "loss": loss, "victim_worth": worth}
+
+    @override
+    def evicted(self, victim: Standing) -> None:
+        """As `Shadow.evicted`; the greatest worth is told again to who opens the books next."""
+        super().evicted(victim)
+        known = self._victim_worth
+        self._victim_worth = victim.worth if known is None else max(victim.worth, known)
+
+    @override
+    def least(self) -> Generator[Standing]:
+        worth, last = _standings.c.worth, _standings.c.last
+        page = sa.select(_standings).where(self._mine).order_by(worth, last).limit(8)
+        rows = self.db.execute(page).all()
+        while rows:
+            yield from map(_standing, rows)
+            seen = sa.tuple_(worth, last) > sa.tuple_(rows[-1].worth, rows[-1].last)
+            rows = self.db.execute(page.where(seen)).all()
+
+    @override
+    def hold(self, standing: Standing) -> None:
+        self.db.execute(sa.insert(_standings).values(_row(standing, self.place)))
+        self.held[standing.key] = standing
+        self.size += standing.size
+
+    @override
+    def renew(self, standing: Standing) -> None:
+        self.renewed.append({**_row(standing, self.place), **self._bound(standing)})
+
+    @override
+    def drop(self, standing: Standing) -> None:
+        self.db.execute(_STANDING_DROPPED, self._bound(standing))
+        self.held.pop(standing.key, None)
+        self.size -= standing.size
+
+    @override
+    def stray(self, key: str) -> None:
+        stored = sa.select(sa.literal(self.place), _entries.c.key).where(_entries.c.key == key)
+        self.db.execute(sa.insert(_strays).from_select(["place", "key"], stored))
+
+    @override
+    def unstray(self, key: str) -> None:
+        mine = (_strays.c.place == self.place) & (_strays.c.key == key)
+        self.db.execute(sa.delete(_strays).where(mine))
+
+    @override
+    def first_stray(self) -> str:
+        mine = sa.select(_strays.c.key).where(_strays.c.place == self.place)
+        return str(self.db.scalars(mine.order_by(_strays.c.id).limit(1)).one())
+
+    @override
+    def sizes(self) -> dict[str, int]:
+        columns = sa.select(_standings.c.key, _standings.c.size)
+        return {row.key: row.size for row in self.db.execute(columns.where(self._mine))}
+
+    @override
+    def strays(self) -> set[str]:
+        return set(self.db.scalars(sa.select(_strays.c.key).where(_strays.c.place == self.place)))
+
+    def _bound(self, standing: Standing) -> dict[str, Any]:
+        return {"at": self.place, "of": standing.key}
+
+
+_HELD = sa.select(
+    *[_entries.c[name] for name in ("key", "cost", "size", "slot")],
+    *[column for column in _payloads.c if column.name != "key"],
+).join(_payloads, _payloads.c.key == _entries.c.key)
+_LED = (
+    sa.select(_entries, _books.c.leader, _standings.c.uses, _standings.c.worth)
+    .select_from(_entries)
     .join(_books, sa.true())
     .outerjoin(
         _standings, (_standings.c.key == _entries.c.key) & (_standings.c.place == _books.c.leader)
     )
 )
-_STANDING = sa.delete(_standings).where(
+_STANDING_DROPPED = sa.delete(_standings).where(
     (_standings.c.place == sa.bindparam("at")) & (_standings.c.key == sa.bindparam("of"))
 )
-_BY_KEY = sa.update(_standings).where(
+_STANDING_RENEWED = sa.update(_standings).where(
     (_standings.c.place == sa.bindparam("at")) & (_standings.c.key == sa.bindparam("of"))
 )
 _BY_PLACE = sa.update(_shadows).where(_shadows.c.place == sa.bindparam("at"))
 
 
-def _least(db: sa.Connection, place: int) -> Iterator[Entry]:
-    """Those a shadow holds, least (worth, last) first."""
-    worth, last = _standings.c.worth, _standings.c.last
-    page = sa.select(_standings).where(_standings.c.place == place).order_by(worth, last).limit(8)
-    rows = db.execute(page).all()
-    while rows:
-        for row in rows:
-            yield Entry(row.key, size=row.size, uses=row.uses, last=row.last, worth=row.worth)
-        seen = sa.tuple_(worth, last) > sa.tuple_(rows[-1].worth, rows[-1].last)
-        rows = db.execute(page.where(seen)).all()
+def _account(row: sa.Row[Any]) -> Account:
+    return Account(row.key, row.cost, row.size, tuple(row.counts), row.last, row.slot)
 
 
-def _drop(at: _Open, row: sa.Row[Any]) -> None:
-    """Forget a stored answer; what the shadows hold is their own affair."""
-    for table in (_entries, _payloads, _strays):
-        at.db.execute(sa.delete(table).where(table.c.key == row.key))
-    at.db.execute(sa.insert(_free).values(slot=row.slot))
-    at.books["held"] -= 1
-    at.books["size"] -= row.size
-
-
-def _told(policies: Sequence[Policy]) -> str:
+def _described(policies: Sequence[Policy]) -> str:
     """What tells two lists of policies apart; a repr that is an address says nothing."""
     own = [p if type(p).__repr__ is not object.__repr__ else type(p).__qualname__ for p in policies]
-    return repr([(told, policy.half_life) for told, policy in zip(own, policies, strict=True)])
+    return repr([(name, policy.half_life) for name, policy in zip(own, policies, strict=True)])
 
 
-def _sum(column: sa.Column[int]) -> sa.ColumnElement[int]:
-    return sa.func.coalesce(sa.func.sum(column), 0)
+def _standing(row: sa.Row[Any]) -> Standing:
+    return Standing(row.key, size=row.size, uses=row.uses, last=row.last, worth=row.worth)
 
 
-def _standing(entry: Entry, place: int) -> dict[str, Any]:
+def _row(standing: Standing, place: int) -> dict[str, Any]:
     fields = ("key", "size", "uses", "last", "worth")
-    return {"place": place, **{name: getattr(entry, name) for name in fields}}
+    return {"place": place, **{name: getattr(standing, name) for name in fields}}
+
+
+def _entry(row: sa.Row[Any]) -> Entry:
+    fields = dict(row._mapping)
+    blob = fields.pop("vector")
+    return Entry(**fields, vector=None if blob is None else np.frombuffer(blob, np.float32))
 
 
 def _payload(entry: Entry) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from struct import unpack
 from typing import Protocol, TypeAlias
 
-from langchain_cachemux.types import Entry
+from langchain_cachemux.types import Standing
 
 
 class Baseline(Protocol):
@@ -471,7 +471,7 @@ class Hyperbolic:
         self.size = 0
         self._random = random.Random(seed)  # noqa: S311
         self._now = 0
-        self._entries: list[Entry] = []
+        self._entries: list[Standing] = []
         self._places: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -493,7 +493,7 @@ class Hyperbolic:
             while self.size + size > self.capacity:
                 self._evict()
             self._places[key] = len(self._entries)
-            self._entries.append(Entry(key, cost=cost / size, size=size, uses=1, last=self._now))
+            self._entries.append(Standing(key, cost=cost / size, size=size, uses=1, last=self._now))
             self.size += size
         return False
 

@@ -7,7 +7,7 @@ import math
 
 from langchain_cachemux.keep.policies import Policy
 from langchain_cachemux.lab.baselines import checked
-from langchain_cachemux.types import Entry
+from langchain_cachemux.types import Standing
 
 
 class Least:
@@ -27,7 +27,7 @@ class Least:
         self.capacity = checked(capacity)
         self.policy = policy
         self.size = 0
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, Standing] = {}
         self._heap: list[tuple[float, int, str]] = []
         self._now = 0
 
@@ -49,7 +49,7 @@ class Least:
                 return False
             while self.size + size > self.capacity:
                 self._evict()
-            entry = self._entries[key] = Entry(key, cost=cost, size=size)
+            entry = self._entries[key] = Standing(key, cost=cost, size=size)
             self.size += size
         entry.requested(self._now, self.policy.half_life)
         entry.worth = self.policy.worth(entry)
@@ -78,11 +78,11 @@ class InCacheLFU:
 
     half_life = math.inf
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, entry: Standing) -> float:
         """The number of requests since admission."""
         return float(entry.uses)
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, entry: Standing) -> None:
         """Nothing to learn."""
 
 
@@ -91,9 +91,9 @@ class LogFrequency:
 
     half_life = math.inf
 
-    def worth(self, entry: Entry) -> float:
+    def worth(self, entry: Standing) -> float:
         """c·log(1+f)."""
         return entry.cost * math.log1p(entry.uses)
 
-    def evicted(self, entry: Entry) -> None:
+    def evicted(self, entry: Standing) -> None:
         """Nothing to learn."""

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
-from langchain_cachemux.keep.memory import MemoryLedger, in_bytes, measured
+from langchain_cachemux.keep.books import Capacity
+from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lab.optimum import Bracket, bracket, static
 from langchain_cachemux.route.estimators import Estimator, Mean
@@ -30,7 +31,7 @@ from langchain_cachemux.types import Entry, Query
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from langchain_cachemux.keep.memory import Ledger
+    from langchain_cachemux.keep.books import Ledger
     from langchain_cachemux.lab.baselines import Baseline
     from langchain_cachemux.route.router import Router
     from langchain_cachemux.types import Admission, Estimate, Request
@@ -195,8 +196,8 @@ def replay(
         ValueError: The capacity is no positive number or size, or the router names a model that the
             trace does not.
     """
-    total, _ = measured(capacity)
-    history = _History(router, sized=in_bytes(capacity)) if bounds is None else None
+    room = Capacity.parse(capacity)
+    history = _History(router, sized=room.in_bytes) if bounds is None else None
     through = following(policy, capacity=capacity, router=router, estimator=estimator)
     calls: Counter[str] = Counter()
     requests = hits = evictions = 0
@@ -213,13 +214,13 @@ def replay(
             evictions += len(outcome.admission.evicted)
     return Report(
         policy=label(policy),
-        capacity=total,
+        capacity=room.total,
         requests=requests,
         hits=hits,
         cost=cost,
         evictions=evictions,
         calls=dict(calls),
-        bounds=bounds or history.bounds(total),  # type: ignore[union-attr]
+        bounds=bounds or history.bounds(room.total),  # type: ignore[union-attr]
     )
 
 
@@ -236,11 +237,11 @@ def limits(
     Raises:
         ValueError: As `replay`.
     """
-    total, _ = measured(capacity)
-    history = _History(router, sized=in_bytes(capacity))
+    room = Capacity.parse(capacity)
+    history = _History(router, sized=room.in_bytes)
     for _ in history.reading(trace):
         pass
-    return history.bounds(total)
+    return history.bounds(room.total)
 
 
 def following(
@@ -261,24 +262,24 @@ def following(
     Raises:
         ValueError: The capacity is no positive number or size, or `policy` is none of a `Choice`.
     """
-    total, entries = measured(capacity)
+    room = Capacity.parse(capacity)
     published = hasattr(policy, "request")
     if isinstance(policy, type) != published:
         made = "a baseline that was made" if published else "the class of a policy"
         msg = f"policy must be a policy that was made, or the class of a baseline, got {made}"
         raise ValueError(msg)
-    made_for = total if published else entries
+    made_for = room.total if published else room.entries
     # a policy may have a clock, and each cache needs its own
     cache: Any = policy(made_for) if callable(policy) else copy.deepcopy(policy)
     if not hasattr(cache, "request"):
-        cache = MemoryLedger(total, policy=cache)
+        cache = MemoryLedger(room.total, policy=cache)
         estimator = estimator or Mean()
     return partial(
         follow,
         cache=cache,
         estimator=estimator,
         router=router,
-        sized=in_bytes(capacity),
+        sized=room.in_bytes,
     )
 
 

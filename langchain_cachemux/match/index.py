@@ -63,6 +63,10 @@ class ChromaIndex:
         self._name = collection or f"cachemux-{uuid4().hex}"
         self._collection = self._opened()
 
+    def __repr__(self) -> str:
+        """Where the rows are."""
+        return f"ChromaIndex(collection={self._name!r})"
+
     @classmethod
     def memory(cls) -> ChromaIndex:
         """An index of its own in this process's ephemeral Chroma."""

@@ -8,8 +8,9 @@ the words: it names the difference that makes two similar texts different questi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Any, Protocol
 
+from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
 from langchain_cachemux.match.guards import GUARDS, Guard
 from langchain_cachemux.types import Hit, Match, Miss, Query
 
@@ -32,11 +33,19 @@ class Threshold:
     """
 
     def __init__(self, similarity: float = 0.85, *, guards: Iterable[Guard] | None = None) -> None:
-        if not 0 < similarity <= 1:
-            msg = f"similarity must be in (0, 1], got {similarity!r}"
-            raise ValueError(msg)
+        right = is_number(similarity) and 0 < similarity <= 1
+        expect(right, "similarity", "in (0, 1]", similarity)
+        several = guards is None or isinstance(guards, Iterable)
+        self.guards = GUARDS if guards is None else tuple(guards) if several else ()
+        right = several and all(takes(guard, 2) for guard in self.guards)
+        expect(right, "guards", "functions of two texts, such as GUARDS", guards)
         self.similarity = similarity
-        self.guards = GUARDS if guards is None else tuple(guards)
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        names = ", ".join(map(shown, self.guards))
+        guards = "" if self.guards == GUARDS else f", guards=({names})"
+        return f"Threshold({self.similarity!r}{guards})"
 
     def judge(self, query: Query, matches: Iterable[Match]) -> Hit | Miss:
         """Return the first match at or above the threshold that passes every guard.
@@ -71,3 +80,18 @@ class Threshold:
         if new == stored:
             return None
         return next(filter(None, (guard(new, stored) for guard in self.guards)), None)
+
+
+def matcher_of(match: Matcher | float | None) -> Matcher:
+    """Return a matcher itself; of a number, the `Threshold`; of None, the default one.
+
+    Raises:
+        ValueError: It is none of these, or the number is not in (0, 1].
+    """
+    if match is None:
+        return Threshold()
+    given: Any = match
+    right = 0 < given <= 1 if is_number(given) else is_made(given, "judge")
+    what = "a similarity in (0, 1], or a matcher such as Threshold(0.85)"
+    expect(right, "match", what, match)
+    return Threshold(float(given)) if is_number(given) else given

@@ -44,6 +44,10 @@ class SentenceEncoder(Embeddings):
             )
             raise ImportError(msg)
 
+    def __repr__(self) -> str:
+        """The model's name."""
+        return f"SentenceEncoder({self.model_name!r})"
+
     def embed_query(self, text: str) -> list[float]:
         """Embed one text; the vector has unit length."""
         return self.embed_documents([text])[0]

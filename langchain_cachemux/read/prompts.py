@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from langchain_core.messages import HumanMessage
 
+from langchain_cachemux.arguments import expect, is_made, is_whole, shown, takes
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
@@ -82,9 +83,10 @@ class Reader:
         memo: int = 1024,
     ) -> None:
         for name, value in (("max_chars", max_chars), ("max_pieces", max_pieces), ("memo", memo)):
-            if value < 1:
-                msg = f"{name} must be at least 1, got {value!r}"
-                raise ValueError(msg)
+            expect(is_whole(value) and value >= 1, name, "at least 1", value)
+        right = is_made(embeddings, "embed_query")
+        expect(right, "embeddings", "LangChain embeddings, such as SentenceEncoder()", embeddings)
+        expect(takes(scope, 1), "scope", "a function of the llm_string, such as per_model", scope)
         self.embeddings = embeddings
         self.scope = scope
         self.max_chars = max_chars
@@ -93,6 +95,11 @@ class Reader:
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
         self._length = 0
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        bounds = f"max_chars={self.max_chars}, max_pieces={self.max_pieces}, memo={self.memo}"
+        return f"Reader({self.embeddings!r}, scope={shown(self.scope)}, {bounds})"
 
     def read(self, prompt: str, llm_string: str) -> Query:
         """Return the query a prompt makes, not embedded yet.

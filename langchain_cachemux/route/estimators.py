@@ -228,6 +228,10 @@ class Mean:
         self._surprise = 0.0
         self._floor = Floor()
 
+    def __repr__(self) -> str:
+        """How it was made."""
+        return f"Mean(width={self.width!r}, prior={self.prior!r}, keys={self.keys!r})"
+
     def predict(self, x: Query) -> Estimate:
         """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""
         if not self._firsts.n:
@@ -378,6 +382,10 @@ class Ridge:
         self._n = 0
         self._squared_errors = 0.0
         self._floor = Floor()
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return f"Ridge(width={self.width!r}, shrinkage={self.shrinkage!r})"
 
     def predict(self, x: Query) -> Estimate:
         """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""

@@ -6,17 +6,52 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
+from langchain_cachemux.arguments import expect, shown, takes
 from langchain_cachemux.types import LARGEST_COST, Usage
 
 T = TypeVar("T")
 _DATE = re.compile(r"[-@:](\d{4}-?\d\d-?\d\d|\d{4}|\d\d-\d\d)$")
 _BEDROCK = re.compile(r"arn:aws|(?:[a-z-]+\.)?[a-z][a-z0-9]*\.[a-z]")
+_MISSING = "price=dollars needs genai-prices: pip install 'langchain-cachemux[prices]'"
 _RENAMED = {"azure_openai": "azure", "azure_ai": "azure", "amazon_bedrock": "aws"}
 
 Price: TypeAlias = Callable[[Usage], float]
 """Cost of one model call; raises `ValueError` for a model it has no price for."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """A price that says how it was made."""
+
+    how: str
+    price: Price
+
+    def __call__(self, usage: Usage) -> float:
+        return self.price(usage)
+
+    def __repr__(self) -> str:
+        return self.how
+
+
+def price_of(price: Price | str) -> Price:
+    """Return a price itself, or of a name the built-in price: `"seconds"`, `"dollars"`.
+
+    Raises:
+        ValueError: It is no price: another name, a coroutine, a maker of prices that was not called.
+        ImportError: It is `dollars`, and `genai-prices` is not installed.
+    """
+    found: Any = _BUILT_IN.get(price) if isinstance(price, str) else price
+    right = takes(found, 1) and not any(found is maker for maker in _MAKERS)
+    names = ", ".join(map(repr, _BUILT_IN))
+    what = f"{names}, or a function of a Usage, such as per_million_tokens({{...}}) returns"
+    expect(right, "price", what, price)
+    if found is dollars and find_spec("genai_prices") is None:
+        raise ImportError(_MISSING)
+    priced: Price = found
+    return priced
 
 
 def seconds(usage: Usage) -> float:
@@ -39,8 +74,7 @@ def dollars(usage: Usage) -> float:
         from genai_prices import Usage as Counts
         from genai_prices import calc_price
     except ImportError as error:
-        msg = "price=dollars needs genai-prices: pip install 'langchain-cachemux[prices]'"
-        raise ImportError(msg) from error
+        raise ImportError(_MISSING) from error
     counts = Counts(**_counted(usage))
     tier = {"service_tier": usage.tier} if usage.tier else None
     for model, provider in _references(usage):
@@ -132,7 +166,8 @@ def per_million_tokens(
             return otherwise(usage)
         return _listed(table, usage).cost(usage)
 
-    return price
+    beside = "" if otherwise is None else f", otherwise={shown(otherwise)}"
+    return _Told(f"per_million_tokens({dict(prices)!r}{beside})", price)
 
 
 def joules(watts: Mapping[str, float]) -> Price:
@@ -152,7 +187,7 @@ def joules(watts: Mapping[str, float]) -> Price:
     def price(usage: Usage) -> float:
         return _listed(watts, usage) * usage.seconds
 
-    return price
+    return _Told(f"joules({dict(watts)!r})", price)
 
 
 def weighted(*parts: tuple[float, Price]) -> Price:
@@ -177,7 +212,8 @@ def weighted(*parts: tuple[float, Price]) -> Price:
     def price(usage: Usage) -> float:
         return math.fsum(weight * part(usage) for weight, part in parts)
 
-    return price
+    told = ", ".join(f"({weight!r}, {shown(part)})" for weight, part in parts)
+    return _Told(f"weighted({told})", price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +244,11 @@ def flops(decoders: Mapping[str, Decoder]) -> Price:
         total = usage.input_tokens + usage.output_tokens
         return decoder.flops(total) - decoder.flops(min(usage.cached_tokens, total))
 
-    return price
+    return _Told(f"flops({dict(decoders)!r})", price)
+
+
+_BUILT_IN: Mapping[str, Price] = {"seconds": seconds, "dollars": dollars}
+_MAKERS = (per_million_tokens, joules, weighted, flops)
 
 
 def cost_of(usage: Usage, price: Price) -> float:

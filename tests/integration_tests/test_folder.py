@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import astuple
 
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -69,11 +70,11 @@ def test_answers_counts_and_semantic_hits_outlive_closing(tmp_path):
             cache.update(question(number), LLM, chat(f"{number}", tokens=number))
         for _ in range(3):
             cache.lookup(question(3), LLM)
-        before = {entry.key: (entry.count, entry.uses, entry.worth) for entry in cache.ledger}
+        before = {e.key: astuple(cache.ledger.standing(e.key)) for e in cache.ledger}
     with opened(tmp_path, price=tokens) as cache:
-        after = {entry.key: (entry.count, entry.uses, entry.worth) for entry in cache.ledger}
+        after = {e.key: astuple(cache.ledger.standing(e.key)) for e in cache.ledger}
         assert after == before
-        assert max(uses for _, uses, _ in after.values()) == 4
+        assert max(cache.ledger.standing(key).uses for key in after) == 4
         for number in range(5):
             assert cache.lookup(question(number), LLM)[0].text == f"{number}"
             assert cache.lookup(reworded(number), LLM)[0].text == f"{number}"

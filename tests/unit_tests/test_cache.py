@@ -6,12 +6,13 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 
 import chromadb
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from langchain_core.caches import InMemoryCache
@@ -26,7 +27,6 @@ from langchain_cachemux import (
     LEC,
     LFU,
     LRU,
-    Admission,
     Estimate,
     Hit,
     LECCache,
@@ -34,13 +34,19 @@ from langchain_cachemux import (
     Miss,
     Query,
     Reader,
+    Ridge,
     Router,
     SentenceEncoder,
     Threshold,
     any_model,
+    dollars,
+    per_million_tokens,
     robust,
+    seconds,
 )
-from langchain_cachemux import cache as cache_module
+from langchain_cachemux import stats as stats_module
+from langchain_cachemux.route.prices import flops, joules, weighted
+from langchain_cachemux.types import Admission
 
 LLM = "a model"
 
@@ -139,7 +145,7 @@ def cache(make):
 def clock(monkeypatch):
     """The stopwatch of every cache; it stands until it is told to move."""
     clock = SimpleNamespace(now=100.0)
-    monkeypatch.setattr(cache_module, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    monkeypatch.setattr(stats_module, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     return clock
 
 
@@ -392,11 +398,16 @@ def test_near_duplicates_do_not_all_stay_and_the_one_that_does_is_credited(make)
     for angle, nearest in [("15", "0"), ("25", "40")] * 5:
         hit = cache.find(ask(angle), LLM)
         assert (hit.entry.text, hit.kind, hit.credit) == (nearest, "semantic", 0.0)
-    assert {e.text: e.count for e in cache.ledger} == {"0": 1.0, "40": 1.0, "180": 2.0}
+    assert {e.text: cache.ledger.standing(e.key).count for e in cache.ledger} == {
+        "0": 1.0,
+        "40": 1.0,
+        "180": 2.0,
+    }
     cache.update(ask("270"), LLM, chat("270"))
     assert {e.text for e in cache.ledger} == {"40", "180", "270"}
     hit = cache.find(ask("15"), LLM)
-    assert (hit.entry.text, hit.credit, hit.entry.count) == ("40", 1.0, 2.0)
+    assert (hit.entry.text, hit.credit) == ("40", 1.0)
+    assert cache.ledger.standing(hit.entry.key).count == 2.0
 
 
 def test_an_evicted_answer_is_not_served_by_its_row(make):
@@ -478,10 +489,10 @@ def test_one_question_is_embedded_once(make):
 def test_by_default_an_answer_costs_the_seconds_from_its_miss_to_its_update(make, clock):
     learner = Learner()
     cache = make(estimator=learner)
-    for seconds in (4.0, 0.5):
-        cache.lookup(ask(f"Where is {seconds}?"), LLM)
-        clock.now += seconds
-        cache.update(ask(f"Where is {seconds}?"), LLM, chat("There."))
+    for taken in (4.0, 0.5):
+        cache.lookup(ask(f"Where is {taken}?"), LLM)
+        clock.now += taken
+        cache.update(ask(f"Where is {taken}?"), LLM, chat("There."))
     assert learner.costs == [4.0, 0.5]
 
 
@@ -687,7 +698,7 @@ def test_a_question_without_a_stable_key_is_refused_twice_and_not_stored(cache):
 def test_a_stored_answer_that_cannot_be_read_is_a_miss_and_not_a_hit(cache, planted):
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
     (entry,) = cache.ledger
-    entry.answer = planted
+    cache.ledger.admit(replace(entry, answer=planted))
     assert not cache.lookup(ask("Where is Oslo?"), LLM)
     assert not cache.lookup(ask("where is oslo"), LLM)
     assert (cache.stats().hits_exact, cache.stats().hits_semantic) == (0, 0)
@@ -736,7 +747,26 @@ def test_a_megabyte_is_stored_and_found_exactly_in_a_moment(make):
 # Arguments
 
 
-@pytest.mark.parametrize("capacity", [0, -1, True, "12 parsecs", "0", "-1", "", None, 0.5, [3]])
+@pytest.mark.parametrize(
+    "capacity",
+    [
+        0,
+        -1,
+        True,
+        1.5,
+        "512",
+        "abc",
+        "12 parsecs",
+        "0",
+        "-1",
+        "0B",
+        "5K",
+        "9" * 400 + "B",
+        "",
+        None,
+        [3],
+    ],
+)
 def test_a_wrong_capacity_is_refused_with_its_value(capacity):
     with pytest.raises(ValueError, match="capacity must be a positive number") as refused:
         LECCache(capacity=capacity, embeddings=Letters())
@@ -747,7 +777,6 @@ def test_a_wrong_capacity_is_refused_with_its_value(capacity):
     ("capacity", "total", "unit"),
     [
         (7, 7, "entries"),
-        ("7", 7, "entries"),
         ("512MB", 512_000_000, "bytes"),
         ("1KiB", 1024, "bytes"),
     ],
@@ -796,6 +825,127 @@ def test_embeddings_and_a_reader_are_one_too_many():
 def test_a_wrong_threshold_is_refused(similarity):
     with pytest.raises(ValueError, match="similarity must be in"):
         LECCache(embeddings=Letters(), match=Threshold(similarity))
+
+
+class Anything:
+    """Has nothing that any part needs."""
+
+    def __repr__(self):
+        return "Anything()"
+
+
+async def coroutine(argument):
+    """A function that must be awaited."""
+
+
+NOTHING = [
+    Anything(),
+    b"bytes",
+    {"a": 1},
+    {1, 2},
+    1j,
+    True,
+    object,
+    coroutine,
+    lambda: None,
+    math.nan,
+]
+TEXTS = st.text().filter(lambda text: text not in ("seconds", "dollars"))
+KINDS = st.sampled_from([*NOTHING, Mean, LEC, Threshold, Reader, LECCache, Mean(), -1, 85, ""])
+WRONG = {
+    "path": st.sampled_from([*NOTHING, 3, 0.5, "", " ", "a\0b", ["folder"]]),
+    "capacity": st.sampled_from([*NOTHING, 1.5, 0, -1, "512", "abc", "", None, [3], 10_000.0]),
+    "embeddings": TEXTS | KINDS | st.integers() | st.floats(),
+    "policy": TEXTS | KINDS | st.integers() | st.floats() | st.lists(KINDS),
+    "match": TEXTS | KINDS | st.integers().filter(lambda n: n != 1) | st.floats(-9, 0),
+    "reader": TEXTS | KINDS | st.integers() | st.floats(),
+    "price": TEXTS | KINDS.filter(lambda kind: kind is not None) | st.integers() | st.floats(),
+    "estimator": (TEXTS | KINDS | st.integers()).filter(lambda kind: type(kind) is not Mean),
+    "on_event": TEXTS | KINDS | st.integers() | st.floats() | st.lists(st.integers()),
+}
+
+
+@pytest.mark.parametrize("argument", WRONG)
+@given(data=st.data())
+def test_an_argument_of_a_wrong_kind_is_refused_by_its_name_and_value(argument, data):
+    wrong = data.draw(WRONG[argument])
+    arguments = {argument: wrong}
+    if argument not in ("embeddings", "reader"):
+        arguments["embeddings"] = Letters()
+    with pytest.raises(ValueError, match=f"^{argument} must be ") as refused:
+        LECCache(**arguments)
+    assert str(refused.value).endswith(f", got {wrong!r}")
+
+
+@pytest.mark.parametrize("policy", [LRU, robust, "LRU", [LRU(), 3]])
+def test_a_refused_cache_makes_no_folder(tmp_path, policy):
+    with pytest.raises(ValueError, match="policy must be"):
+        LECCache(tmp_path / "cache", policy=policy, embeddings=Letters())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("similarity", [0.9, 1, np.float32(0.75)])
+def test_a_number_for_a_match_is_the_threshold(make, similarity):
+    match = make(match=similarity).match
+    assert isinstance(match, Threshold)
+    assert match.similarity == similarity
+
+
+@pytest.mark.parametrize(("name", "price"), [("seconds", seconds), ("dollars", dollars)])
+def test_a_built_in_price_may_be_given_by_its_name(make, name, price):
+    assert make(price=name).price is price
+
+
+@pytest.mark.parametrize("maker", [per_million_tokens, flops, joules, weighted])
+def test_a_maker_of_prices_that_was_not_called_is_refused(maker):
+    with pytest.raises(ValueError, match=r"price must be .*per_million_tokens\(\{...\}\)"):
+        LECCache(price=maker, embeddings=Letters())
+
+
+def test_a_users_own_router_values_an_entry_at_each_hit_too(make):
+    class Own(Rising):
+        def choose(self, x):
+            """Names a model."""
+
+    cache = make(estimator=Own(), price=tokens)
+    cache.update(ask("one two three"), LLM, chat("a"))
+    cache.lookup(ask("one two three"), LLM)
+    assert costs_of(cache) == [2.0]
+
+
+def test_a_cache_says_how_it_was_made(make):
+    price = per_million_tokens({"small": (1.0, 2.0)})
+    cache = make(capacity="3KB", policy=[LEC(half_life=9), LRU()], match=0.9, price=price)
+    assert repr(cache) == (
+        "LECCache(unit='bytes', ledger=MemoryLedger(3000, policy=[LEC(half_life=9, prior=0.0), "
+        "LRU()], ghosts=None), match=Threshold(0.9), "
+        f"reader=Reader({cache.reader.embeddings!r}, scope=per_model, max_chars=1000, max_pieces=240, "
+        "memo=1024), price=per_million_tokens({'small': (1.0, 2.0)}), "
+        "estimator=Mean(width=1.0, prior=None, keys=100000))"
+    )
+
+
+def length(new, stored):
+    """A guard of one's own."""
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        (Threshold(), "Threshold(0.85)"),
+        (Threshold(0.5, guards=[length]), "Threshold(0.5, guards=(length))"),
+        (Ridge(shrinkage=2.0), "Ridge(width=1.0, shrinkage=2.0)"),
+        (
+            Mean(prior=Ridge()),
+            "Mean(width=1.0, prior=Ridge(width=1.0, shrinkage=1.0), keys=100000)",
+        ),
+        (weighted((1, dollars), (0.5, seconds)), "weighted((1, dollars), (0.5, seconds))"),
+        (joules({"m": 9.0}), "joules({'m': 9.0})"),
+        (SentenceEncoder(), "SentenceEncoder('sentence-transformers/all-MiniLM-L6-v2')"),
+    ],
+)
+def test_a_part_says_how_it_was_made(part, told):
+    assert repr(part) == told
 
 
 # LangChain
@@ -1103,5 +1253,5 @@ def test_an_answer_that_comes_back_without_a_cost_keeps_its_value_at_hits(make, 
 
 
 class Cheapest(LRU):
-    def worth(self, entry):
-        return -entry.cost
+    def worth(self, standing):
+        return -standing.cost

@@ -7,14 +7,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.types import Admission, Entry, Estimate, Match, Query, Route, Usage
+from langchain_cachemux.types import (
+    Admission,
+    Entry,
+    Estimate,
+    Match,
+    Query,
+    Route,
+    Standing,
+    Usage,
+)
 
 numbers = st.floats(-1e6, 1e6)
 gaps = st.lists(st.integers(1, 1000), min_size=1, max_size=30)
 
 
 def aged(times, half_life):
-    """What `Entry.requested` must come to: each request alone, halved once per half-life."""
+    """What `Standing.requested` must come to: each request alone, halved once per half-life."""
     return sum(0.5 ** ((times[-1] - t) / half_life) for t in times)
 
 
@@ -27,28 +36,28 @@ def test_queries_share_a_partition_only_with_equal_scope_and_context():
 
 @given(gaps, st.sampled_from([0.5, 3.0, 100.0, math.inf]))
 def test_count_is_the_sum_of_requests_each_halved_per_half_life(steps, half_life):
-    entry, times, now = Entry("k"), [], 0
+    standing, times, now = Standing("k"), [], 0
     for step in steps:
         now += step
         times.append(now)
-        entry.requested(now, half_life)
-    assert entry.count == pytest.approx(aged(times, half_life))
-    assert (entry.uses, entry.last) == (len(times), now)
+        standing.requested(now, half_life)
+    assert standing.count == pytest.approx(aged(times, half_life))
+    assert (standing.uses, standing.last) == (len(times), now)
 
 
 def test_a_request_one_half_life_ago_counts_half():
     # Requests at 1 and 11 with half-life 10: at 11 the first counts ½, so F = ½ + 1.
-    entry = Entry("k")
-    entry.requested(1, 10)
-    entry.requested(11, 10)
-    assert entry.count == 1.5
+    standing = Standing("k")
+    standing.requested(1, 10)
+    standing.requested(11, 10)
+    assert standing.count == 1.5
 
 
 def test_a_count_older_than_any_float_fades_to_nothing():
-    entry = Entry("k")
-    entry.requested(1, 0.001)
-    entry.requested(10**9, 0.001)
-    assert entry.count == 1.0
+    standing = Standing("k")
+    standing.requested(1, 0.001)
+    standing.requested(10**9, 0.001)
+    assert standing.count == 1.0
 
 
 @given(numbers, st.floats(0, 1e6), st.floats(0, 1e6))
@@ -71,6 +80,7 @@ def test_an_unknown_cost_is_worth_its_floor_and_looks_cheaper_than_any_known_one
     [
         Usage(),
         Query("k"),
+        Entry("k"),
         Match(Entry("k"), 1.0),
         Admission(0),
         Estimate(1.0, 0.0),

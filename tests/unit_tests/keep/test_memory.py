@@ -5,7 +5,7 @@ import random
 import sqlite3
 import tempfile
 import threading
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, astuple, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from sqlalchemy.exc import IntegrityError
 
 from langchain_cachemux.keep.memory import MemoryLedger
-from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, named, robust
+from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
 from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.testing import check_ledger
-from langchain_cachemux.types import Admission, Entry
+from langchain_cachemux.types import Admission, Entry, Standing
 
 POLICIES = {
     "LEC": LEC,
@@ -32,11 +32,24 @@ POLICIES = {
 each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 
 
+@dataclass
+class Known:
+    """What a ledger that scans knows of a key."""
+
+    key: str
+    cost: float
+    size: int
+    answer: str = ""
+    counts: tuple = ()
+    last: int = 0
+
+
 class Scan:
-    """The ledger as one would explain it: lists of entries, scanned for the least."""
+    """The ledger as one would explain it: lists of what it knows, scanned for the least."""
 
     def __init__(self, capacity, policy, ghosts):
-        self.capacity, self.policies, self.bound = capacity, named(policy), ghosts
+        self.capacity, self.bound = capacity, ghosts
+        self.policies = policy if isinstance(policy, tuple) else (policy,)
         self.half_lives = list(dict.fromkeys(p.half_life for p in self.policies))
         self.clear()
 
@@ -51,7 +64,12 @@ class Scan:
 
     def request(self, entry, credit=1.0):
         self.now += 1
-        entry.requested(self.now, *self.half_lives, credit=credit)
+        counts = entry.counts or (0.0,) * len(self.half_lives)
+        entry.counts = tuple(
+            count * 2 ** ((entry.last - self.now) / half_life) + credit
+            for count, half_life in zip(counts, self.half_lives, strict=True)
+        )
+        entry.last = self.now
         for place, policy in enumerate(self.policies):
             hit = self.shadow(place, policy, entry, credit)
             self.losses[place] *= 2 ** (-1 / 30_000)
@@ -62,8 +80,9 @@ class Scan:
     def shadow(self, place, policy, entry, credit):
         held = self.shadows[place]
         old = next((e for e in held if e.key == entry.key), None)
-        now = replace(entry, uses=(old.uses if old else 0.0) + credit)
-        now.count = entry.counts[self.half_lives.index(policy.half_life)]
+        count = entry.counts[self.half_lives.index(policy.half_life)]
+        uses = (old.uses if old else 0.0) + credit
+        now = Standing(entry.key, entry.cost, entry.size, count, uses, entry.last)
         now.worth = policy.worth(now)
         if old is not None and old.size == now.size:
             self.shadows[place] = [now if e is old else e for e in held]
@@ -94,7 +113,8 @@ class Scan:
             self.request(entry, credit)
         return entry is not None
 
-    def admit(self, entry):
+    def admit(self, given):
+        entry = Known(given.key, given.cost, given.size, given.answer)
         old = self.get(entry.key)
         for before in [old] if old else [g for g in self.ghosts if g.key == entry.key]:
             entry.counts, entry.last = before.counts, before.last
@@ -136,20 +156,31 @@ class Scan:
         return held
 
     def __iter__(self):
-        """Each entry with what the leader thinks of it."""
-        followed = {e.key: e for e in self.shadows[self.leader]}
-        age = self.half_lives.index(self.policies[self.leader].half_life)
-        for entry in self.held:
-            entry.count = entry.counts[age]
-            known = followed.get(entry.key)
-            entry.uses, entry.worth = (known.uses, known.worth) if known else (0, -math.inf)
-            yield entry
+        return iter(self.held)
+
+    def standing(self, key):
+        """What the leader thinks of an entry."""
+        entry = self.get(key)
+        known = next((e for e in self.shadows[self.leader] if e.key == key), None)
+        count = entry.counts[self.half_lives.index(self.policies[self.leader].half_life)]
+        uses, worth = (known.uses, known.worth) if known else (0, -math.inf)
+        return Standing(key, entry.cost, entry.size, count, uses, entry.last, worth)
 
 
 def books(ledger):
     """Everything that two ledgers must agree on; a slot is each one's own affair."""
-    fields = "cost size counts count uses last worth answer".split()
-    return {e.key: tuple(getattr(e, name) for name in fields) for e in ledger}
+    standings = {entry.key: ledger.standing(entry.key) for entry in ledger}
+    return {e.key: (e.cost, e.size, e.answer, *astuple(standings[e.key])) for e in ledger}
+
+
+def counted(ledger):
+    """The counts of each key by every half-life, wherever a ledger keeps them."""
+    if isinstance(ledger, Scan):
+        return {entry.key: entry.counts for entry in ledger.held}
+    if isinstance(ledger, MemoryLedger):
+        return {account.key: account.counts for account in ledger._books.accounts()}
+    with ledger._transaction() as opened:
+        return {account.key: account.counts for account in opened.accounts()}
 
 
 def trace(n, *, seed=0, keys=40, sizes=(1,)):
@@ -283,6 +314,7 @@ class Same(RuleBasedStateMachine):
         expected = books(self.scan)
         for ledger in (self.memory, self.sql):
             assert books(ledger) == expected
+            assert counted(ledger) == counted(self.scan)
             assert len(ledger) == len(expected) <= self.capacity
             assert ledger.size == sum(size for _, size, *_ in expected.values()) <= self.capacity
             assert ledger.check() == []
@@ -325,7 +357,7 @@ def test_the_heap_does_not_grow_with_uses():
     ledger = MemoryLedger(3, policy=LRU())
     for turn in range(10_000):
         play(ledger, [(str(turn % 3), 1.0, 1)])
-    assert len(ledger._shadows[0]._heap) <= 2 * 3 + 65
+    assert len(ledger._books.shadows[0]._heap) <= 2 * 3 + 65
 
 
 @each_policy
@@ -344,14 +376,13 @@ def test_a_reopened_ledger_holds_the_same_and_goes_on_evicting_the_same(policy, 
 
 
 def test_the_clock_of_gdsf_survives_reopening(sql):
-    # At size 1: A = 5, then B = 7 evicts it and the clock is 5. Reopened, C of cost 1 is 5 + 1 = 6.
+    # At size 1: A = 5, then B = 7 evicts it and the clock is 5. Reopened, C of cost 3 is 5 + 3 = 8.
     ledger = sql(1, GDSF(), name="x")
     play(ledger, [("A", 5.0, 1), ("B", 7.0, 1)])
     ledger.close()
     ledger = sql(1, GDSF(), name="x")
-    entry = Entry("C", cost=1.0)
-    ledger.admit(entry)
-    assert entry.worth == 6.0
+    ledger.admit(Entry("C", cost=3.0))
+    assert ledger.standing("C").worth == 8.0
 
 
 def test_the_clock_of_gdsf_survives_reopening_at_its_highest(sql):
@@ -365,9 +396,8 @@ def test_the_clock_of_gdsf_survives_reopening_at_its_highest(sql):
     assert policy.clock == 50.0
     ledger.close()
     ledger = sql(10, GDSF(), name=name)
-    entry = Entry("E", cost=61.0)
-    ledger.admit(entry)
-    assert entry.worth == 111.0
+    ledger.admit(Entry("E", cost=61.0))
+    assert ledger.standing("E").worth == 111.0
 
 
 def test_the_clock_of_gdsf_survives_clearing_and_reopening(sql):
@@ -413,10 +443,31 @@ def test_one_newcomer_may_evict_very_many(make):
 
 def test_the_ledger_alone_says_what_was_requested_and_where_it_is(make):
     ledger = make(2, LFU())
-    entry = Entry("a", count=9.0, uses=9, last=9, worth=9.0, slot=9)
+    entry = Entry("a", slot=9)
     ledger.admit(entry)
-    for said in (entry, ledger.get("a")):
-        assert (said.count, said.uses, said.last, said.worth, said.slot) == (1.0, 1, 1, 1.0, 0)
+    assert (entry.slot, ledger.get("a").slot) == (9, 0)
+    assert astuple(ledger.standing("a")) == ("a", 1.0, 1, 1.0, 1, 1, 1.0)
+
+
+def test_what_a_ledger_hands_out_is_the_same_of_either_and_nobodys_else(sql):
+    vector = np.array([0.5, -0.25], dtype=np.float32)
+    ledgers = MemoryLedger(2, policy=LEC()), sql(2, LEC())
+    for ledger in ledgers:
+        ledger.admit(Entry("a", 2.0, partition="p", text="t", vector=vector, answer="x"))
+        before = ledger.get("a"), ledger.standing("a")
+        ledger.use("a", cost=3.0)
+        assert (before[0].cost, before[1].cost, before[1].count) == (2.0, 2.0, 1.0)
+        with pytest.raises(FrozenInstanceError):
+            ledger.get("a").answer = "forged"
+        with pytest.raises(ValueError, match="read-only"):
+            ledger.get("a").vector[0] = 9.0
+    vector[0] = 9.0
+    one, other = (ledger.get("a") for ledger in ledgers)
+    assert [getattr(one, f.name) for f in fields(Entry) if f.name != "vector"] == [
+        getattr(other, f.name) for f in fields(Entry) if f.name != "vector"
+    ]
+    assert one.vector.tolist() == other.vector.tolist() == [0.5, -0.25]
+    assert astuple(ledgers[0].standing("a")) == astuple(ledgers[1].standing("a"))
 
 
 def test_a_victims_slot_goes_to_the_newcomer(make):
@@ -434,9 +485,8 @@ def test_forgetting_says_whether_it_was_held_and_drops_ghosts_too(make):
     assert not ledger.forget("a")  # a ghost
     assert not ledger.forget("b")
     for key in "ab":
-        entry = Entry(key)
-        ledger.admit(entry)
-        assert (entry.count, entry.uses) == (1.0, 1)
+        ledger.admit(Entry(key))
+        assert (ledger.standing(key).count, ledger.standing(key).uses) == (1.0, 1)
 
 
 @pytest.mark.parametrize(("ghosts", "remembered"), [(None, 14), (3, 3), (0, 0)])
@@ -446,9 +496,8 @@ def test_the_ghosts_forgotten_first_are_those_evicted_first(make, ghosts, rememb
     play(ledger, [(f"k{i}", 1.0, 1) for i in range(15)])
     ledger.forget("k14")
     for i in range(14):
-        entry = Entry(f"k{i}")
-        ledger.admit(entry)
-        found += [i] if entry.count == 2.0 else []
+        ledger.admit(Entry(f"k{i}"))
+        found += [i] if ledger.standing(f"k{i}").count == 2.0 else []
         ledger.forget(f"k{i}")
     assert found == list(range(14 - remembered, 14))
 
@@ -458,9 +507,9 @@ def test_a_use_freezes_a_new_worth_and_a_look_does_not(make):
     ledger.admit(Entry("a"))
     for _ in range(3):
         ledger.get("a")
-        assert ledger.get("a").worth == 1.0
+        assert ledger.standing("a").worth == 1.0
     ledger.use("a")
-    assert ledger.get("a").worth == 2.0
+    assert ledger.standing("a").worth == 2.0
 
 
 def test_a_vector_comes_back_as_it_was_bit_for_bit(make):
@@ -484,10 +533,9 @@ def test_a_smaller_capacity_at_reopening_evicts_the_least_and_remembers_them(sql
     ledger = sql(5, LEC(), name="x")
     assert books(ledger).keys() == {"4", "5"}
     assert ledger.check() == []
-    entry = Entry("1", cost=100.0, size=1)
-    ledger.admit(entry)
-    assert entry.count == 2.0
-    assert entry.slot < 5  # of the five slots, one that became free
+    slot = ledger.admit(Entry("1", cost=100.0, size=1)).slot
+    assert ledger.standing("1").count == 2.0
+    assert slot < 5  # of the five slots, one that became free
 
 
 def test_another_policy_at_reopening_values_anew(sql):
@@ -496,17 +544,18 @@ def test_another_policy_at_reopening_values_anew(sql):
     play(ledger, [(key, 1.0, 1) for key in "AABBC"])
     ledger.close()
     ledger = sql(3, LFU(), name="x")
-    assert {e.key: e.worth for e in ledger} == {"A": 2.0, "B": 2.0, "C": 1.0}
+    assert {e.key: ledger.standing(e.key).worth for e in ledger} == {"A": 2.0, "B": 2.0, "C": 1.0}
     assert ledger.admit(Entry("D")).evicted == ("C",)
 
 
 def test_another_half_life_at_reopening_values_anew(sql):
     ledger = sql(3, LEC(half_life=2), name="x")
     play(ledger, [(key, 1.0, 1) for key in "AAAB"])
-    stored = {e.key: e.count for e in ledger}
+    stored = {e.key: ledger.standing(e.key).count for e in ledger}
     ledger.close()
     ledger = sql(3, LEC(), name="x")
-    assert {e.key: e.worth for e in ledger} == {k: math.log2(c) for k, c in stored.items()}
+    worths = {e.key: ledger.standing(e.key).worth for e in ledger}
+    assert worths == {key: math.log2(count) for key, count in stored.items()}
 
 
 def test_a_ledger_made_about_something_else_is_refused_naming_both(sql):
@@ -518,14 +567,16 @@ def test_a_ledger_made_about_something_else_is_refused_naming_both(sql):
     assert sql(3, LRU(), name="x", about={"embedder": "mini"}).get("a").key == "a"
 
 
-@pytest.mark.parametrize("capacity", [0, -1, math.nan])
+@pytest.mark.parametrize("capacity", [0, -1, math.nan, 1.5, True, "5"])
 def test_a_capacity_that_is_not_positive_is_refused_by_name_and_value(make, capacity):
-    with pytest.raises(ValueError, match=f"capacity must be positive, got {capacity!r}"):
+    with pytest.raises(
+        ValueError, match=f"capacity must be a positive whole number, got {capacity!r}"
+    ):
         make(capacity, LRU())
 
 
 def test_a_negative_number_of_ghosts_is_refused_by_name_and_value(make):
-    with pytest.raises(ValueError, match="ghosts must be >= 0, got -1"):
+    with pytest.raises(ValueError, match="ghosts must be a whole number >= 0, got -1"):
         make(1, LRU(), -1)
 
 
@@ -569,9 +620,8 @@ def test_a_read_does_not_wait_for_a_writer(sql):
 def test_two_ledgers_on_one_file_keep_one_set_of_books_and_one_clock(sql):
     one, two = sql(1, GDSF(), name="x"), sql(1, GDSF(), name="x")
     play(one, [("A", 5.0, 1), ("B", 7.0, 1)])
-    entry = Entry("C", cost=3.0)
-    assert two.admit(entry).evicted == ("B",)
-    assert entry.worth == 8.0
+    assert two.admit(Entry("C", cost=3.0)).evicted == ("B",)
+    assert two.standing("C").worth == 8.0
     assert books(one) == books(two)
 
 
@@ -617,8 +667,9 @@ def test_threads_leave_the_books_in_order(make, policy):
 def test_every_request_of_every_thread_is_counted(make):
     ledger = make(4, LRU())
     assert swarm(lambda i: play(ledger, [(str(i % 4), 1.0, 1)] * 50)) == []
-    assert max(entry.last for entry in ledger) == 8 * 50
-    assert sum(entry.count for entry in ledger) == 8 * 50
+    standings = [ledger.standing(entry.key) for entry in ledger]
+    assert max(standing.last for standing in standings) == 8 * 50
+    assert sum(standing.count for standing in standings) == 8 * 50
 
 
 def test_threads_over_two_ledgers_on_one_file_leave_the_books_in_order(sql):
@@ -631,18 +682,18 @@ def test_threads_over_two_ledgers_on_one_file_leave_the_books_in_order(sql):
 @pytest.mark.parametrize(
     ("harm", "problem"),
     [
-        (lambda ledger: setattr(ledger, "_size", 9), "size 9 is not the sum"),
-        (lambda ledger: ledger._free.append(0), "slots are not a permutation"),
-        (lambda ledger: ledger._shadows[0]._heap.clear(), "missing from the heap"),
-        (lambda ledger: ledger._counts.update(a=(1.0, 1)), "a ghost is held"),
-        (lambda ledger: setattr(ledger, "capacity", 1), "size 2 exceeds capacity 1"),
+        (lambda books: setattr(books, "size", 9), "size 9 is not the sum"),
+        (lambda books: books._free.append(0), "slots are not a permutation"),
+        (lambda books: books.shadows[0]._heap.clear(), "missing from the heap"),
+        (lambda books: books._ghosts.update(a=(1.0, 1)), "a ghost is held"),
+        (lambda books: setattr(books, "rules", replace(books.rules, capacity=1)), "size 2 exceeds"),
     ],
 )
 def test_check_finds_what_is_wrong_in_memory(harm, problem):
     ledger = MemoryLedger(2, policy=LRU())
     play(ledger, [("a", 1.0, 1), ("b", 1.0, 1)])
     assert ledger.check() == []
-    harm(ledger)
+    harm(ledger._books)
     assert any(problem in found for found in ledger.check())
 
 
@@ -679,15 +730,15 @@ def test_a_smaller_capacity_at_reopening_keeps_the_best_however_many_go(sql):
 def test_another_capacity_keeps_what_was_learned(sql):
     ledger = sql(2, robust(2), name="x")
     play(ledger, [(key, 1.0, 1) for key in "abcabdabeab"])
-    before = {entry.key: entry.counts for entry in ledger}
+    before = counted(ledger)
     ledger.close()
     ledger = sql(3, robust(3), name="x")
-    assert {entry.key: entry.counts for entry in ledger} == before
+    assert counted(ledger) == before
     ledger.admit(Entry("c", cost=100.0))
-    assert ledger.get("c").counts[0] == 2
+    assert counted(ledger)["c"][0] == 2
     ledger.close()
     ledger = sql(3, LFU(), name="x")
-    assert ledger.get("c").worth == 2
+    assert ledger.standing("c").worth == 2
 
 
 def test_what_is_larger_than_the_capacity_is_refused_at_once(make):
@@ -715,7 +766,7 @@ def test_fewer_policies_at_reopening_follow_the_first_whoever_led_before(sql):
     ledger.close()
     ledger = sql(2, LFU(), name="x")
     assert repr(ledger.policy) == repr(LFU())
-    assert {entry.key: entry.worth for entry in ledger}["B"] == 4
+    assert ledger.standing("B").worth == 4
     play(ledger, [("D", 1.0, 1)])
     assert ledger.check() == []
 
@@ -727,6 +778,5 @@ def test_as_many_ghosts_are_remembered_as_ten_times_the_entries_that_were_held()
     for number in range(22_001):
         ledger.admit(Entry(str(number)))
     for key, count in (("1", 2.0), ("0", 1.0)):
-        entry = Entry(key)
-        ledger.admit(entry)
-        assert entry.count == count
+        ledger.admit(Entry(key))
+        assert ledger.standing(key).count == count

@@ -14,15 +14,11 @@ from langchain_cachemux.keep.policies import (
     LFU,
     LRU,
     GreedyDual,
-    leader,
-    named,
-    remembered,
     robust,
-    victims,
 )
 from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.testing import check_policy
-from langchain_cachemux.types import Entry, Estimate, Query
+from langchain_cachemux.types import Entry, Estimate, Query, Standing
 
 POLICIES = {
     "LEC": LEC,
@@ -95,12 +91,12 @@ def test_gdsf_ages_by_its_clock():
 
 def test_gdsf_worth_is_clock_plus_uses_times_cost_per_size():
     policy = GDSF()
-    entry = Entry("A", cost=6.0, size=4, uses=2)
-    assert policy.worth(entry) == 3.0
-    policy.evicted(Entry("B", worth=10.0))
-    assert policy.worth(entry) == 13.0
-    policy.evicted(Entry("C", worth=5.0))  # a lesser victim does not turn the clock back
-    assert policy.worth(entry) == 13.0
+    standing = Standing("A", cost=6.0, size=4, uses=2)
+    assert policy.worth(standing) == 3.0
+    policy.evicted(Standing("B", worth=10.0))
+    assert policy.worth(standing) == 13.0
+    policy.evicted(Standing("C", worth=5.0))  # a lesser victim does not turn the clock back
+    assert policy.worth(standing) == 13.0
 
 
 def test_gdsf_may_remember_the_requests_before_an_eviction():
@@ -109,8 +105,8 @@ def test_gdsf_may_remember_the_requests_before_an_eviction():
     # A has 3, 3+3 = 6: B (3) out. Who does not remember counts one each time: A ends at 2+1 = 3.
     ledger, events = play(GDSF(remember=True), "A B A B A", capacity=1)
     assert events == ["A out", "B out", "A out", "B out"]
-    assert (ledger.policy.clock, ledger.get("A").worth) == (3.0, 6.0)
-    assert play(GDSF(), "A B A B A", capacity=1)[0].get("A").worth == 3.0
+    assert (ledger.policy.clock, ledger.standing("A").worth) == (3.0, 6.0)
+    assert play(GDSF(), "A B A B A", capacity=1)[0].standing("A").worth == 3.0
 
 
 def test_greedy_dual_evicts_the_cheap_first_and_the_dear_when_the_clock_has_passed_it():
@@ -152,7 +148,7 @@ def test_a_clock_never_falls_and_whoever_is_asked_is_worth_it_at_least(make, req
     for key, cost in requests:
         if not ledger.use(key):
             ledger.admit(Entry(key, cost=cost, size=1 + ord(key) % 3))
-        held = ledger.get(key)
+        held = ledger.standing(key)
         assert held is None or held.worth >= clock
         assert policy.clock >= clock
         assert ledger.size <= capacity
@@ -195,8 +191,8 @@ def test_a_prior_believes_a_dear_newcomer_before_it_was_seen_as_often():
 def test_a_prior_is_the_shape_of_a_gamma_distribution_of_rates(prior, scale, n, m):
     # The posterior of a rate after n requests in time t is Gamma(prior + n, 1/(1/scale + t)).
     t = 7.0
-    one, two = (Entry("k", cost=2.0, count=float(count)) for count in (n, m))
-    worths = [2 ** LEC(prior=prior).worth(entry) for entry in (one, two)]
+    one, two = (Standing("k", cost=2.0, count=float(count)) for count in (n, m))
+    worths = [2 ** LEC(prior=prior).worth(standing) for standing in (one, two)]
     means = [(prior + count) / (1 / scale + t) for count in (n, m)]
     assert worths[0] / worths[1] == pytest.approx(means[0] / means[1])
 
@@ -211,10 +207,10 @@ def test_a_prior_is_the_shape_of_a_gamma_distribution_of_rates(prior, scale, n, 
 def test_lec_orders_entries_at_any_later_time_by_aged_count_times_cost_per_size(
     times, costs, sizes, wait, half_life
 ):
-    one, two = (Entry("k", cost=c, size=s) for c, s in zip(costs, sizes, strict=True))
-    for entry, last in zip((one, two), times, strict=True):
-        entry.requested(last, half_life)
-        entry.worth = LEC(half_life=half_life).worth(entry)
+    one, two = (Standing("k", cost=c, size=s) for c, s in zip(costs, sizes, strict=True))
+    for standing, last in zip((one, two), times, strict=True):
+        standing.requested(last, half_life)
+        standing.worth = LEC(half_life=half_life).worth(standing)
     now = max(times) + wait
     expected = [0.5 ** ((now - e.last) / half_life) * e.count * e.cost / e.size for e in (one, two)]
     if not math.isclose(*expected, rel_tol=1e-9):
@@ -222,7 +218,7 @@ def test_lec_orders_entries_at_any_later_time_by_aged_count_times_cost_per_size(
 
 
 def test_lec_values_a_free_answer_below_any_other_and_does_not_fail():
-    free, cheap = Entry("a", cost=0.0, count=1e6), Entry("b", cost=1e-12, count=1.0)
+    free, cheap = Standing("a", cost=0.0, count=1e6), Standing("b", cost=1e-12, count=1.0)
     assert LEC().worth(free) < LEC().worth(cheap)
 
 
@@ -311,13 +307,6 @@ def test_each_default_policy_keeps_the_contract(make):
     check_policy(lambda: robust(10)[make])
 
 
-def test_the_leader_is_the_first_of_the_least_losses_unless_the_one_followed_is_as_good():
-    assert leader([3.0, 1.0, 1.0], 0) == 1
-    assert leader([3.0, 1.0, 1.0], 2) == 2
-    assert leader([1.0, 1.0, 1.0], 1) == 1
-    assert leader([0.0], 0) == 0
-
-
 def test_of_several_policies_the_one_is_followed_whose_misses_have_cost_least():
     # LRU, followed first, and LFU at size 1; all cost 1. A: both miss. A: both hit. B: both miss, 2 and
     # 2; LRU takes B for A, LFU keeps A. A: LRU misses, 3, and LFU hits, 2, so LFU is followed and
@@ -372,52 +361,3 @@ def test_the_default_is_near_the_best_of_its_own_whether_favourites_change_or_no
     alone = [paid(policy) for policy in robust(8)]
     assert paid(robust(8)) < 1.05 * min(alone)
     assert min(alone) < 0.9 * max(alone)
-
-
-def test_one_policy_or_several_are_named_in_a_tuple():
-    one, two = LRU(), LFU()
-    assert named(one) == (one,)
-    assert named([one, two]) == named((one, two)) == (one, two)
-
-
-@pytest.mark.parametrize("policy", [[], (), None, "LRU", LRU, [LRU(), None], [LRU], robust, {}])
-def test_what_is_no_policy_is_refused_with_its_value(policy):
-    with pytest.raises(ValueError, match="policy must be a policy or several, got ") as refused:
-        named(policy)
-    assert str(refused.value).endswith(f"got {policy!r}")
-
-
-def residents(*worths_and_sizes):
-    return [Entry(str(i), worth=w, size=s, last=i + 1) for i, (w, s) in enumerate(worths_and_sizes)]
-
-
-def test_nobody_leaves_while_there_is_room():
-    assert victims(Entry("new"), 0, residents((1, 1))) == []
-    assert victims(Entry("new"), -3, residents()) == []
-
-
-def test_the_least_leave_until_the_newcomer_fits():
-    least = residents((1, 2), (2, 2), (3, 2))
-    assert victims(Entry("new", worth=9, last=9), 3, least) == least[:2]
-
-
-def test_a_newcomer_among_those_that_would_have_to_leave_stays_out_and_nobody_leaves():
-    assert victims(Entry("new", worth=1.5, last=9), 3, residents((1, 2), (2, 2))) is None
-
-
-def test_of_two_equal_worths_the_older_leaves():
-    least = residents((1, 1))
-    assert victims(Entry("new", worth=1, last=9), 1, least) == least
-    assert victims(Entry("new", worth=1, last=0), 1, least) is None
-
-
-def test_a_newcomer_that_would_not_fit_even_alone_stays_out():
-    assert victims(Entry("new", worth=9, last=9), 5, residents((1, 2), (2, 2))) is None
-
-
-@pytest.mark.parametrize(
-    ("entries", "ghosts"),
-    [(0, 10_000), (1, 10_000), (1_000, 10_000), (1_001, 10_010), (2_000, 20_000)],
-)
-def test_ten_capacities_are_remembered_and_ten_thousand_at_least(entries, ghosts):
-    assert remembered(entries) == ghosts

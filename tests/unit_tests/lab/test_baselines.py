@@ -20,7 +20,7 @@ from langchain_cachemux.lab.baselines import (
 from langchain_cachemux.lab.least import InCacheLFU, Least, LogFrequency
 from langchain_cachemux.lab.paper import WholeHistory
 from langchain_cachemux.testing import check_policy
-from langchain_cachemux.types import Entry
+from langchain_cachemux.types import Entry, Standing
 
 BASELINES = {
     "SIEVE": SIEVE,
@@ -458,7 +458,7 @@ def slow_least(policy, trace, capacity):
         if key not in held and len(held) == capacity:
             victim = min(held.values(), key=lambda e: (e.worth, e.last))
             policy.evicted(held.pop(victim.key))
-        entry = held.setdefault(key, Entry(key))
+        entry = held.setdefault(key, Standing(key))
         entry.requested(now, policy.half_life)
         entry.worth = policy.worth(entry)
     return hits

@@ -26,7 +26,8 @@ from small_traces import (
 )
 
 from langchain_cachemux.cache import LECCache
-from langchain_cachemux.keep.memory import MemoryLedger, in_bytes, measured
+from langchain_cachemux.keep.books import Capacity
+from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
 from langchain_cachemux.lab.baselines import ARC, SIEVE
 from langchain_cachemux.lab.replay import follow, following, label, limits, replay
@@ -35,7 +36,7 @@ from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.read import answers
 from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import Entry, Estimate, Query, Request
+from langchain_cachemux.types import Entry, Estimate, Query, Request, Standing
 
 # The obvious loop
 
@@ -46,7 +47,7 @@ def oracle(trace, capacity, policy, *, sized=False):
     hits, cost, most = 0, 0.0, 0
     for now, request in enumerate(trace, 1):
         key, size = request.key, request.size if sized else 1
-        entry = held.get(key) or gone.pop(key, None) or Entry(key, size=size)
+        entry = held.get(key) or gone.pop(key, None) or Standing(key, size=size)
         if key in held:
             hits += 1
         else:
@@ -443,7 +444,7 @@ def produced(trace, capacity, policy):
 
     cache = LECCache(
         capacity=capacity,
-        policy=policy(measured(capacity)[1]) if callable(policy) else policy,
+        policy=policy(Capacity.parse(capacity).entries) if callable(policy) else policy,
         match=Threshold(1),
         embeddings=Counted(),
     )
@@ -507,7 +508,7 @@ def test_production_and_replay_agree_on_every_hit_route_and_cost(choice, capacit
     assert (made, evicted) == replayed(sized, capacity, choice())
     assert {len(calls) for _, calls, _ in made} == {0, 1, 2, 3}  # hits, and each step of the ladder
     assert evicted
-    assert (len({r.size for r in sized}) > 5) == in_bytes(capacity)
+    assert (len({r.size for r in sized}) > 5) == Capacity.parse(capacity).in_bytes
 
 
 @each_unit
@@ -529,7 +530,7 @@ def test_production_and_replay_agree_without_a_router(capacity):
                 paid += request.cost
             # A stored answer is its JSON, the question's words and their vector of two numbers.
             size = len(answers.write(answer)) + len(request.key) + 2 * 4
-            seen.append(replace(request, size=size if in_bytes(capacity) else 1))
+            seen.append(replace(request, size=size if Capacity.parse(capacity).in_bytes else 1))
             stats = cache.stats()
             report = replay(seen, capacity=capacity, bounds=NO_BOUNDS)
             assert (report.hits, report.evictions) == (stats.hits_exact, stats.evicted)
@@ -539,7 +540,7 @@ def test_production_and_replay_agree_without_a_router(capacity):
     assert stats.errors == 0
     assert 0 < report.hits < len(seen)
     assert report.evictions
-    assert (max(r.size for r in seen) > stats.capacity) == in_bytes(capacity)
+    assert (max(r.size for r in seen) > stats.capacity) == Capacity.parse(capacity).in_bytes
 
 
 # The work of a request
@@ -562,8 +563,8 @@ class Weighed(float):
 
 
 class WeighedLFU(LFU):
-    def worth(self, entry):
-        return Weighed(super().worth(entry))
+    def worth(self, standing):
+        return Weighed(super().worth(standing))
 
 
 def test_the_work_of_a_request_grows_as_the_logarithm_of_what_is_held():

@@ -1,0 +1,114 @@
+"""What a cache did: counters and a stopwatch that threads may share, under a global lock or none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict, deque
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+PENDING = 10_000
+"""Keys whose stopwatches run at once; the one started longest ago is forgotten first."""
+AT_ONCE = 64
+"""Stopwatches of one key that run at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What a cache did since it was opened; the first three describe what it holds now."""
+
+    entries: int
+    size: int
+    """Entries, or bytes, as the capacity is counted."""
+    capacity: int
+    hits_exact: int
+    hits_semantic: int
+    misses: int
+    admitted: int
+    """Answers stored; each is acknowledged: it stays until it is evicted or forgotten."""
+    bypassed: int
+    """Answers that were themselves the least worth keeping."""
+    evicted: int
+    refused: int
+    """Answers that must not be served again, and questions with no stable key."""
+    unpriced: int
+    """Answers of a model that the price does not know, valued at what others cost."""
+    errors: int
+    """Faults the chain never saw: a lookup that became a miss, an update that was dropped."""
+    saved: float
+    """Cost of the misses that the hits would have been, by the lower bound; in the user's unit."""
+
+
+Counted: TypeAlias = Literal[
+    "hits_exact",
+    "hits_semantic",
+    "misses",
+    "admitted",
+    "bypassed",
+    "evicted",
+    "refused",
+    "unpriced",
+    "errors",
+]
+
+
+class Counters:
+    """Counts what happens, and sums up what was saved; what is read was true at one moment."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+        self._saved = 0.0
+        self._lock = threading.Lock()
+
+    def add(self, name: Counted, times: int = 1, *, saved: float = 0.0) -> None:
+        """Count something, and what it saved."""
+        with self._lock:
+            self._counts[name] += times
+            self._saved += saved
+
+    def stats(self, *, entries: int, size: int, capacity: int) -> Stats:
+        """All counts, beside what is held now."""
+        with self._lock:
+            return Stats(
+                entries=entries,
+                size=size,
+                capacity=capacity,
+                hits_exact=self._counts["hits_exact"],
+                hits_semantic=self._counts["hits_semantic"],
+                misses=self._counts["misses"],
+                admitted=self._counts["admitted"],
+                bypassed=self._counts["bypassed"],
+                evicted=self._counts["evicted"],
+                refused=self._counts["refused"],
+                unpriced=self._counts["unpriced"],
+                errors=self._counts["errors"],
+                saved=self._saved,
+            )
+
+
+class Stopwatch:
+    """Times keys, each from its start to its stop; one that is started twice at once is timed twice."""
+
+    def __init__(self) -> None:
+        self._running: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def start(self, key: str) -> None:
+        """Start timing a key."""
+        with self._lock:
+            self._running.setdefault(key, deque(maxlen=AT_ONCE)).append(time.perf_counter())
+            self._running.move_to_end(key)
+            while len(self._running) > PENDING:
+                self._running.popitem(last=False)
+
+    def stop(self, key: str) -> float | None:
+        """Return the seconds since the latest start; None when none runs, as another thread took it."""
+        with self._lock:
+            running = self._running.get(key)
+            return time.perf_counter() - running.pop() if running else None
+
+    def clear(self) -> None:
+        """Forget every start."""
+        with self._lock:
+            self._running.clear()
