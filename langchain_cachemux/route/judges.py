@@ -12,12 +12,15 @@ import asyncio
 import json
 import logging
 import math
+import os
 import re
+import threading
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from inspect import isawaitable, iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias
 from uuid import UUID
@@ -439,13 +442,12 @@ class _Told(Judge):
         *,
         model: Runnable[Any, Any] | None = None,  # noqa: ARG002
     ) -> Verdict:
-        """Call it; what it would await is run to its end in a thread of its own."""
+        """Call it; what is to be awaited is run to its end in a loop of its own."""
         meter = Meter()
         with set_config_context(meter.config) as context:
             said = context.run(self._asked, conversation, answer)
             if isawaitable(said):
-                with ThreadPoolExecutor(1) as thread:
-                    said = thread.submit(context.run, asyncio.run, _awaited(said)).result()
+                said = context.run(_run, _awaited(said))
         return self._verdict(said, meter)
 
     async def ajudge(
@@ -671,6 +673,27 @@ def _within(seconds: float, ask: Callable[[], Any]) -> Any:
 
 async def _awaited(said: Any) -> Any:
     return await said
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine to its end from code that is not async, in a loop or not.
+
+    All in one loop: an async client keeps connections, which belong to the loop it was first used in.
+    """
+    loop, thread = _loop(os.getpid())
+    if thread is threading.current_thread():  # it would wait for itself
+        with ThreadPoolExecutor(1) as other:
+            return other.submit(copy_context().run, asyncio.run, coroutine).result()
+    return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+
+@cache
+def _loop(_process: int) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+    """A loop in a thread of its own, started when first needed; a forked process has none of it."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="cachemux judges", daemon=True)
+    thread.start()
+    return loop, thread
 
 
 def _failed(judge: Judge, error: Exception, usages: tuple[Usage, ...] = ()) -> Verdict:

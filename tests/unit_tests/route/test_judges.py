@@ -311,6 +311,24 @@ def test_a_users_judge_is_called_awaited_or_invoked_with_and_without_a_loop(acce
     assert asyncio.run(within()) is ok
 
 
+def test_an_async_judge_keeps_its_loop_from_one_answer_to_the_next():
+    loops = []
+
+    async def notes(messages, answer):
+        loops.append(asyncio.get_running_loop())
+        return True
+
+    async def asks(messages, answer):
+        return judge_of(notes).judge(messages, answer).ok
+
+    for _ in range(2):
+        assert judge_of(notes).judge(ASKED, PARIS)
+    assert loops[0] is loops[1]
+    assert judge_of(asks).judge(
+        ASKED, PARIS
+    )  # within that very loop, yet it does not wait for itself
+
+
 @pytest.mark.parametrize("said", ["no", 0.3, AIMessage("no")])
 def test_what_is_neither_yes_nor_no_is_an_error_and_never_a_yes(said):
     with pytest.raises(TypeError, match="accept must say True or False"):
