@@ -51,7 +51,7 @@ class EstimateMetadata(TypedDict):
 class RouteMetadata(TypedDict):
     """On an answer that a multiplexer got from a model."""
 
-    id: str
+    id: NotRequired[str]
     """What `feedback` may name it by."""
     model: str
     """Who gave it."""
@@ -61,7 +61,7 @@ class RouteMetadata(TypedDict):
     """Why, in words."""
     escalated: bool
     """Whether a model before did not answer, or not well enough."""
-    accepted: bool | None
+    accepted: NotRequired[bool | None]
     """What the judge said of it; None when it was not asked."""
     estimates: dict[str, EstimateMetadata]
     """Expected cost of each way that was weighed, by the model asked first."""
