@@ -24,7 +24,7 @@ from langchain_cachemux.types import Request
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from langchain_cachemux.keep.memory import Ledger
+    from langchain_cachemux.keep.books import Ledger
     from langchain_cachemux.lab.baselines import Baseline
     from langchain_cachemux.route.estimators import Estimator
 

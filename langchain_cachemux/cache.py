@@ -86,21 +86,24 @@ class LECCache(BaseCache):
         if reader is not None and embeddings is not None:
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
-        if path is not None:
-            named = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
-            expect(named, "path", "a folder, as text or a Path", path)
-        if reader is not None:
-            expect(
-                is_made(reader, "read embed"),
+        folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
+        for name, given, right, what in (
+            ("path", path, folder, "a folder, as text or a Path"),
+            (
                 "reader",
-                "a reader such as Reader(embeddings)",
                 reader,
-            )
-        if estimator is not None:
-            right = is_made(estimator, "predict learn")
-            expect(right, "estimator", "an estimator that was made, such as Mean()", estimator)
-        if on_event is not None:
-            expect(takes(on_event, 1), "on_event", "a plain function of one event", on_event)
+                is_made(reader, "read embed"),
+                "a reader such as Reader(embeddings)",
+            ),
+            (
+                "estimator",
+                estimator,
+                is_made(estimator, "predict learn"),
+                "an estimator that was made, such as Mean()",
+            ),
+            ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
+        ):
+            expect(given is None or right, name, what, given)
         self.match = matcher_of(match)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
@@ -120,10 +123,8 @@ class LECCache(BaseCache):
         self._closing = ExitStack()
         try:
             if path is None:
-                self.ledger, self.index = (
-                    MemoryLedger(room.total, policy=policy),
-                    ChromaIndex.memory(),
-                )
+                self.ledger = MemoryLedger(room.total, policy=policy)
+                self.index = ChromaIndex.memory()
                 self._closing.callback(self.index.close)
             else:
                 self._open(Path(path), room, policy)

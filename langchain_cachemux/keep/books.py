@@ -334,6 +334,9 @@ class Books(ABC):
         self.now = 0
         self.size = 0
         self.slots = 0
+        """Ever used at once."""
+        self.bound = rules.shared(0)
+        """Ghosts to remember."""
 
     def use(self, key: str, credit: float, cost: float | None) -> bool:
         """As `Ledger.use`."""
@@ -367,6 +370,7 @@ class Books(ABC):
         if slot is None:
             slot = self.slots
             self.slots += 1
+            self.bound = self.rules.shared(self.slots)
         account.slot = slot
         self.keep(account, entry)
         self.size += account.size

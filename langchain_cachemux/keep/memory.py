@@ -149,7 +149,7 @@ class MemoryBooks(Books):
     def remember(self, account: Account) -> None:
         ghosts = self._ghosts
         ghosts[account.key] = (account.counts, account.last)
-        while len(ghosts) > self.rules.shared(self.slots):
+        while len(ghosts) > self.bound:
             ghosts.popitem(last=False)
 
     @override

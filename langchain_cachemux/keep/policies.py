@@ -27,20 +27,24 @@ FLOOR = 1e-300
 
 
 class Policy(Protocol):
-    """What an entry is worth. Larger is better; only the order counts. One object serves one ledger."""
+    """What an entry is worth. Larger is better; only the order counts. One object serves one ledger.
+
+    A policy of your own has these three members. It reads a `Standing` and does not write to it;
+    `langchain_cachemux.testing.check_policy` says whether a ledger can rely on it.
+    """
 
     half_life: float
     """Requests after which a request counts half; `math.inf` never forgets."""
 
     def worth(self, standing: Standing) -> float:
-        """Worth of an entry just requested, read from its count, uses, last, cost and size.
-
-        Written to, `standing` is what the ledger goes by; a policy only reads.
-        """
+        """Worth of an entry just requested, read from its count, uses, last, cost and size."""
         ...
 
     def evicted(self, standing: Standing) -> None:
-        """Learn that `standing` was the least worth keeping, the newcomer itself perhaps."""
+        """Learn that `standing` was the least worth keeping, the newcomer itself perhaps.
+
+        Of a victim of an earlier run only the worth is known.
+        """
         ...
 
 

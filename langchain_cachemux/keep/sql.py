@@ -306,6 +306,7 @@ class SqlBooks(Books):
         super().__init__(rules, shadows)
         self.now, self.leader = self._row["now"], self._row["leader"]
         self.size, self.slots = self._row["size"], self._row["slots"]
+        self.bound = rules.shared(self.slots)
         self._held, self._remembered = self._row["held"], self._row["ghosts"]
 
     def close(self) -> None:
@@ -397,7 +398,7 @@ class SqlBooks(Books):
         ghost = {"key": account.key, "counts": account.counts, "last": account.last}
         self.db.execute(sa.insert(_ghosts).values(ghost))
         self._remembered += 1
-        excess = self._remembered - self.rules.shared(self.slots)
+        excess = self._remembered - self.bound
         if excess > 0:
             oldest = sa.select(_ghosts.c.id).order_by(_ghosts.c.id).limit(excess)
             self.db.execute(sa.delete(_ghosts).where(_ghosts.c.id.in_(oldest)))

@@ -45,6 +45,7 @@ def caches(embeddings: Embeddings) -> None:
     with cache as opened:
         assert_type(opened, LECCache)
     LECCache(match=Threshold(0.9), price=dollars, estimator=Mean(prior=Ridge()))
+    LECCache("folder", capacity="512MB", match=0.9, price="dollars")
     LECCache(capacity=1.5)  # type: ignore[arg-type]
     LECCache(policy=3)  # type: ignore[arg-type]
     LECCache(embeddings="all-MiniLM")  # type: ignore[arg-type]

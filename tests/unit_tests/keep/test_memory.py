@@ -40,7 +40,7 @@ class Known:
     cost: float
     size: int
     answer: str = ""
-    counts: tuple = ()
+    counts: tuple[float, ...] = ()
     last: int = 0
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_cachemux import GUARDS
 from langchain_cachemux.match.guards import (
+    GUARDS,
     contrasts,
     names,
     negation,

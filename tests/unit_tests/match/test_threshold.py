@@ -1,7 +1,7 @@
 import pytest
 
-from langchain_cachemux import Entry, Hit, Miss, Query, Threshold
-from langchain_cachemux.types import Match
+from langchain_cachemux import Hit, Miss, Query, Threshold
+from langchain_cachemux.types import Entry, Match
 
 ASKED = Query("new", text="How tall is Everest?")
 
