@@ -55,7 +55,7 @@ from rich.progress import track
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, robust
 from langchain_cachemux.lab import charts
-from langchain_cachemux.lab.replay import Outcome, follow
+from langchain_cachemux.lab.replay import Outcome, Routing, follow
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.router import Router
@@ -381,7 +381,7 @@ class Feedback:
         shown: One of FEEDBACK.
     """
 
-    def __init__(self, router: Router | Selector, work: Workload, shown: str) -> None:
+    def __init__(self, router: Routing, work: Workload, shown: str) -> None:
         self.router = router
         self.estimators = router.estimators
         self.choose, self.predict = router.choose, router.predict

@@ -50,6 +50,15 @@ class Plain:
         self.capacity = capacity
         self.held: OrderedDict[str, list[float]] = OrderedDict()
 
+    @property
+    def size(self) -> int:
+        """Keys held."""
+        return len(self.held)
+
+    def __len__(self) -> int:
+        """Keys held."""
+        return len(self.held)
+
     def __contains__(self, key: object) -> bool:
         """Whether `key` is held."""
         return key in self.held

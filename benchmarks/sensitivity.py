@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import results
@@ -248,14 +248,15 @@ def serve(
     outcomes = follow(trace, ledger, estimator=estimator or Mean())
     for number, outcome in zip(numbers, outcomes, strict=True):
         saved.append(held)
-        if outcome.hit:
+        estimate, admission = outcome.estimate, outcome.admission
+        if estimate is None or admission is None:  # a hit
             continue
         misses += 1
         paid += means[number]
-        floored += outcome.estimate.optimistic <= outcome.estimate.floor
-        if outcome.admission.slot is not None:
+        floored += estimate.optimistic <= estimate.floor
+        if admission.slot is not None:
             held += worth[number]
-        for gone in outcome.admission.evicted:
+        for gone in admission.evicted:
             held -= worth[int(gone)]
             evicted += 1
     best, whole = sum(sorted(worth)[-capacity:]), sum(worth)
@@ -685,7 +686,7 @@ def panel(axes: Axes, lines: dict[str, dict[str, list[float]]], result: dict[str
     if not timed:
         axes.set_xticks(x, ticks, fontsize=8)
     axes.set_xlabel(result["setting"], fontsize=9)
-    place = "lower left" if CLAIRVOYANT in lines else "best"
+    place: Literal["lower left", "best"] = "lower left" if CLAIRVOYANT in lines else "best"
     axes.legend(fontsize=7, ncols=2, loc=place)
 
 
