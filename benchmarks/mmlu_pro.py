@@ -54,13 +54,15 @@ from rich.progress import track
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, robust
-from langchain_cachemux.lab.replay import Outcome, follow
+from langchain_cachemux.lab import charts
+from langchain_cachemux.lab.replay import Outcome, Routing, follow
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.types import Estimate, Query, Request, Route
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -379,7 +381,7 @@ class Feedback:
         shown: One of FEEDBACK.
     """
 
-    def __init__(self, router: Router | Selector, work: Workload, shown: str) -> None:
+    def __init__(self, router: Routing, work: Workload, shown: str) -> None:
         self.router = router
         self.estimators = router.estimators
         self.choose, self.predict = router.choose, router.predict
@@ -479,60 +481,56 @@ def goal(rows: list[dict[str, Any]], names: tuple[str, ...]) -> dict[str, str]:
     }
 
 
-def chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) -> None:
+MARKS = {
+    "offline": {"large only": "x", "LEC+selector": "s", "ours": "o", "ceiling": "_"},
+    "online": {
+        "large only": "x",
+        "LEC+selector, judged": "s",
+        "ours, judged": "o",
+        "ours, full": "d",
+        "ceiling": "_",
+    },
+}
+"""What the chart shows."""
+COLOURS = {"s": charts.ORANGE, "o": charts.MAIN, "d": charts.BLUE}
+
+
+def draw_chart(rows: list[dict[str, Any]], sets: list[tuple[int, bool]], path: Path) -> None:
     """Share of the cost of LFU+large, by pair and α, between floor and ceiling."""
-    import matplotlib as mpl
+    with charts.drawing(path, 2, len(sets), size=(16, 9), sharey=True) as panels:
+        for (place, mode), (column, (n, half)) in product(enumerate(MARKS), enumerate(sets)):
+            axis = panels[place][column]
+            shown = [r for r in rows if (r["mode"], r["questions"], r["half"]) == (mode, n, half)]
+            panel(axis, shown, MARKS[mode])
+            axis.set_title(f"{mode}, {n:,} questions{', half right' if half else ''}")
+            if column == 0:
+                axis.set_ylabel("cost as a share of LFU+large")
+                axis.legend(fontsize=6, loc="upper center", ncols=4)
 
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
 
-    drawn = {
-        "offline": {"large only": "x", "LEC+selector": "s", "ours": "o", "ceiling": "_"},
-        "online": {
-            "large only": "x",
-            "LEC+selector, judged": "s",
-            "ours, judged": "o",
-            "ours, full": "d",
-            "ceiling": "_",
-        },
-    }
-    figure, axes = plt.subplots(
-        2, len(sets), figsize=(16, 9), sharey=True, squeeze=False, layout="constrained"
-    )
-    for (place, (mode, marks)), (column, (n, half)) in product(
-        enumerate(drawn.items()), enumerate(sets)
-    ):
-        axis = axes[place][column]
-        shown = [r for r in rows if (r["mode"], r["questions"], r["half"]) == (mode, n, half)]
-        for name, mark in marks.items():
-            shares = [1 / row["costs"][name]["times less"] for row in shown]
-            ceiling = name == "ceiling"
-            axis.plot(
-                shares,
-                linestyle="",
-                marker=mark,
-                markersize=12 if ceiling else 6,
-                color="black" if ceiling or name == "large only" else None,
-                label=name,
-            )
-        axis.axhline(1, color="grey", linewidth=1, label="LFU+large")
-        axis.axhline(1 / GOAL, color="grey", linestyle=":", label=f"1/{GOAL}, the goal")
-        axis.set_yscale("log")
-        axis.set_ylim(0.1, 20)
-        axis.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
-        axis.minorticks_off()
-        axis.set_title(f"{mode}, {n:,} questions{', half right' if half else ''}")
-        axis.set_xticks(
-            range(len(shown)),
-            [f"{row['small'].replace('Meta-', '')}, α {row['alpha']}" for row in shown],
-            rotation=90,
-            fontsize=7,
+def panel(axis: Axes, shown: list[dict[str, Any]], marks: dict[str, str]) -> None:
+    """The pairs of one mode and set of questions."""
+    for name, mark in marks.items():
+        axis.plot(
+            [1 / row["costs"][name]["times less"] for row in shown],
+            linestyle="",
+            marker=mark,
+            markersize=12 if name == "ceiling" else 6,
+            color=COLOURS.get(mark, charts.INK),
+            label=name,
         )
-        if column == 0:
-            axis.set_ylabel("cost as a share of LFU+large")
-            axis.legend(fontsize=6, loc="upper center", ncols=4)
-    figure.savefig(path, dpi=80)
-    plt.close(figure)
+    axis.axhline(1, label="LFU+large", **charts.NO_CACHE)
+    axis.axhline(1 / GOAL, color=charts.RED, linestyle=":", label=f"1/{GOAL}, the goal")
+    axis.set_yscale("log")
+    axis.set_ylim(0.1, 20)
+    axis.set_yticks([0.1, 0.2, 0.5, 1, 2, 5, 10], ["0.1", "0.2", "0.5", "1", "2", "5", "10"])
+    axis.minorticks_off()
+    axis.set_xticks(
+        range(len(shown)),
+        [f"{row['small'].replace('Meta-', '')}, α {row['alpha']}" for row in shown],
+        rotation=90,
+        fontsize=7,
+    )
 
 
 def main() -> None:
@@ -623,7 +621,7 @@ def main() -> None:
         "all pairs, offline, mean and sd": every,
     }
     results.write(results.FOLDER / "mmlu_pro.json", result)
-    chart(rows, sets, results.FOLDER / "mmlu_pro.png")
+    draw_chart(rows, sets, results.FOLDER / "mmlu_pro.png")
     print(json.dumps(result["goal reached"], indent=1, ensure_ascii=False))
 
 

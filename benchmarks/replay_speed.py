@@ -5,10 +5,10 @@ python benchmarks/replay_speed.py [REQUESTS]    # 300000 by default: about 3 min
 Replay: requests a second of CPU through `replay`, of a stream whose keys are Zipf's (skew 1, 100,000
 keys) at 1,000 entries; bounds are given, so they are not timed.
 
-Ledger: seconds of CPU a request through `follow` at 100 … 1,000,000 entries, an answer being worth what
+Ledger: seconds of CPU a request by `follow` at 100 … 1,000,000 entries, an answer being worth what
 it cost. It is filled first; then three quarters of the requests are Zipf's over the keys it was filled
 with, and the rest are for keys never seen before, so about as many miss at every capacity. Floor: an LRU
-that is nothing but an `OrderedDict`. Ceiling: to scan for the least worth, which is what the heap spares.
+that is nothing but an `OrderedDict`. Ceiling: to scan for the least, which is what the heap spares.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import results
-from matplotlib.figure import Figure
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, Policy, robust
+from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.optimum import Bracket
 from langchain_cachemux.lab.replay import Bounds, Choice, follow, replay
 from langchain_cachemux.lab.stamp import stamp
@@ -47,6 +49,15 @@ class Plain:
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.held: OrderedDict[str, list[float]] = OrderedDict()
+
+    @property
+    def size(self) -> int:
+        """Keys held."""
+        return len(self.held)
+
+    def __len__(self) -> int:
+        """Keys held."""
+        return len(self.held)
 
     def __contains__(self, key: object) -> bool:
         """Whether `key` is held."""
@@ -166,33 +177,27 @@ def request_times(
     return taken, hits
 
 
-def draw(result: dict[str, list[dict[str, object]]]) -> Figure:
+def draw_chart(result: dict[str, Any], path: Path) -> None:
     """Bars of the replays, lines of the ledgers."""
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    bars, lines = figure.subplots(1, 2, width_ratios=(2, 3))
-    speeds = {row["policy"]: row["requests per second"] for row in result["replay"]}
-    bars.barh([*speeds][::-1], [*speeds.values()][::-1], color="#2e8b57")
-    bars.set_xlabel("requests a second through replay")
-    colours = ("#1f2430", "#5e81ac", "#2e8b57", "#d08770")
-    for (name, style), colour in zip(
-        dict(zip(LEDGERS, (":", "-", "-", "--"), strict=True)).items(), colours, strict=True
-    ):
-        mine = [row for row in result["ledger"] if row["ledger"] == name]
-        at = [row["capacity"] for row in mine]
-        micros = [{k: 1e6 * v for k, v in row["seconds"].items()} for row in mine]
-        lines.plot(at, [m["median"] for m in micros], style, marker="o", color=colour, label=name)
-        least, most = ([m[end] for m in micros] for end in ("least", "most"))
-        lines.fill_between(at, least, most, color=colour, alpha=0.2, lw=0)
-    lines.set_xscale("log")
-    lines.set_yscale("log")
-    lines.set_xlabel("entries")
-    lines.set_ylabel("µs a request")
-    lines.legend(frameon=False, fontsize=9)
-    for axes in (bars, lines):
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(color="#d8dde6", linewidth=0.6)
-        axes.set_axisbelow(True)
-    return figure
+    with charts.drawing(path, 1, 2, size=(10, 4), width_ratios=(2, 3)) as panels:
+        bars, lines = panels[0]
+        speeds = {row["policy"]: row["requests per second"] / 1000 for row in result["replay"]}
+        bars.barh([*speeds][::-1], [*speeds.values()][::-1], color=charts.MAIN)
+        bars.set_xlabel("thousand requests a second through replay")
+        colours = (charts.INK, charts.BLUE, charts.MAIN, charts.INK)
+        for name, style, colour in zip(LEDGERS, (":", "-", "-", "--"), colours, strict=True):
+            mine = [row for row in result["ledger"] if row["ledger"] == name]
+            at = [row["capacity"] for row in mine]
+            micros = [{k: 1e6 * v for k, v in row["seconds"].items()} for row in mine]
+            middle = [m["median"] for m in micros]
+            lines.plot(at, middle, style, marker="o", color=colour, label=name)
+            least, most = ([m[end] for m in micros] for end in ("least", "most"))
+            lines.fill_between(at, least, most, color=colour, alpha=0.2, lw=0)
+        lines.set_xscale("log")
+        lines.set_yscale("log")
+        lines.set_xlabel("entries")
+        lines.set_ylabel("µs a request")
+        lines.legend()
 
 
 def main() -> None:
@@ -206,7 +211,7 @@ def main() -> None:
     }
     path = results.FOLDER / "replay_speed.json"
     results.write(path, result)
-    draw(result).savefig(path.with_suffix(".png"), dpi=150)
+    draw_chart(result, path.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 FOLDER = Path(__file__).parent / "results"
 
 
-def write(path: Path, result: dict[str, Any]) -> None:
+def write(path: Path, result: object) -> None:
     """Write a result as JSON, a list of numbers on one line; its folder is made if it is not there."""
     text = json.dumps(result, indent=1, ensure_ascii=False)
     numbers = re.compile(

@@ -46,7 +46,7 @@ from rich.table import Table
 
 from langchain_cachemux.keep import policies
 from langchain_cachemux.keep.memory import MemoryLedger
-from langchain_cachemux.lab import baselines
+from langchain_cachemux.lab import baselines, charts
 from langchain_cachemux.lab.least import InCacheLFU, Least, LogFrequency
 from langchain_cachemux.lab.optimum import bracket, static
 from langchain_cachemux.lab.paper import OwnMean, TheoremBound, WholeHistory
@@ -468,16 +468,9 @@ def show(rows: Sequence[Row], summary: Row, console: Console) -> None:
     console.print_json(data={name: v for name, v in summary.items() if name != "over each"})
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw_chart(rows: Sequence[Row], path: Path) -> None:
     """Draw each cell's ratio, three familiar policies and the floor beside it."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    from matplotlib import pyplot as plt
-
     shown = list(reversed(rows))
-    figure, axes = plt.subplots(figsize=(9, 0.19 * len(shown) + 1.6), layout="constrained")
-    places = range(len(shown))
     best = [
         statistics.mean(
             map(min, zip(*(r["cost"][n] for n in RIVALS if n in r["cost"]), strict=True))
@@ -491,25 +484,30 @@ def draw(rows: Sequence[Row], path: Path) -> None:
             for row, least in zip(shown, best, strict=True)
         ]
 
-    faint = {"LRU": "tab:gray", "GDSF": "tab:green", "LEC by mean": "tab:orange"}
-    for name, colour in faint.items():
-        axes.scatter(relative(name), places, s=13, color=colour, alpha=0.55, label=name, lw=0)
-    floor = relative("optimum, at least")
-    axes.scatter(
-        floor, places, marker="|", s=40, color="tab:purple", label="offline optimum (floor)"
-    )
-    ratios = [row["ratio"] for row in shown]
-    spread = [row["sd"] for row in shown]
-    axes.errorbar(ratios, places, xerr=spread, fmt="none", ecolor="tab:blue", lw=1)
-    axes.scatter(ratios, places, s=28, color="tab:blue", label="the default", zorder=3)
-    _axes(axes, shown)
-    figure.savefig(path, dpi=130)
+    with charts.drawing(path, size=(9, 0.19 * len(shown) + 1.6)) as panels:
+        axes, places = panels[0, 0], range(len(shown))
+        faint = {"LRU": charts.INK, "GDSF": charts.BLUE, "LEC by mean": charts.ORANGE}
+        for name, colour in faint.items():
+            axes.scatter(relative(name), places, s=13, color=colour, alpha=0.7, label=name, lw=0)
+        axes.scatter(
+            relative("optimum, at least"),
+            places,
+            marker="|",
+            s=40,
+            color=charts.PURPLE,
+            label="offline optimum (floor)",
+        )
+        ratios = [row["ratio"] for row in shown]
+        spread = [row["sd"] for row in shown]
+        axes.errorbar(ratios, places, xerr=spread, fmt="none", ecolor=charts.MAIN, lw=1)
+        axes.scatter(ratios, places, s=28, color=charts.MAIN, label="the default", zorder=3)
+        _axes(axes, shown)
 
 
 def _axes(axes: Axes, shown: Sequence[Row]) -> None:
-    axes.axvline(1.0, color="black", lw=1, label="best peer of each cell")
+    axes.axvline(1.0, label="best peer of each cell", **charts.NO_CACHE)
     for limit, label in ((1.02, None), (1.07, "1.02 and 1.07")):
-        axes.axvline(limit, color="tab:red", lw=0.6, ls=":", label=label)
+        axes.axvline(limit, color=charts.RED, lw=0.6, ls=":", label=label)
     axes.set_xscale("log")
     axes.set_xlim(0.5, 2.0)
     axes.set_xticks([0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5, 2.0])
@@ -518,9 +516,8 @@ def _axes(axes: Axes, shown: Sequence[Row]) -> None:
     axes.set_yticks(range(len(shown)))
     axes.set_yticklabels([f"{r['workload']}  {r['capacity']}" for r in shown], fontsize=7)
     axes.set_ylim(-0.8, len(shown) - 0.2)
-    axes.grid(axis="y", lw=0.3, alpha=0.5)
     axes.set_xlabel("cost of misses over that of the best peer, picked in hindsight; cut off at 2")
-    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.035), ncols=7, fontsize=7, frameon=False)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.4, 1.035), ncols=7, fontsize=7)
 
 
 def main() -> None:
@@ -548,7 +545,7 @@ def main() -> None:
         "cells": rows,
     }
     results.write(results.FOLDER / "robustness.json", result)
-    draw(rows, results.FOLDER / "robustness.png")
+    draw_chart(rows, results.FOLDER / "robustness.png")
     show(rows, summary, Console())
 
 

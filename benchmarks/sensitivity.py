@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import results
@@ -30,6 +30,7 @@ from scipy.special import ndtr
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, robust
+from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.optimum import bracket, static
 from langchain_cachemux.lab.paper import TheoremBound
 from langchain_cachemux.lab.replay import follow
@@ -247,14 +248,15 @@ def serve(
     outcomes = follow(trace, ledger, estimator=estimator or Mean())
     for number, outcome in zip(numbers, outcomes, strict=True):
         saved.append(held)
-        if outcome.hit:
+        estimate, admission = outcome.estimate, outcome.admission
+        if estimate is None or admission is None:  # a hit
             continue
         misses += 1
         paid += means[number]
-        floored += outcome.estimate.optimistic <= outcome.estimate.floor
-        if outcome.admission.slot is not None:
+        floored += estimate.optimistic <= estimate.floor
+        if admission.slot is not None:
             held += worth[number]
-        for gone in outcome.admission.evicted:
+        for gone in admission.evicted:
             held -= worth[int(gone)]
             evicted += 1
     best, whole = sum(sorted(worth)[-capacity:]), sum(worth)
@@ -632,48 +634,44 @@ def summary(study: Study, runs: Sequence[dict[str, Lines]]) -> dict[str, Any]:
 
 
 COLOURS = {
-    "LEC": "#2e8b57",
-    SHRUNK: "#2e8b57",
-    "log-normal costs": "#d08770",
-    "costs 1 or 10": "#5e81ac",
-    DEFAULT: "#5e81ac",
-    BOUND: "#d08770",
-    KNOWING: "#b48ead",
-    "LEC of the plain average": "#b48ead",
-    TOLD: "#b48ead",
-    PLAIN: "#b48ead",
-    "LFU": "#bf616a",
-    KNOWN: "#ebcb8b",
-    "LRU": "#888888",
-    STATIC: "#4c566a",
-    CLAIRVOYANT: "#4c566a",
+    "LEC": charts.GREEN,
+    SHRUNK: charts.GREEN,
+    "log-normal costs": charts.ORANGE,
+    "costs 1 or 10": charts.BLUE,
+    DEFAULT: charts.BLUE,
+    BOUND: charts.ORANGE,
+    KNOWING: charts.PURPLE,
+    "LEC of the plain average": charts.PURPLE,
+    TOLD: charts.PURPLE,
+    PLAIN: charts.PURPLE,
+    "LFU": charts.RED,
+    KNOWN: charts.GOLD,
+    "LRU": charts.TEAL,
+    STATIC: charts.INK,
+    CLAIRVOYANT: charts.INK,
 }
-DASHES = {"LRU": ":", "LFU": "--", STATIC: "--", CLAIRVOYANT: ":"}
+DASHES = {"LRU": ":", "LFU": "--", STATIC: ":", CLAIRVOYANT: "--"}
 
 
-def draw(result: dict[str, Any], path: Path) -> None:
-    """One figure: a panel each, the title above."""
-    from matplotlib.figure import Figure
-
-    panels = result["panels"]
-    figure = Figure(figsize=(1 + 4.2 * len(panels), 3.8), layout="constrained", dpi=110)
-    figure.suptitle("\n".join(textwrap.wrap(result["seen"], 40 * len(panels) + 20)), fontsize=11)
-    for axes, (name, lines) in zip(
-        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
-    ):
-        axes.spines[["top", "right"]].set_visible(False)
-        panel(axes, lines, result)
-        if name:
-            axes.set_title(name, fontsize=9)
-        if CLAIRVOYANT in lines:
-            axes.axhline(1, color="#888888", lw=1)
-            axes.annotate("no cache", (0, 1), color="#888888", fontsize=8, va="bottom")
-            axes.set(ylabel="cost of misses / of all requests", ylim=(0, 1.05))
-        elif name == TURNOVER:
-            axes.set(yscale="log")
-        else:
-            axes.set(ylim=(0, None))
-    figure.savefig(path, metadata={"Software": None})
+def draw_chart(result: dict[str, Any], path: Path) -> None:
+    """One chart: a panel each, the title above."""
+    found = result["panels"]
+    size = 1 + 4.2 * len(found), 3.8
+    with charts.drawing(path, 1, len(found), size=size) as panels:
+        title = "\n".join(textwrap.wrap(result["seen"], 40 * len(found) + 20))
+        panels[0, 0].figure.suptitle(title, fontsize=11)
+        for axes, (name, lines) in zip(panels[0], found.items(), strict=True):
+            panel(axes, lines, result)
+            if name:
+                axes.set_title(name, fontsize=9)
+            if CLAIRVOYANT in lines:
+                axes.axhline(1, **charts.NO_CACHE)
+                axes.annotate("no cache", (0, 1), fontsize=8, va="bottom")
+                axes.set(ylabel="cost of misses / of all requests", ylim=(0, 1.05))
+            elif name == TURNOVER:
+                axes.set(yscale="log")
+            else:
+                axes.set(ylim=(0, None))
 
 
 def panel(axes: Axes, lines: dict[str, dict[str, list[float]]], result: dict[str, Any]) -> None:
@@ -688,8 +686,8 @@ def panel(axes: Axes, lines: dict[str, dict[str, list[float]]], result: dict[str
     if not timed:
         axes.set_xticks(x, ticks, fontsize=8)
     axes.set_xlabel(result["setting"], fontsize=9)
-    place = "lower left" if CLAIRVOYANT in lines else "best"
-    axes.legend(frameon=False, fontsize=7, ncols=2, loc=place)
+    place: Literal["lower left", "best"] = "lower left" if CLAIRVOYANT in lines else "best"
+    axes.legend(fontsize=7, ncols=2, loc=place)
 
 
 def one(job: tuple[int, int]) -> dict[str, Lines]:
@@ -729,7 +727,7 @@ def report(jobs: Sequence[tuple[int, int]], runs: Sequence[dict[str, Lines]]) ->
     }
     results.write(results.FOLDER / "sensitivity.json", result)
     for name, study in studies.items():
-        draw(study, results.FOLDER / f"sensitivity_{name}.png")
+        draw_chart(study, results.FOLDER / f"sensitivity_{name}.png")
         print(f"{name}: {study['seen']}\n  {study['numbers']}")
 
 

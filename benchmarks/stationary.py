@@ -35,13 +35,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import results
 import workloads
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import LEC, robust
+from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.optimum import static
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.route.estimators import Mean
@@ -56,7 +56,7 @@ STREAMS = ((0.6, 0.0), (0.8, 0.0), (1.0, 0.0), (0.9, 0.8))
 SHARES = (0.01, 0.05, 0.1, 0.2)
 GOALS = {0.0: 1.05, 0.8: 1.08}
 ARMS = ("default", "LEC", "told c", "told c and the law", "told c and P")
-COLOURS = ("tab:red", "tab:blue", "tab:orange", "tab:green", "black")
+COLOURS = (charts.MAIN, charts.BLUE, charts.ORANGE, charts.PURPLE, charts.INK)
 RENEWED = 500
 """Requests after which Bayes estimates all again."""
 
@@ -205,29 +205,30 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
-def plot(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def draw_chart(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """One panel a stream: the arms over capacity, the static optimum as the floor."""
-    figure = Figure(figsize=(12, 3.6), layout="constrained")
-    panels = figure.subplots(1, len(STREAMS), sharey=True)
-    for (skew, noise), panel in zip(STREAMS, panels, strict=True):
-        mine = [row for row in rows if (row["skew"], row["noise"]) == (skew, noise)]
-        shares = [f"{row['share']:.0%}" for row in mine]
-        for arm, colour in zip(
-            ARMS, ("tab:red", "tab:blue", "tab:orange", "tab:green", "black"), strict=True
-        ):
-            errors = [row[f"{arm}, sd"] for row in mine]
-            heights = [row[arm] for row in mine]
-            style = ":" if arm == "told c" else "-"
-            panel.errorbar(
-                shares, heights, errors, label=arm, color=colour, ls=style, capsize=2, marker="."
-            )
-        panel.axhline(1.0, color="grey", linestyle="-", label="static optimum, in hindsight")
-        panel.axhline(GOALS[noise], color="grey", linestyle=":", label="goal")
-        panel.set_title(f"Zipf {skew}" + (f", cost noise {noise}" if noise else ""), fontsize=10)
-        panel.set_xlabel("capacity, share of the keys")
-    panels[0].set_ylabel("cost of misses / static optimum")
-    panels[0].legend(fontsize=8)
-    figure.savefig(path, dpi=150)
+    with charts.drawing(path, 1, len(STREAMS), size=(12, 3.6), sharey=True) as panels:
+        for (skew, noise), panel in zip(STREAMS, panels[0], strict=True):
+            mine = [row for row in rows if (row["skew"], row["noise"]) == (skew, noise)]
+            shares = [f"{row['share']:.0%}" for row in mine]
+            for arm, colour in zip(ARMS, COLOURS, strict=True):
+                panel.errorbar(
+                    shares,
+                    [row[arm] for row in mine],
+                    [row[f"{arm}, sd"] for row in mine],
+                    label=arm,
+                    color=colour,
+                    linestyle=":" if arm == "told c" else "-",
+                    capsize=2,
+                    marker=".",
+                )
+            panel.axhline(1.0, label="static optimum, in hindsight", **charts.HINDSIGHT)
+            panel.axhline(GOALS[noise], color=charts.RED, linestyle=":", label="goal")
+            title = f"Zipf {skew}" + (f", cost noise {noise}" if noise else "")
+            panel.set_title(title, fontsize=10)
+            panel.set_xlabel("capacity, share of the keys")
+        panels[0, 0].set_ylabel("cost of misses / static optimum")
+        panels[0, 0].legend(fontsize=8)
 
 
 def main() -> None:
@@ -248,7 +249,7 @@ def main() -> None:
         "cells": rows,
     }
     results.write(told_to.out / "stationary.json", result)
-    plot(rows, told_to.out / "stationary.png")
+    draw_chart(rows, told_to.out / "stationary.png")
     show(rows, Console())
 
 

@@ -37,9 +37,9 @@ from langchain_cachemux import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.advise import advise
-from langchain_cachemux.lab.replay import limits, replay
+from langchain_cachemux.lab.replay import follow, limits, replay
 from langchain_cachemux.lab.traces import Trace
-from langchain_cachemux.types import Entry, Request
+from langchain_cachemux.types import Request
 
 # %% [markdown]
 # ## The trace
@@ -117,8 +117,9 @@ print(f"best set in hindsight   ${best_set / 100:7.2f}   {best_set / no_cache:.1
 print(f"no cache can cost less  ${limit / 100:7.2f}   {limit / no_cache:.1%}")
 
 # %% [markdown]
-# And this is a cache, whole. `use` says whether an answer is held and counts the request; `admit` offers a new
-# one, and the policy decides who stays. `LECCache` does the same, with texts and vectors.
+# And this is a cache, without texts and vectors. A *ledger* says who is kept; `follow` sends a trace through it as
+# `LECCache` sends its prompts: what is held is used, what is not is paid for and offered, and the policy decides who
+# stays. After each request it says what came of it.
 
 
 # %%
@@ -126,26 +127,23 @@ def serve(policy, ghosts=None):
     """Send the trace through a ledger: what each request cost, and which policy was followed."""
     ledger = MemoryLedger(capacity, policy=policy, ghosts=ghosts)
     paid, followed = [], []
-    for request in trace:
-        hit = ledger.use(request.key)
-        if not hit:
-            ledger.admit(Entry(request.key, cost=request.cost))
-        paid.append(0.0 if hit else request.cost)
+    for outcome in follow(trace, ledger):
+        paid.append(outcome.paid)
         followed.append(ledger.policies.index(ledger.policy))
     return np.array(paid), np.array(followed)
 
 
 # %%
-GREEN, BLUE, ORANGE, GREY, RED, INK = (
-    "#2e8b57",
-    "#5e81ac",
-    "#d08770",
-    "#c3cad6",
-    "#bf616a",
-    "#1f2430",
+GREEN, BLUE, ORANGE, RED, INK = (
+    charts.GREEN,
+    charts.BLUE,
+    charts.ORANGE,
+    charts.RED,
+    charts.INK,
 )
+GREY = f"{INK}66"  # what is only there to compare with
 steps = {}
-plt.rcParams["figure.dpi"] = 72
+plt.rcParams.update({**charts.STYLE, "axes.grid": False, "figure.dpi": 72})
 
 
 def step(name, paid, colour=GREEN):
@@ -170,7 +168,6 @@ def step(name, paid, colour=GREEN):
     left.set(xlim=(0, 1.005), ylim=(6.5, -0.55), xlabel="cost, as a share of no cache")
     left.xaxis.set_major_formatter("{x:.0%}")
     for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
         axes.tick_params(labelsize=9)
     return right
 
@@ -181,7 +178,7 @@ def label(axes, x, y, *, percent="", legend=""):
     if percent:
         axes.yaxis.set_major_formatter(percent)
     if legend:
-        axes.legend(frameon=False, fontsize=9, loc=legend)
+        axes.legend(loc=legend)
 
 
 # %% [markdown]
@@ -216,7 +213,7 @@ far = np.geomspace(1, len(trace), 30)
 def by_gap(axes, paid, lru=None):
     """Draw which repeats were served, by the requests that lay between."""
     repeat = gap > 0
-    axes.hist(gap[repeat], far, color=GREY, alpha=0.6, label="asked before")
+    axes.hist(gap[repeat], far, color=GREY, label="asked before")
     axes.hist(gap[repeat & (paid == 0)], far, color=GREEN, alpha=0.75, label="served")
     if lru is not None:
         axes.hist(gap[repeat & (lru == 0)], far, color=INK, histtype="step", lw=1.2, label="by LRU")
@@ -315,7 +312,7 @@ served = {"LEC": lec, "LEC, ageing": ageing}
 alone = {name: served[name] if name in served else serve(policy)[0] for name, policy in six.items()}
 default, followed = serve(robust(capacity))
 right = step("the default", default)
-hues = (BLUE, "#81a1c1", "#88c0d0", GREEN, ORANGE, "#b48ead")
+hues = (BLUE, charts.TEAL, charts.GOLD, GREEN, ORANGE, charts.PURPLE)
 right.set_axis_off()
 above = right.inset_axes((0, 0.46, 1, 0.54))
 below = right.inset_axes((0, 0, 1, 0.36), sharex=above)
@@ -329,7 +326,6 @@ below.set_yticks(range(6), list(six), fontsize=8)
 for text, hue in zip(below.get_yticklabels(), hues, strict=True):
     text.set_color(hue)
 for axes in (above, below):
-    axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=9, labelbottom=axes is below)
 label(above, "", "$ more than\nthe default")
 label(below, "thousand requests", "")
@@ -431,7 +427,7 @@ label(
 def drawn(png):
     """A chart of the package, in few colours: that keeps this notebook small."""
     picture, few = PIL.Image.open(io.BytesIO(png)), io.BytesIO()
-    picture.convert("RGB").quantize(64).save(few, "png", optimize=True)
+    picture.quantize(64).save(few, "png", optimize=True)
     return Image(few.getvalue(), width=640)
 
 

@@ -7,12 +7,14 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+from langchain_cachemux.lab import charts
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matplotlib.axes import Axes
 
-COLOURS = ("#4c566a", "#d08770", "#5e81ac", "#2e8b57")
+COLOURS = (charts.INK, charts.ORANGE, charts.BLUE, charts.MAIN)
 CSS = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem;
        color: #1f2430 }
@@ -65,16 +67,10 @@ are those of the real calls, and of the cache and router themselves.</caption>
 
 
 def _svg(draw: Any, report: dict[str, Any]) -> str:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
-    axes = figure.subplots()
-    axes.spines[["top", "right"]].set_visible(False)
-    draw(axes, report)
-    out = io.StringIO()
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(out, format="svg", metadata=nothing)
-    text = out.getvalue()
+    out = io.BytesIO()
+    with charts.drawing(out, size=(9, 3.6), kind="svg") as panels:
+        draw(panels[0, 0], report)
+    text = out.getvalue().decode()
     return text[text.index("<svg") :]
 
 
@@ -84,19 +80,19 @@ def _line(axes: Axes, report: dict[str, Any]) -> None:
         axes.plot(arm["line"], color=colour, label=f"{arm['name']} ({arm['share']:.0%})", lw=2)
     if report["optimum"]:
         floor = report["optimum"]["routed"]
-        axes.axhline(floor, color="#888", ls="--", lw=1, label="offline optimum, whole stream")
-    axes.axvline(report["requests"] / 2, color="#ccc", lw=1)
+        axes.axhline(floor, label="offline optimum, whole stream", **charts.LIMIT)
+    axes.axvline(report["requests"] / 2, color=charts.INK, lw=0.6)
     axes.annotate(
         "popularity drifts",
         (report["requests"] / 2, 1),
         xycoords=("data", "axes fraction"),
         xytext=(5, -10),
         textcoords="offset points",
-        color="#888",
+        color=charts.INK,
         fontsize=9,
     )
     axes.set(xlabel="request", ylabel=f"{report['arms'][0]['unit']} so far", ylim=(0, None))
-    axes.legend(frameon=False)
+    axes.legend()
 
 
 def _bars(axes: Axes, report: dict[str, Any]) -> None:
@@ -109,7 +105,7 @@ def _bars(axes: Axes, report: dict[str, Any]) -> None:
         small: lambda arm: _misses(arm) - arm["calls"].get(large, 0),
         large: lambda arm: arm["calls"].get(large, 0),
     }
-    colours = ("#2e8b57", "#8fbc8f", "#bf616a", "#ebcb8b", "#4c566a")
+    colours = (charts.GREEN, charts.TEAL, charts.RED, charts.GOLD, charts.INK)
     names = [arm["name"] for arm in report["arms"]][::-1]
     left = [0.0] * len(names)
     for (label, count), colour in zip(parts.items(), colours, strict=True):
@@ -117,7 +113,7 @@ def _bars(axes: Axes, report: dict[str, Any]) -> None:
         axes.barh(names, widths, left=left, color=colour, label=label)
         left = [a + b for a, b in zip(left, widths, strict=True)]
     axes.set(xlabel="requests")
-    axes.legend(frameon=False, ncols=5, loc="lower center", bbox_to_anchor=(0.4, 1.0))
+    axes.legend(ncols=5, loc="lower center", bbox_to_anchor=(0.4, 1.0))
 
 
 def _misses(arm: dict[str, Any]) -> int:
@@ -130,9 +126,9 @@ def _scatter(axes: Axes, report: dict[str, Any]) -> None:
     for arm, colour in zip(arms, COLOURS, strict=False):
         axes.scatter(arm["share"], arm["accuracy"], s=90, color=colour, zorder=3, label=arm["name"])
     floor = report["optimum"].get("routed", 0.0) / (arms[0]["cost"] or 1.0)
-    axes.axvspan(0, floor, color="#eee", label="below the offline optimum")
-    axes.axhline(arms[0]["accuracy"], color="#888", ls="--", lw=1)
+    axes.axvspan(0, floor, color=charts.INK, alpha=0.15, lw=0, label="below the offline optimum")
+    axes.axhline(arms[0]["accuracy"], **charts.NO_CACHE)
     axes.set(
         xlabel="share of large only's cost", ylabel="answered right", xlim=(0, 1.05), ylim=(0, 1)
     )
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(fontsize=9, loc="lower right")

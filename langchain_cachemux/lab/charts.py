@@ -1,21 +1,99 @@
-"""What a replay and an advice look like; every chart has its floor and its ceiling."""
+"""One style for every chart, and what a replay and an advice look like in it.
+
+A chart is drawn on nothing: its background is transparent, and each of its colours stands out from a
+white page and from a dark one, by a contrast of 3 at least (WCAG 2.1, 1.4.11). So one file serves both.
+Every chart has its floor and its ceiling: `NO_CACHE`, `HINDSIGHT` and `LIMIT` are how they are drawn.
+"""
 
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
     from langchain_cachemux.lab.advise import Advice
     from langchain_cachemux.lab.replay import Report
 
-INK, GRID = "#1f2430", "#d8dde6"
-MAIN, OTHERS = "#2e8b57", ("#5e81ac", "#d08770", "#b48ead", "#4c566a", "#ebcb8b", "#88c0d0")
+INK = "#797d85"
+"""Of words, axes, floors and ceilings."""
+GREEN, BLUE, ORANGE, PURPLE = "#2e8b57", "#5e81ac", "#c8784f", "#a97fa6"
+TEAL, GOLD, RED = "#3f9aae", "#a8842a", "#bf616a"
+MAIN, OTHERS = GREEN, (BLUE, ORANGE, PURPLE, TEAL, GOLD, RED)
+"""Of what a chart is about, and of what it is compared with."""
+NO_CACHE: dict[str, Any] = {"color": INK, "linestyle": "-", "linewidth": 1.0}
+HINDSIGHT: dict[str, Any] = {"color": INK, "linestyle": ":", "linewidth": 1.5}
+"""The best fixed set, known only afterwards."""
+LIMIT: dict[str, Any] = {"color": INK, "linestyle": "--", "linewidth": 1.5}
+"""What no cache can beat."""
+
+STYLE: Any = {  # matplotlib types each name
+    "axes.axisbelow": True,
+    "axes.edgecolor": INK,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.labelcolor": INK,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlecolor": INK,
+    "figure.facecolor": "none",
+    "font.size": 10,
+    "grid.alpha": 0.25,
+    "grid.color": INK,
+    "grid.linewidth": 0.6,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "savefig.transparent": True,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+"""For `matplotlib.rc_context`, or `pyplot.rcParams.update` in a notebook."""
+ANONYMOUS = {"png": ("Software",), "svg": ("Creator", "Date", "Format", "Type")}
+"""What a file does not say of its making, so that the same chart is the same file."""
+
+
+@contextmanager
+def drawing(
+    to: Path | io.BytesIO,
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    size: tuple[float, float] = (8, 4.5),
+    kind: Literal["png", "svg"] = "png",
+    **options: Any,
+) -> Iterator[Any]:
+    """Give axes to draw on, in the one style; what was drawn is written when the block ends.
+
+    Args:
+        to: A file or a buffer.
+        rows: Of panels.
+        columns: Of panels.
+        size: Width and height of the whole, in inches.
+        kind: What is written.
+        options: As `matplotlib.figure.Figure.subplots` takes them.
+
+    Yields:
+        The panels, an array of shape (rows, columns).
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+    except ImportError:
+        msg = "a plot needs matplotlib: pip install matplotlib"
+        raise ImportError(msg) from None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure.subplots(rows, columns, squeeze=False, **options)
+        figure.savefig(to, format=kind, dpi=150, metadata=dict.fromkeys(ANONYMOUS[kind]))
 
 
 def replayed(reports: Sequence[Report], *, default: str) -> bytes:
@@ -28,7 +106,13 @@ def replayed(reports: Sequence[Report], *, default: str) -> bytes:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    figure, axes = _figure()
+    image = io.BytesIO()
+    with drawing(image) as panels:
+        _replayed(panels[0, 0], reports, default)
+    return image.getvalue()
+
+
+def _replayed(axes: Axes, reports: Sequence[Report], default: str) -> None:
     capacities = sorted({report.capacity for report in reports})
     names = list(dict.fromkeys(report.policy for report in reports))
     colours = {name: OTHERS[place % len(OTHERS)] for place, name in enumerate(names)}
@@ -63,16 +147,15 @@ def replayed(reports: Sequence[Report], *, default: str) -> bytes:
         mark = None
     marked = [bounds[capacity] for capacity in capacities]
     for label, style, costs in (
-        ("best set in hindsight", ":", [b.static for b in marked]),
-        ("no cache can cost less", "--", [b.optimum.lower for b in marked]),
+        ("best set in hindsight", HINDSIGHT, [b.static for b in marked]),
+        ("no cache can cost less", LIMIT, [b.optimum.lower for b in marked]),
     ):
         shares = [cost / (b.no_cache or 1.0) for cost, b in zip(costs, marked, strict=True)]
         if mark:
-            mark(shares[0], color=INK, linestyle=style, label=label)
+            mark(shares[0], label=label, **style)
         else:
-            axes.plot(capacities, shares, color=INK, linestyle=style, label=label)
-    axes.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
-    return _png(figure)
+            axes.plot(capacities, shares, label=label, **style)
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def advised(advice: Advice, *, unit: str) -> bytes:
@@ -85,7 +168,13 @@ def advised(advice: Advice, *, unit: str) -> bytes:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    figure, axes = _figure()
+    image = io.BytesIO()
+    with drawing(image) as panels:
+        _advised(panels[0, 0], advice, unit)
+    return image.getvalue()
+
+
+def _advised(axes: Axes, advice: Advice, unit: str) -> None:
     curve = [point for point in advice.curve if point.capacity]
     at = [point.capacity for point in curve]
     axes.fill_between(
@@ -95,32 +184,11 @@ def advised(advice: Advice, *, unit: str) -> bytes:
     axes.plot(at, [p.storage for p in curve], color=OTHERS[1], label="storage")
     axes.plot(at, [p.total for p in curve], color=MAIN, linewidth=3, label="both")
     nothing = advice.curve[0].total
-    axes.axhline(nothing, color=INK, linestyle=":", label="no cache")
+    axes.axhline(nothing, label="no cache", **NO_CACHE)
     axes.axvspan(advice.low, advice.high, color=MAIN, alpha=0.12, lw=0)
     axes.plot(advice.best.capacity, advice.best.total, "o", color=MAIN, markersize=9)
     axes.set_xscale("log")
     axes.set_ylim(0, 1.1 * nothing or 1.0)
     axes.set_xlabel(f"capacity, {unit}")
     axes.set_ylabel("cost, in the trace's unit")
-    axes.legend(frameon=False, fontsize=9)
-    return _png(figure)
-
-
-def _figure() -> tuple[Figure, Axes]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        msg = "a plot needs matplotlib: pip install matplotlib"
-        raise ImportError(msg) from None
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    return figure, axes
-
-
-def _png(figure: Figure) -> bytes:
-    image = io.BytesIO()
-    figure.savefig(image, format="png", dpi=150)
-    return image.getvalue()
+    axes.legend()

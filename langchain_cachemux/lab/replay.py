@@ -14,10 +14,10 @@ import copy
 import math
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 import numpy as np
 
@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.keep.books import Ledger
     from langchain_cachemux.lab.baselines import Baseline
-    from langchain_cachemux.route.router import Router
-    from langchain_cachemux.types import Admission, Estimate, Request
+    from langchain_cachemux.types import Admission, Estimate, Request, Route
 
     Integers: TypeAlias = NDArray[np.int64]
 
@@ -43,6 +42,27 @@ Choice: TypeAlias = (
 )
 """A policy or several; or what makes them from about how many entries there will be (`robust`), or a
 baseline from its capacity (`SIEVE`)."""
+
+
+class Routing(Protocol):
+    """What the loop asks of a router: `Router`, or one of your own."""
+
+    @property
+    def estimators(self) -> Mapping[str, Any]:
+        """By model name, from cheap to expensive."""
+        ...
+
+    def choose(self, x: Query) -> Route:
+        """Name the model to ask."""
+        ...
+
+    def predict(self, x: Query) -> Estimate:
+        """Estimate what a routed miss will cost."""
+        ...
+
+    def learn(self, x: Query, cost: float, route: str) -> None:
+        """Learn what a miss that began with `route` cost."""
+        ...
 
 
 @dataclass(slots=True)
@@ -114,7 +134,7 @@ def follow(
     cache: Ledger | Baseline,
     *,
     estimator: Estimator | None = None,
-    router: Router | None = None,
+    router: Routing | None = None,
     sized: bool = False,
     query: Callable[[str], Query] = plain,
 ) -> Iterator[Outcome]:
@@ -178,7 +198,7 @@ def replay(
     *,
     capacity: int | str,
     policy: Choice = robust,
-    router: Router | None = None,
+    router: Routing | None = None,
     estimator: Estimator | None = None,
     bounds: Bounds | None = None,
 ) -> Report:
@@ -225,7 +245,7 @@ def replay(
 
 
 def limits(
-    trace: Iterable[Request], *, capacity: int | str, router: Router | None = None
+    trace: Iterable[Request], *, capacity: int | str, router: Routing | None = None
 ) -> Bounds:
     """Return what a trace costs at least and at most; 12 bytes a request, 20 with sizes, and its keys.
 
@@ -248,7 +268,7 @@ def following(
     policy: Choice,
     *,
     capacity: int | str,
-    router: Router | None = None,
+    router: Routing | None = None,
     estimator: Estimator | None = None,
 ) -> Callable[[Iterable[Request]], Iterator[Outcome]]:
     """Return `follow` with a cache of its own, made of what was chosen; this is where a choice is read.
@@ -292,7 +312,7 @@ def label(policy: Choice) -> str:
     return repr(policy)
 
 
-def _ask(x: Query, request: Request, router: Router) -> tuple[float, tuple[str, ...]]:
+def _ask(x: Query, request: Request, router: Routing) -> tuple[float, tuple[str, ...]]:
     """Ask the routed model, and more expensive ones until one will do; what that cost, and of whom."""
     ladder = list(router.estimators)
     ladder = ladder[ladder.index(router.choose(x).model) :]
@@ -318,7 +338,7 @@ def _cost_by(model: str, request: Request) -> float:
     return request.costs[model]
 
 
-def _least_cost(request: Request, router: Router | None) -> float:
+def _least_cost(request: Request, router: Routing | None) -> float:
     """What a miss costs when one knows which model to ask."""
     if router is None:
         return last_cost(request)
@@ -332,7 +352,7 @@ def _least_cost(request: Request, router: Router | None) -> float:
 class _History:
     """What the bounds need to know of a trace: key and cost of each request, and size if it counts."""
 
-    def __init__(self, router: Router | None, *, sized: bool) -> None:
+    def __init__(self, router: Routing | None, *, sized: bool) -> None:
         self.router = router
         self.sized = sized
         self.no_cache = 0.0

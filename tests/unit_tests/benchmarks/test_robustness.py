@@ -83,7 +83,7 @@ def test_runs_that_are_done_are_not_done_again(tmp_path, monkeypatch):
     best = min(one["cost"][name][0] for name in robustness.RIVALS if name in one["cost"])
     assert one["ratio"] == one["cost"]["default"][0] / best
     assert [row["entries"] for row in rows] == [1, 2, 10]
-    robustness.draw(rows, tmp_path / "figure.png")
+    robustness.draw_chart(rows, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 

@@ -94,7 +94,7 @@ def test_every_study_is_there_with_its_figure():
 
 
 def test_a_figure_is_drawn(tmp_path):
-    sensitivity.draw(STUDIES["delta"], tmp_path / "delta.png")
+    sensitivity.draw_chart(STUDIES["delta"], tmp_path / "delta.png")
     assert (tmp_path / "delta.png").stat().st_size > 10_000
 
 

@@ -1,9 +1,15 @@
 """What the charts show, read from their axes; and that each is a PNG."""
 
+import io
 import math
 import sys
+from contextlib import contextmanager
 
+import matplotlib as mpl
+import numpy as np
 import pytest
+from matplotlib import image
+from matplotlib.colors import to_rgb
 
 from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.advise import Advice, Point
@@ -25,10 +31,20 @@ def point(capacity, misses, storage):
 @pytest.fixture
 def axes(monkeypatch):
     """Draw with one of the functions, and read what was drawn."""
+    drawing = charts.drawing
 
     def draw(chart, *arguments, **options):
-        monkeypatch.setattr(charts, "_png", lambda figure: figure)
-        (found,) = chart(*arguments, **options).axes
+        seen = []
+
+        @contextmanager
+        def watched(*to, **how):
+            with drawing(*to, **how) as panels:
+                seen.extend(panels.flat)
+                yield panels
+
+        monkeypatch.setattr(charts, "drawing", watched)
+        chart(*arguments, **options)
+        (found,) = seen
         return found
 
     return draw
@@ -148,3 +164,50 @@ def test_without_matplotlib_it_is_said_what_is_missing(monkeypatch, draw):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match="a plot needs matplotlib: pip install matplotlib"):
         draw()
+
+
+def contrast(one, other):
+    """WCAG 2.1's contrast of two colours, 1 to 21."""
+
+    def luminance(colour):
+        linear = [
+            c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)
+        ]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("page", ["#ffffff", "#0d1117"])
+@pytest.mark.parametrize("colour", [charts.INK, charts.MAIN, *charts.OTHERS])
+def test_each_colour_stands_out_from_a_white_page_and_from_a_dark_one(colour, page):
+    assert contrast(colour, page) >= 3
+
+
+def test_the_words_of_a_chart_are_read_on_both_pages():
+    assert min(contrast(charts.INK, page) for page in ("#ffffff", "#0d1117")) > 4
+
+
+def test_a_chart_lies_on_nothing():
+    pixels = image.imread(io.BytesIO(charts.replayed(REPORTS, default="default")))
+    assert pixels.shape[2] == 4
+    assert pixels[0, 0, 3] == 0
+    assert np.mean(pixels[:, :, 3] == 0) > 0.5
+    inks = {tuple(colour) for colour in np.round(255 * pixels[pixels[:, :, 3] == 1][:, :3])}
+    assert tuple(round(255 * part) for part in to_rgb(charts.INK)) in inks
+
+
+def test_a_drawing_has_the_panels_that_were_asked_for_and_leaves_the_style_as_it_was(tmp_path):
+    before = dict(mpl.rcParams)
+    with charts.drawing(tmp_path / "one.svg", 2, 3, size=(6, 4), kind="svg", sharex=True) as panels:
+        assert panels.shape == (2, 3)
+        assert not panels[0, 0].spines["top"].get_visible()
+    assert dict(mpl.rcParams) == before
+    text = (tmp_path / "one.svg").read_text(encoding="utf-8")
+    assert text.startswith("<?xml")
+    assert "matplotlib" not in text.lower().partition("<svg")[2].partition("<defs>")[0]
+
+
+def test_the_same_chart_is_the_same_file():
+    assert charts.advised(ADVICE, unit="bytes") == charts.advised(ADVICE, unit="bytes")
