@@ -419,6 +419,15 @@ def test_judging_in_a_loop_does_not_hold_it_up():
         assert asyncio.run(ticks(judge)) >= 5
 
 
+@pytest.mark.parametrize("accept", [lambda m, a: time.sleep(0.2), lambda m, a: asyncio.sleep(9)])
+def test_judging_may_be_given_up_half_way(accept):
+    async def given_up():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(judge_of(accept).ajudge(ASKED, PARIS), 0.05)
+
+    asyncio.run(given_up())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
