@@ -30,13 +30,10 @@ import csv
 import gzip
 import json
 import os
-import platform
 import random
 import re
 import sys
-from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +43,7 @@ from rich.table import Table
 from scipy.stats import beta
 
 from langchain_cachemux.agree import Agree
+from langchain_cachemux.lab.stamp import stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -194,11 +192,12 @@ def rows(data: Path, place: int, seed: int) -> list[dict[str, Any]]:
     embed = encoder(text for pairs in wholes.values() for pair in pairs for text in pair[:2])
     for name, pairs in wholes.items():
         for least in SIMILARITIES:
-            rules = (
-                (f"Agree(embed, similarity={least})", Agree(embed, similarity=least)),
-                (f"similarity >= {least}", partial(by_vectors, embed, least)),
-            )
-            found += [{"answers": name, "rule": rule} | counted(pairs, f) for rule, f in rules]
+            agree, near = Agree(embed, similarity=least), partial(by_vectors, embed, least)
+            for rule, f in (
+                (f"Agree(embed, similarity={least})", agree),
+                (f"similarity >= {least}", near),
+            ):
+                found.append({"answers": name, "rule": rule} | counted(pairs, f))
     return found
 
 
@@ -233,14 +232,9 @@ def main() -> None:
     show(found, Console())
     if told.even:
         return
+    command = f"CACHEMUX_DATA=DIR python benchmarks/agreement.py --seed {told.seed}"
     result = {
-        "command": f"CACHEMUX_DATA=DIR python benchmarks/agreement.py --seed {told.seed}",
-        "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"python": platform.python_version()}
-        | {
-            name: version(name) for name in ("langchain-cachemux", "numpy", "sentence-transformers")
-        },
+        **stamp(command, "numpy", "sentence-transformers", seeds=[told.seed]),
         "measure": "errors of either kind as shares of the pairs that differ, or are the same",
         "rows": found,
     }

@@ -145,6 +145,8 @@ UNIT = 2
 """What stands beside a number is its unit when it has so many words at most."""
 ROUNDED = 2
 """A number with so many decimals may be another one rounded."""
+DEEP = 500
+"""JSON of more brackets is compared as a text."""
 _SUPERSCRIPTS = str.maketrans({sign: f"^{n}" for n, sign in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")})
 _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.MULTILINE), plain)
@@ -155,9 +157,9 @@ _MARKUP: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\\(?:left|right)(?![a-z])|\\[,;! ]|\\[()\[\]]", ""),
         (r"\\times|\\cdot", "×"),
         (r"\{,\}", ","),
-        (r"\$\$|(?<!\\)\$(?=[^$\n]*[^$\n\d.,][^$\n]*\$(?!\d))|(?<=[^$\s])\$(?=\W|$)", ""),
+        (r"\$\$|(?<!\\)\$(?=[^$\n]{1,200}\$(?!\d))|(?<=[^$\s])\$(?=\W|$)", ""),
         (r"\\([$%#&_{}])", r"\1"),
-        (r"^\s*(?:#{1,3} |>|[-*+] )\s*", ""),
+        (r"^[ \t]*(?:#{1,3} |>|[-*+] )[ \t]*", ""),
         (r"```\w*|\*\*|__|`|(?<!\w)[*_](?=\S)|(?<=\S)[*_](?!\w)", ""),
         ("[‘’]", "'"),
     )
@@ -166,10 +168,12 @@ _BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{[^{}]*\})*)\}")
 _SENTENCE = re.compile(r"[.!?](?=\s|$)|[。！？]|\n")
 _NUMBER = re.compile(
     r"""(?<![\w.])(?P<sign>[-−+]\s?)?(?P<currency>[$€£¥₹])?\s?
-    (?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?P<part>[.,]\d+)?(?:e(?P<ten>[-+]?\d+))?
-    (?:\s?[/⁄]\s?(?P<under>\d+))?(?P<cent>\s?(?:%|percent\b|per\ cent\b))?""",
+    (?P<whole>\d{1,3}(?:,\d{3})+(?!\d)|\d{1,99}(?!\d))(?P<part>[.,]\d{1,99}(?!\d))?(?!\.\d)
+    (?:e(?P<ten>[-+]?\d{1,2}(?!\d)))?(?:\s?[/⁄]\s?(?P<under>\d{1,99}))?
+    (?P<cent>\s?(?:%|percent\b|per\ cent\b))?""",
     re.VERBOSE | re.IGNORECASE,
 )
+"""Of no more digits than a number has; 1.2.3 is a version, not a number."""
 _CHOICE = re.compile(
     r"^(?:\((?P<round>[A-Z])\)|\[(?P<square>[A-Z])\]|(?P<bare>[A-Z])(?:[.):]|$))\s*"
 )
@@ -205,12 +209,9 @@ def _alike(one: str, other: str) -> bool:
     """Whether two final answers are the same."""
     if plain(one) == plain(other) != "":
         return True
-    if (
-        (_CHOICE.match(one) or _CHOICE.match(other))
-        and (a := _letter(one))
-        and (b := _letter(other))
-    ):
-        return a == b
+    (a, rest), (b, rest_of_other) = _choice(one), _choice(other)
+    if a and b and (_CHOICE.match(one) or _CHOICE.match(other)):
+        return a == b and (not rest or not rest_of_other or _alike(rest, rest_of_other))
     one, other = _CHOICE.sub("", one, count=1) or one, _CHOICE.sub("", other, count=1) or other
     figures = [list(_NUMBER.finditer(_result(text))) for text in (one, other)]
     if all(figures):
@@ -229,7 +230,9 @@ def _result(text: str) -> str:
 def _measures(one: str, other: str, left: list[re.Match[str]], right: list[re.Match[str]]) -> bool:
     """Whether the numbers are the same, and what is said to be counted may be."""
     if len(left) != len(right):
-        left, right = left[-1:], right[-1:]
+        if min(len(left), len(right)) > 1 or max(len(one.split()), len(other.split())) <= FEW:
+            return False
+        left, right = left[-1:], right[-1:]  # one number, and a sentence that ends in one
     for a, b in zip(left, right, strict=True):
         if a["currency"] and b["currency"] and a["currency"] != b["currency"]:
             return False
@@ -238,7 +241,7 @@ def _measures(one: str, other: str, left: list[re.Match[str]], right: list[re.Ma
             continue
         if not _close(a, b, x, y):
             return False
-    units = [set(plain(_NUMBER.sub(" ", text)).split()) for text in (one, other)]
+    units = [set(_NUMBER.sub(" ", plain(text)).split()) for text in (one, other)]
     short = max(map(len, units)) <= UNIT
     return not short or units[0] <= units[1] or units[1] <= units[0]
 
@@ -250,12 +253,12 @@ def _close(a: re.Match[str], b: re.Match[str], x: Fraction, y: Fraction) -> bool
     return x == y or (places >= ROUNDED and round(x, places) == round(y, places))
 
 
-def _letter(text: str) -> str | None:
-    """The letter of a choice, when the text is one, begins with one, or ends in one."""
+def _choice(text: str) -> tuple[str | None, str]:
+    """The letter of a choice that a text begins with or ends in, and the words it stands before."""
     if found := _CHOICE.match(text):
-        return str(next(filter(None, found.groups())))
+        return str(next(filter(None, found.groups()))), text[found.end() :]
     found = _LAST_LETTER.search(text)
-    return str(found[1]) if found else None
+    return (str(found[1]) if found else None), ""
 
 
 def _ends(short: str, long: str) -> bool:
@@ -290,7 +293,7 @@ def _json(text: str) -> tuple[Any] | None:
     if not text.startswith(("{", "[")):
         return None
     try:
-        return (json.loads(text),)
+        return (json.loads(text),) if text.count("[") + text.count("{") <= DEEP else None
     except ValueError:
         return None
 

@@ -160,7 +160,7 @@ def judge_of(accept: Accept) -> Judge:
             f" Runnable, got {accept!r}"
         )
         raise ValueError(msg)  # noqa: TRY004
-    return _Told(accept)
+    return _Own(accept)
 
 
 class Sure(Judge):
@@ -429,7 +429,7 @@ class Parses(Judge):
         return Verdict(ok=True, reason="it can be read")
 
 
-class _Told(Judge):
+class _Own(Judge):
     """What a user's own function or Runnable says."""
 
     def __init__(self, accept: Any) -> None:
@@ -466,7 +466,7 @@ class _Told(Judge):
             elif iscoroutinefunction(self.accept):
                 said = self._asked(conversation, answer)
             else:
-                ask = partial(context.run, self._asked, conversation, answer)
+                ask = partial(context.copy().run, self._asked, conversation, answer)
                 said = await asyncio.get_running_loop().run_in_executor(None, ask)
             if isawaitable(said):
                 said = await asyncio.create_task(_awaited(said), context=context)
@@ -599,22 +599,23 @@ def log_probabilities(answer: AIMessage) -> list[float]:
     Google (`logprobs_result`) and the older completions (`logprobs.token_logprobs`); empty when there
     are none.
     """
-    told: Any = answer.response_metadata
-    told = told.get("logprobs") or told.get("logprobs_result") or ()
-    if isinstance(told, Mapping):
+    metadata = answer.response_metadata
+    tokens: Any = metadata.get("logprobs") or metadata.get("logprobs_result") or ()
+    if isinstance(tokens, Mapping):
         names = ("content", "token_logprobs", "chosen_candidates")
-        told = next((told[name] for name in names if told.get(name)), ())
+        tokens = next((tokens[name] for name in names if tokens.get(name)), ())
     found = [
         token.get("logprob", token.get("log_probability")) if isinstance(token, Mapping) else token
-        for token in told
+        for token in tokens
     ]
     return [float(one) for one in found if one is not None]
 
 
 def _whole(answer: AIMessage) -> bool:
     """False when the model says that it was cut off, refused or filtered."""
-    told = answer.response_metadata
-    reason = told.get("finish_reason") or told.get("stop_reason") or told.get("done_reason")
+    metadata = answer.response_metadata
+    named = (metadata.get(name) for name in ("finish_reason", "stop_reason", "done_reason"))
+    reason = next(filter(None, named), None)
     return reason is None or str(reason).casefold().rpartition(".")[2] in WHOLE
 
 

@@ -278,7 +278,7 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
         model: Name to use when the message carries none.
     """
     tokens = getattr(message, "usage_metadata", None) or {}
-    told = getattr(message, "response_metadata", None) or {}
+    metadata = getattr(message, "response_metadata", None) or {}
     into, out = _details(tokens, "input"), _details(tokens, "output")
     hour, minutes = into("ephemeral_1h_input_tokens"), into("ephemeral_5m_input_tokens")
     read, write, reasoning = into("cache_read"), into("cache_creation"), out("reasoning")
@@ -291,15 +291,17 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
         inputs += cached
     if reasoning > outputs or (reasoning and missing == reasoning):
         outputs += reasoning
-    loading = float(told.get("load_duration") or 0.0) / 1e9
+    loading = float(metadata.get("load_duration") or 0.0) / 1e9
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
         cached_tokens=read,
-        seconds=float(told.get("seconds", max(seconds - loading, 0.0))),
-        model=str(told.get("model_name") or told.get("model") or told.get("model_id") or model),
-        provider=str(told.get("model_provider") or ""),
-        tier=str(told.get("service_tier") or ""),
+        seconds=float(metadata.get("seconds", max(seconds - loading, 0.0))),
+        model=str(
+            metadata.get("model_name") or metadata.get("model") or metadata.get("model_id") or model
+        ),
+        provider=str(metadata.get("model_provider") or ""),
+        tier=str(metadata.get("service_tier") or ""),
         cache_write_tokens=write,
         cache_write_1h_tokens=hour,
         reasoning_tokens=reasoning,

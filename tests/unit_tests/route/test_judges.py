@@ -419,6 +419,15 @@ def test_judging_in_a_loop_does_not_hold_it_up():
         assert asyncio.run(ticks(judge)) >= 5
 
 
+@pytest.mark.parametrize("accept", [lambda m, a: time.sleep(0.2), lambda m, a: asyncio.sleep(9)])
+def test_judging_may_be_given_up_half_way(accept):
+    async def given_up():
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(judge_of(accept).ajudge(ASKED, PARIS), 0.05)
+
+    asyncio.run(given_up())
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -427,12 +436,18 @@ def test_judging_in_a_loop_does_not_hold_it_up():
         (lambda: Sure(float("nan")), "least must be a probability"),
         (lambda: Sure(0.5, quantile=2), "quantile must be a share"),
         (lambda: Agrees(1), "n must be a whole number of answers, 2 or more, got 1"),
-        (lambda: Agrees(2.5), "n must be a whole number"),
+        (
+            lambda: Agrees(2.5),  # type: ignore[arg-type]
+            "n must be a whole number",
+        ),
         (lambda: Agrees(3, least=4), "least must be from 2 to n = 3"),
         (lambda: Agrees(3, least=1), "least must be from 2 to n = 3"),
         (lambda: Agrees(3, temperature=0), "temperature must be above 0, got 0"),
         (lambda: Agrees(3, timeout=0), "timeout must be a positive number of seconds"),
-        (lambda: Asks(3), "model must be a chat model, a Runnable or 'provider:model', got 3"),
+        (
+            lambda: Asks(3),  # type: ignore[arg-type]
+            "model must be a chat model, a Runnable or 'provider:model', got 3",
+        ),
         (lambda: Asks(Says("yes"), prompt="Good?"), "prompt must have the place {answer}"),
         (lambda: Parses(3), "form must be a type or an output parser, got 3"),
         (lambda: Parses({"type": "object"}), "form must be a type or an output parser"),
