@@ -379,7 +379,7 @@ class Arm:
         ):
             budget = self.budgets[kind]
             if budget is not None and (kind == "small" or candidate):
-                ways.append((cost + budget.charge(kind, claim), kind, cost, claim))
+                ways.append((cost + budget.charge(claim, kind), kind, cost, claim))
         _, kind, cost, claim = min(ways)
         budget = self.budgets.get(kind)
         if budget is None:

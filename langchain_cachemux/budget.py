@@ -330,14 +330,14 @@ class ErrorBudget:
             self._costs = min(self._costs + 1, MEMORY)
             self._cost += (cost - self._cost) / self._costs
 
-    def charge(self, kind: str, risk: float) -> float:
+    def charge(self, risk: float, kind: str = "") -> float:
         """Return λ·(r - δ), what a bet costs beyond its own price; infinite when it may not be placed.
 
         Negative for a bet that is safer than promised: it pays into the account.
 
         Args:
-            kind: What is bet on.
             risk: An upper bound of the chance that it is lost.
+            kind: What is bet on, so that the claim is corrected as `placed` will correct it.
 
         Raises:
             ValueError: `risk` is not in [0, 1].
@@ -375,7 +375,8 @@ class ErrorBudget:
             count.tried += self._closed
             count.audited += audit
             bet = Bet(kind, risk, chance, audit, not self._closed, self, self._certificate)
-            self._judge()
+            if self._closed:  # one more bet can only lower both ends
+                self._judge()
             return bet
 
     def dump(self) -> dict[str, Any]:

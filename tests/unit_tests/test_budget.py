@@ -183,15 +183,15 @@ def test_nothing_is_estimated_before_there_was_evidence():
 def test_before_a_miss_was_paid_for_an_error_has_no_price_and_no_bet_may_be_placed():
     budget = ErrorBudget(0.02)
     assert budget.error_price == math.inf
-    assert budget.charge("cache", 0.0) == math.inf
+    assert budget.charge(0.0, "cache") == math.inf
 
 
 def test_at_first_an_error_costs_one_miss_in_the_share_promised_and_only_safe_bets_may_be_placed():
     budget = told(0.02, cost=3.0)
     assert budget.error_price == pytest.approx(150)
-    assert budget.charge("cache", 0.02) == 0
-    assert budget.charge("cache", 0.005) == pytest.approx(150 * -0.015)
-    assert budget.charge("cache", 0.021) == math.inf
+    assert budget.charge(0.02, "cache") == 0
+    assert budget.charge(0.005, "cache") == pytest.approx(150 * -0.015)
+    assert budget.charge(0.021, "cache") == math.inf
 
 
 def test_safe_bets_pay_for_a_risky_one_and_errors_become_cheaper_meanwhile():
@@ -201,8 +201,8 @@ def test_safe_bets_pay_for_a_risky_one_and_errors_become_cheaper_meanwhile():
         budget.placed("cache", 0.0)
     assert all(high > low for high, low in pairwise(prices))
     assert budget.error_price == pytest.approx(50 * math.exp(-0.4))
-    assert budget.charge("cache", 0.43) == math.inf
-    assert budget.charge("cache", 0.41) == pytest.approx(budget.error_price * 0.39)
+    assert budget.charge(0.43, "cache") == math.inf
+    assert budget.charge(0.41, "cache") == pytest.approx(budget.error_price * 0.39)
 
 
 @given(st.lists(shares, max_size=300), st.sampled_from([0.01, 0.05, 0.3]))
@@ -211,7 +211,7 @@ def test_the_risks_of_the_bets_that_could_be_paid_for_add_up_to_no_more_than_was
 ):
     budget, placed = told(error), []
     for risk in risks:
-        if math.isfinite(budget.charge("cache", risk)):
+        if math.isfinite(budget.charge(risk, "cache")):
             budget.placed("cache", risk)
             placed.append(risk)
         assert sum(placed) <= error * len(placed) + 1e-9
@@ -244,7 +244,7 @@ def audited(claim, truth, *, n=2000, error=0.05, budget=None, seed=0):
     """A stream of claims; returns the budget, the share of bets lost, and what was charged a bet."""
     budget, rng, lost = budget or told(error), np.random.default_rng(seed), []
     for _ in range(n):
-        if budget.charge("small", claim) < 1:
+        if budget.charge(claim, "small") < 1:
             bet = budget.placed("small", claim)
             lost.append(float(rng.random() < truth))
             bet.settle(lost[-1])
@@ -304,7 +304,7 @@ def test_the_price_found_online_saves_nearly_what_the_best_price_in_hindsight_sa
     budget, saved = told(error), 0.0
     for t in range(n):
         ways = [
-            (cost[t] + budget.charge("bet", risk[t]), cost[t], risk[t])
+            (cost[t] + budget.charge(risk[t], "bet"), cost[t], risk[t])
             for cost, risk in (stored, small)
         ]
         total, cost, risk = min(ways)
@@ -462,9 +462,9 @@ def test_a_budget_says_what_it_promises():
 @pytest.mark.parametrize("bad", [-0.1, 1.1, math.nan])
 def test_what_is_no_share_is_refused(bad):
     budget = told()
-    for call in (budget.charge, budget.placed):
+    for call in (budget.charge, lambda risk: budget.placed("cache", risk)):
         with pytest.raises(ValueError, match=f"risk must be .* got {bad!r}"):
-            call("cache", bad)
+            call(bad)
     with pytest.raises(ValueError, match=f"lost must be .* got {bad!r}"):
         budget.placed("cache", 0.0).settle(bad)
     assert budget.counts["cache"].settled == 0
