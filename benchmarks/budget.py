@@ -58,6 +58,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.progress import track
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from langchain_cachemux.budget import Bet, ErrorBudget
 from langchain_cachemux.match.guards import GUARDS
@@ -266,24 +268,25 @@ class Curve:
         """One deviation above the mean, on the logit."""
         x = np.array([1.0, 10 * (1 - similarity), objection])
         logit = x @ self.weights + math.sqrt(x @ self.covariance @ x)
-        return float(1 / (1 + math.exp(-logit)))
+        return float(expit(logit))
 
     def learn(self, similarity: float, *, objection: bool, differs: bool) -> None:
-        """Keep an outcome; fit all when a tenth of them is new (Newton's method, prior variance 4)."""
+        """Keep an outcome; fit all when a tenth of them is new, with a prior variance of 4."""
         self.rows.append((1.0, 10 * (1 - similarity), objection))
         self.labels.append(differs)
         if len(self.labels) < 1.1 * self.fitted:
             return
         self.fitted = len(self.labels)
-        x, y = np.array(self.rows), np.array(self.labels, dtype=float)
-        for _ in range(20):
-            p = 1 / (1 + np.exp(-np.clip(x @ self.weights, -30, 30)))
-            hessian = (x * (p * (1 - p))[:, None]).T @ x + np.eye(3) / 4
-            step = np.linalg.solve(hessian, x.T @ (y - p) - self.weights / 4)
-            self.weights = self.weights + step
-            if np.abs(step).max() < 1e-6:
-                break
-        self.covariance = np.linalg.inv(hessian)
+        x, signs = np.array(self.rows), 2.0 * np.array(self.labels) - 1
+
+        def loss(w: Floats) -> tuple[float, Floats]:
+            margins = signs * (x @ w)
+            slope = -signs * expit(-margins)
+            return float(np.logaddexp(0, -margins).sum() + w @ w / 8), x.T @ slope + w / 4
+
+        self.weights = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x
+        p = expit(x @ self.weights)
+        self.covariance = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x + np.eye(3) / 4)
 
 
 def progressive(stream: Stream, vectors: NDArray[np.float32], seed: int) -> Risks:
@@ -420,10 +423,11 @@ class Arm:
 
 def oracle(stream: Stream, risks: Risks, error: float) -> Outcome:
     """Take every bet that will be won, and of the others as many as the promise allows."""
-    questions, kept, outcome = stream.questions, {}, Outcome()
+    questions, outcome = stream.questions, Outcome()
+    kept: dict[int, Stored] = {}
     requests = zip(stream.wording.tolist(), stream.question.tolist(), strict=True)
     for t, (w, q) in enumerate(requests):
-        own: Stored | None = kept.get(w)
+        own = kept.get(w)
         if own is not None and own.risk == 0:
             continue
         if risks.explored[t]:
@@ -572,21 +576,18 @@ def main() -> None:
     logging.getLogger("langchain_cachemux").setLevel(logging.ERROR)  # thousands of budgets
     started, data = time.perf_counter(), read(Path(arguments.data))
     rows = []
-    kept = RESULTS / "budget.json"
-    if arguments.streams != list(REQUESTS) and kept.exists():
-        rows = [
-            row
-            for row in json.loads(kept.read_text(encoding="utf-8"))["rows"]
-            if row["stream"] not in arguments.streams
-        ]
     for name in arguments.streams:
         questions = data[name]
         vectors = vectors_of(draw(questions, REQUESTS[name], 0).texts, name, arguments.vectors)
         rows += study(name, questions, vectors)
+    kept = RESULTS / "budget.json"
+    if arguments.streams != list(REQUESTS) and kept.exists():
+        others = json.loads(kept.read_text(encoding="utf-8"))["rows"]
+        rows += [row for row in others if row["stream"] not in arguments.streams]
     rows.sort(key=lambda row: list(REQUESTS).index(row["stream"]))
     ratios = [row["one / split"] for row in rows if row["one / split"]]
     result = {
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python benchmarks/budget.py", *_shown(arguments.streams)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "seconds": round(time.perf_counter() - started),
@@ -621,13 +622,17 @@ def main() -> None:
     chart(rows, RESULTS / "budget.png")
 
 
+def _shown(streams: list[str]) -> list[str]:
+    return [] if streams == list(REQUESTS) else ["--streams", *streams]
+
+
 def vectors_of(texts: list[str], name: str, folder: Path | None) -> NDArray[np.float32]:
     """Unit vectors of texts by the default encoder, from the folder when they are there."""
     from langchain_cachemux.read.encoder import SentenceEncoder
 
     kept = folder / f"{name}.npy" if folder else None
     if kept and kept.exists():
-        return np.load(kept)
+        return np.asarray(np.load(kept), dtype=np.float32)
     encoder, vectors = SentenceEncoder(), np.zeros((len(texts), 384), np.float32)
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     for start in track(range(0, len(texts), 256), f"{name}, vectors"):
