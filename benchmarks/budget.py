@@ -17,7 +17,7 @@ A bet is lost when the small model was wrong and the large one right, or the sto
 another question. A stored answer carries the risk with which it was given: an exact repeat of the
 large model's own answer is free and no bet, of another it is a bet again.
 
-On a falling share of new wordings (all at first, then sqrt(200/n), at least 5 %) both models are
+On a falling share of new wordings (all at first, then sqrt(100/n), at least 5 %) both models are
 asked and the user gets the large one's answer. From these alone the risks are learned, each
 predicted before its outcome is seen: of the small model by `Classifier`; of a match by a logistic
 curve of its similarity and of what the default guards say. So every arm has the same risks, and
@@ -26,8 +26,8 @@ pays for these questions alike; of its audits each pays for its own.
     never      nothing but exact repeats of the large model's answers: the floor
     one        one `ErrorBudget`
     separate   one for the cache and one for the router, each with the promise itself
-    split      the best of 49 pairs of two budgets, chosen in hindsight among those whose bets
-               together kept the promise
+    split      the best of 36 pairs of two budgets, chosen in hindsight among those whose claims
+               together kept the promise, as those of "one" do by construction
     oracle     is told whether each bet will be lost, and loses as many as it may: the ceiling
 
 Costs: RouteLLM's 24.7 and 0.24 dollars a million tokens, LLMRouter's own prices; tokens are
@@ -58,8 +58,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.progress import track
+from scipy.optimize import minimize
+from scipy.special import expit
 
-from langchain_cachemux.budget import ErrorBudget
+from langchain_cachemux.budget import Bet, ErrorBudget
 from langchain_cachemux.match.guards import GUARDS
 from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.types import Query
@@ -71,13 +73,13 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 ERRORS = (0.01, 0.02, 0.05)
-ORDERS = range(5)
+ORDERS = range(3)
 AUDITS = range(4)
 """Seeds of the draw of audits, for each order: the sequence is tested on each."""
-REQUESTS = {"mmlu": 8_000, "gsm8k": 4_000, "llmrouter": 8_000}
+REQUESTS = {"mmlu": 6_000, "gsm8k": 4_000, "llmrouter": 8_000}
 SKEW = 0.8
 REWORDED = 0.5
-SPLITS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+SPLITS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 """Budgets of cache and router in the sweep, as multiples of the promise; 0 is never to bet."""
 ANSWER = 100
 """Tokens of an answer that was not recorded."""
@@ -125,19 +127,22 @@ class Outcome:
 
     cost: float = 0.0
     audits: float = 0.0
-    """Of the cost."""
+    """Of the cost, what the audits took."""
     bets: int = 0
     lost: int = 0
+    claimed: float = 0.0
+    """Sum of the risks charged."""
     worst: float = 0.0
     """Largest share lost so far, from the 200th bet on."""
     closed: bool = False
     """Whether the sequence ever rejected the promise."""
-    kinds: tuple[int, int] = (0, 0)
-    """Bets on stored answers and on the small model."""
+    stored: int = 0
+    """Bets on stored answers, the others being on the small model."""
 
-    def bet(self, *, lost: bool) -> None:
+    def bet(self, kind: str, *, lost: bool) -> None:
         """Count a bet."""
         self.bets += 1
+        self.stored += kind == "stored"
         self.lost += lost
         if self.bets >= 200:
             self.worst = max(self.worst, self.lost / self.bets)
@@ -263,24 +268,25 @@ class Curve:
         """One deviation above the mean, on the logit."""
         x = np.array([1.0, 10 * (1 - similarity), objection])
         logit = x @ self.weights + math.sqrt(x @ self.covariance @ x)
-        return float(1 / (1 + math.exp(-logit)))
+        return float(expit(logit))
 
     def learn(self, similarity: float, *, objection: bool, differs: bool) -> None:
-        """Keep an outcome; fit all when a tenth of them is new (Newton's method, prior variance 4)."""
+        """Keep an outcome; fit all when a tenth of them is new, with a prior variance of 4."""
         self.rows.append((1.0, 10 * (1 - similarity), objection))
         self.labels.append(differs)
         if len(self.labels) < 1.1 * self.fitted:
             return
         self.fitted = len(self.labels)
-        x, y = np.array(self.rows), np.array(self.labels, dtype=float)
-        for _ in range(20):
-            p = 1 / (1 + np.exp(-np.clip(x @ self.weights, -30, 30)))
-            hessian = (x * (p * (1 - p))[:, None]).T @ x + np.eye(3) / 4
-            step = np.linalg.solve(hessian, x.T @ (y - p) - self.weights / 4)
-            self.weights = self.weights + step
-            if np.abs(step).max() < 1e-6:
-                break
-        self.covariance = np.linalg.inv(hessian)
+        x, signs = np.array(self.rows), 2.0 * np.array(self.labels) - 1
+
+        def loss(w: Floats) -> tuple[float, Floats]:
+            margins = signs * (x @ w)
+            slope = -signs * expit(-margins)
+            return float(np.logaddexp(0, -margins).sum() + w @ w / 8), x.T @ slope + w / 4
+
+        self.weights = minimize(loss, np.zeros(3), jac=True, method="L-BFGS-B").x
+        p = expit(x @ self.weights)
+        self.covariance = np.linalg.inv((x * (p * (1 - p))[:, None]).T @ x + np.eye(3) / 4)
 
 
 def progressive(stream: Stream, vectors: NDArray[np.float32], seed: int) -> Risks:
@@ -298,7 +304,7 @@ def progressive(stream: Stream, vectors: NDArray[np.float32], seed: int) -> Risk
         small[t] = min(classifier.predict(query).upper, 1.0)
         k = len(last)
         if w not in last:
-            explored[t] = rng.random() < max(0.05, min(1.0, math.sqrt(200 / (k + 1))))
+            explored[t] = rng.random() < max(0.05, min(1.0, math.sqrt(100 / (k + 1))))
             if k:
                 similarities = seen[:k] @ vector
                 place = int(similarities.argmax())
@@ -330,71 +336,98 @@ class Stored:
     risk: float
 
 
-def play(
-    stream: Stream, risks: Risks, router: ErrorBudget | None, stored: ErrorBudget | None
-) -> Outcome:
-    """Serve a stream: the option of least cost + charge; no budget is never to bet."""
-    questions, kept, outcome = stream.questions, {}, Outcome()
-    budgets = [budget for budget in (router, stored) if budget is not None]
-    kinds = [0, 0]
-    requests = zip(stream.wording.tolist(), stream.question.tolist(), strict=True)
-    for t, (w, q) in enumerate(requests):
-        small, large = questions.small[q], questions.large[q]
-        own: Stored | None = kept.get(w)
-        if own is not None and own.risk == 0:
-            continue
-        if risks.explored[t]:
-            outcome.cost += large + small
-            kept[w] = Stored(q, worse=False, risk=0.0)
-            for budget in budgets:
-                budget.missed(large)
-            continue
-        candidate = own
-        risk = own.risk if own else 1.0
-        if own is None and risks.nearest[t] >= 0:
-            candidate = kept[int(stream.wording[risks.nearest[t]])]
-            risk = 1 - (1 - risks.match[t]) * (1 - candidate.risk)
-        paid, chosen = large, "large"
-        if router is not None and (price := small + router.charge(risks.small[t])) < paid:
-            paid, chosen = price, "small"
-        if candidate and stored is not None and stored.charge(risk) < paid:
-            chosen = "stored"
-        answer = Stored(q, worse=False, risk=0.0)
-        if chosen == "large":
-            outcome.cost += large
-            for budget in budgets:
-                budget.missed(large)
+class Arm:
+    """A face that serves a stream: of what is allowed, the option of least cost + charge.
+
+    Args:
+        stream: The requests.
+        risks: What is claimed of them.
+        router: Budget of the small model; None is never to ask it.
+        stored: Budget of stored answers, maybe the same one; None is never to serve them.
+    """
+
+    def __init__(
+        self, stream: Stream, risks: Risks, router: ErrorBudget | None, stored: ErrorBudget | None
+    ) -> None:
+        self.stream, self.risks = stream, risks
+        self.budgets = {"small": router, "stored": stored}
+        self.different = {budget for budget in (router, stored) if budget is not None}
+        self.kept: dict[int, Stored] = {}
+        self.outcome = Outcome()
+
+    def play(self) -> Outcome:
+        """Serve all requests."""
+        for t, wording in enumerate(self.stream.wording.tolist()):
+            own = self.kept.get(wording)
+            if own is None or own.risk:
+                self.kept[wording] = self._serve(t, own)
+        counts = [count for budget in self.different for count in budget.counts.values()]
+        self.outcome.claimed = sum(count.risk for count in counts)
+        return self.outcome
+
+    def _serve(self, t: int, own: Stored | None) -> Stored:
+        question = int(self.stream.question[t])
+        small, large = (
+            float(costs[question])
+            for costs in (self.stream.questions.small, self.stream.questions.large)
+        )
+        if self.risks.explored[t]:
+            self.outcome.cost += small
+            return self._ask(question, large)
+        candidate, risk = self._candidate(t, own)
+        ways = [(large, "large", 0.0, 0.0)]
+        for kind, cost, claim in (
+            ("small", small, float(self.risks.small[t])),
+            ("stored", 0.0, risk),
+        ):
+            budget = self.budgets[kind]
+            if budget is not None and (kind == "small" or candidate):
+                ways.append((cost + budget.charge(claim, kind), kind, cost, claim))
+        _, kind, cost, claim = min(ways)
+        budget = self.budgets.get(kind)
+        if budget is None:
+            return self._ask(question, large)
+        if kind == "stored" and candidate:
+            lost = candidate.question != question or candidate.worse
         else:
-            budget, claim = (router, risks.small[t]) if chosen == "small" else (stored, risk)
-            bet = budget.placed(chosen, float(claim))
-            if chosen == "small":
-                lost = bool(questions.lost[q])
-                outcome.cost += small
-            else:
-                lost = candidate.question != q or candidate.worse
-            kinds[chosen == "small"] += 1
-            if bet.audit or not bet.served:
-                outcome.cost += large
-                outcome.audits += large * bet.served
-            if bet.served:
-                outcome.bet(lost=lost)
-                answer = Stored(q, lost, max(float(claim), 1e-9))
-            if bet.audit:
-                bet.settle(float(lost))
-                # the large model's answer is known now
-                answer = Stored(q, worse=False, risk=0.0)
-            outcome.closed |= not budget.open
-        kept[w] = answer
-    outcome.kinds = (kinds[0], kinds[1])
-    return outcome
+            lost = bool(self.stream.questions.lost[question])
+        return self._bet(budget.placed(kind, claim), question, lost=lost, cost=cost, large=large)
+
+    def _candidate(self, t: int, own: Stored | None) -> tuple[Stored | None, float]:
+        """The stored answer and its risk: its own, and that it answers another question."""
+        if own is not None or self.risks.nearest[t] < 0:
+            return own, own.risk if own else 1.0
+        found = self.kept[int(self.stream.wording[self.risks.nearest[t]])]
+        return found, 1 - (1 - float(self.risks.match[t])) * (1 - found.risk)
+
+    def _ask(self, question: int, cost: float) -> Stored:
+        """Answer by the large model."""
+        self.outcome.cost += cost
+        for budget in self.different:
+            budget.missed(cost)
+        return Stored(question, worse=False, risk=0.0)
+
+    def _bet(self, bet: Bet, question: int, *, lost: bool, cost: float, large: float) -> Stored:
+        """Serve or try a bet; once it was audited the large model's own answer is kept."""
+        self.outcome.cost += cost
+        if bet.served:
+            self.outcome.bet(bet.kind, lost=lost)
+        if not bet.audit:
+            return Stored(question, lost, max(bet.risk, 1e-9))
+        self.outcome.cost += large
+        self.outcome.audits += large
+        bet.settle(float(lost))
+        self.outcome.closed |= not all(budget.open for budget in self.different)
+        return Stored(question, worse=False, risk=0.0)
 
 
 def oracle(stream: Stream, risks: Risks, error: float) -> Outcome:
     """Take every bet that will be won, and of the others as many as the promise allows."""
-    questions, kept, outcome = stream.questions, {}, Outcome()
+    questions, outcome = stream.questions, Outcome()
+    kept: dict[int, Stored] = {}
     requests = zip(stream.wording.tolist(), stream.question.tolist(), strict=True)
     for t, (w, q) in enumerate(requests):
-        own: Stored | None = kept.get(w)
+        own = kept.get(w)
         if own is not None and own.risk == 0:
             continue
         if risks.explored[t]:
@@ -407,10 +440,10 @@ def oracle(stream: Stream, risks: Risks, error: float) -> Outcome:
         fits = outcome.lost + 1 <= error * (outcome.bets + 1)
         lost = bool(questions.lost[q])
         if candidate and candidate.question == q and not candidate.worse:
-            outcome.bet(lost=False)
+            outcome.bet("stored", lost=False)
             kept[w] = Stored(q, worse=False, risk=candidate.risk)
         elif fits or not lost:
-            outcome.bet(lost=lost)
+            outcome.bet("small", lost=lost)
             outcome.cost += questions.small[q]
             kept[w] = Stored(q, lost, 1.0)
         else:
@@ -432,19 +465,19 @@ def study(name: str, questions: Questions, vectors: NDArray[np.float32]) -> list
         found: dict[str, list[Any]] = {}
         sweep: dict[tuple[float, float], list[tuple[Outcome, float]]] = {}
         for order, stream, risks in track(streams, f"{name}, {error}"):
-            floor = play(stream, risks, None, None).cost
+            floor = Arm(stream, risks, None, None).play().cost
             best = oracle(stream, risks, error)
             found.setdefault("oracle", []).append((best, 1 - best.cost / floor))
             for audit in AUDITS:
                 budget = ErrorBudget(error, seed=100 * order + audit)
-                outcome = play(stream, risks, budget, budget)
+                outcome = Arm(stream, risks, budget, budget).play()
                 found.setdefault("one", []).append((outcome, 1 - outcome.cost / floor))
                 found.setdefault("intervals", []).append(budget.interval())
             for pair in product(SPLITS, SPLITS):
                 router, stored = (
                     ErrorBudget(min(k * error, 0.99), seed=order) if k else None for k in pair
                 )
-                outcome = play(stream, risks, router, stored)
+                outcome = Arm(stream, risks, router, stored).play()
                 sweep.setdefault(pair, []).append((outcome, 1 - outcome.cost / floor))
         rows.append({"stream": name, "max_error": error} | summary(found, sweep, error))
         print(json.dumps(rows[-1]))
@@ -460,7 +493,7 @@ def summary(
     kept = {
         pair: runs
         for pair, runs in sweep.items()
-        if sum(o.lost for o, _ in runs) <= error * sum(o.bets for o, _ in runs)
+        if sum(o.claimed for o, _ in runs) <= error * sum(o.bets for o, _ in runs)
     }
     pair = max(kept, key=lambda p: statistics.mean(saved for _, saved in kept[p]))
     arms = {
@@ -477,7 +510,7 @@ def summary(
             "sd": round(statistics.stdev(saved for _, saved in runs), 4),
             "audits, share of cost": round(statistics.mean(o.audits / o.cost for o, _ in runs), 4),
             "bets": round(statistics.mean(o.bets for o, _ in runs)),
-            "on stored answers": round(statistics.mean(o.kinds[0] for o, _ in runs)),
+            "on stored answers": round(statistics.mean(o.stored for o, _ in runs)),
             "lost, share of bets": round(
                 statistics.mean(o.lost / max(o.bets, 1) for o, _ in runs), 5
             ),
@@ -531,6 +564,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("CACHEMUX_DATA"))
     parser.add_argument("--vectors", type=Path, help="folder where vectors are kept between runs")
+    # a stream may be run apart; what is known of the others is kept
+    parser.add_argument("--streams", nargs="+", choices=list(REQUESTS), default=list(REQUESTS))
     arguments = parser.parse_args()
     if arguments.data is None:
         sys.exit(
@@ -541,12 +576,18 @@ def main() -> None:
     logging.getLogger("langchain_cachemux").setLevel(logging.ERROR)  # thousands of budgets
     started, data = time.perf_counter(), read(Path(arguments.data))
     rows = []
-    for name, questions in data.items():
+    for name in arguments.streams:
+        questions = data[name]
         vectors = vectors_of(draw(questions, REQUESTS[name], 0).texts, name, arguments.vectors)
         rows += study(name, questions, vectors)
+    kept = RESULTS / "budget.json"
+    if arguments.streams != list(REQUESTS) and kept.exists():
+        others = json.loads(kept.read_text(encoding="utf-8"))["rows"]
+        rows += [row for row in others if row["stream"] not in arguments.streams]
+    rows.sort(key=lambda row: list(REQUESTS).index(row["stream"]))
     ratios = [row["one / split"] for row in rows if row["one / split"]]
     result = {
-        "command": "python benchmarks/budget.py",
+        "command": " ".join(["python benchmarks/budget.py", *_shown(arguments.streams)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "seconds": round(time.perf_counter() - started),
@@ -577,10 +618,12 @@ def main() -> None:
         "rows": rows,
     }
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "budget.json").write_text(
-        json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    kept.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     chart(rows, RESULTS / "budget.png")
+
+
+def _shown(streams: list[str]) -> list[str]:
+    return [] if streams == list(REQUESTS) else ["--streams", *streams]
 
 
 def vectors_of(texts: list[str], name: str, folder: Path | None) -> NDArray[np.float32]:
@@ -589,7 +632,7 @@ def vectors_of(texts: list[str], name: str, folder: Path | None) -> NDArray[np.f
 
     kept = folder / f"{name}.npy" if folder else None
     if kept and kept.exists():
-        return np.load(kept)
+        return np.asarray(np.load(kept), dtype=np.float32)
     encoder, vectors = SentenceEncoder(), np.zeros((len(texts), 384), np.float32)
     order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
     for start in track(range(0, len(texts), 256), f"{name}, vectors"):

@@ -7,7 +7,8 @@ promise is about bets alone: of those placed, at most a share δ is lost.
 Three parts keep it, each for what the others cannot see (docs/theory.md derives them).
 
 1. *The account* holds Σ(δ - r) over the bets placed, r being the risk claimed of each, and is never
-   overdrawn. So the claims add up to at most δ a bet, after every bet and not only in the long run.
+   overdrawn. So the claims add up to at most δ a bet, after every bet and not only in the long run. A
+   claim is corrected by what audits found of claims of its kind.
 2. *The price of an error*, λ, falls as the account fills. A face takes the option of least
    c + λ·(r - δ): the slack that safe bets leave goes to the bets that save most for their risk,
    whether the cache or the router proposes them.
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 
 VERSION = 1
 """Of what `ErrorBudget.dump` returns."""
+DOUBT = 2.0
+"""Prior precision of the shift between what is claimed and what is lost: a deviation of 0.7."""
+LEAST = 1e-3
+"""A claim of less risk counts as this much where claims are corrected."""
 MEMORY = 1000
 """Costs of misses that their mean reaches back to."""
 FULLEST = 10.0
@@ -152,12 +157,33 @@ class Count:
 
     placed: int = 0
     """Bets, tried ones included."""
+    risk: float = 0.0
+    """Sum of what they were charged for: the risks claimed, corrected by the audits before."""
     tried: int = 0
     """Placed while the budget was closed: the large model answered, nothing could be lost."""
     audited: int = 0
     settled: int = 0
     lost: float = 0.0
     """Among the audited ones."""
+    shift: float = 0.0
+    """What the audits add to the claimed risk, on the logit."""
+    precision: float = DOUBT
+    """Of that shift."""
+
+    def corrected(self, risk: float) -> float:
+        """Return a claimed risk as the audits of its kind have found such claims to be.
+
+        It is raised at once, and lowered by what is left of the shift less one deviation.
+        """
+        if not 0 < risk < 1:
+            return risk
+        return _shifted(risk, max(self.shift, min(0.0, self.shift + self.precision**-0.5)))
+
+    def learn(self, risk: float, lost: float) -> None:
+        """Move the shift by a Newton step of the logistic likelihood of one audited claim."""
+        chance = _shifted(min(max(risk, LEAST), 1 - LEAST), self.shift)
+        self.precision += chance * (1 - chance)
+        self.shift += (lost - chance) / self.precision
 
 
 @dataclass(slots=True, eq=False)
@@ -200,6 +226,13 @@ class ErrorBudget:
     is the price of an error (exponentiated gradient on the dual of the promise; docs/theory.md). At
     first only bets of risk δ or less are placed; each lost bet saved up makes errors cheaper.
 
+    Here r is the claimed risk shifted on the logit by s, one number for each kind of bet, learned by
+    one Newton step of the logistic likelihood an audit: with p the shifted claim and L the loss,
+
+        h <- h + p·(1 - p),    s <- s + (L - p)/h,    from h = 2, s = 0,
+
+    and it lowers no claim until it is one deviation, 1/sqrt(h), below 0.
+
     One budget serves every cache and router that shares it. Safe between threads.
 
     Args:
@@ -222,7 +255,7 @@ class ErrorBudget:
         quality: float | None = None,
         audit: float = 0.02,
         confidence: float = 0.95,
-        step: float = 0.5,
+        step: float = 1.0,
         seed: int | None = None,
     ) -> None:
         if max_error is not None and quality is None:
@@ -235,7 +268,7 @@ class ErrorBudget:
         self.audit = 1.0 if audit == 1 else _within("audit", audit, "0.02, or 1 to audit all")
         self.confidence = _within("confidence", confidence, "0.95")
         if not 0 < step < math.inf:
-            msg = f"step must be a finite positive number, such as 0.5, got {step!r}"
+            msg = f"step must be a finite positive number, such as 1, got {step!r}"
             raise ValueError(msg)
         self.step = step
         self._random = random.Random(seed)  # noqa: S311
@@ -297,17 +330,22 @@ class ErrorBudget:
             self._costs = min(self._costs + 1, MEMORY)
             self._cost += (cost - self._cost) / self._costs
 
-    def charge(self, risk: float) -> float:
+    def charge(self, risk: float, kind: str = "") -> float:
         """Return λ·(r - δ), what a bet costs beyond its own price; infinite when it may not be placed.
 
         Negative for a bet that is safer than promised: it pays into the account.
+
+        Args:
+            risk: An upper bound of the chance that it is lost.
+            kind: What is bet on, so that the claim is corrected as `placed` will correct it.
 
         Raises:
             ValueError: `risk` is not in [0, 1].
         """
         _share("risk", risk)
         with self._lock:
-            if not self._affords(risk) or not self._costs:
+            risk = self._corrected(kind, risk)
+            if not self._costs or self._account + self.max_error - risk < 0:
                 return math.inf
             return self.error_price * (risk - self.max_error)
 
@@ -328,13 +366,17 @@ class ErrorBudget:
             chance = 1.0 if self._closed else q
             audit = self._random.random() < chance
             self._certificate.placed(chance, audited=audit)
-            self._account = min(self._account + self.max_error - risk, FULLEST / self.step)
             count = self._counts.setdefault(kind, Count())
+            charged = count.corrected(risk)
+            gain = self.max_error - charged
+            self._account = min(self._account + gain, FULLEST / self.step)
             count.placed += 1
+            count.risk += charged
             count.tried += self._closed
             count.audited += audit
             bet = Bet(kind, risk, chance, audit, not self._closed, self, self._certificate)
-            self._judge()
+            if self._closed:  # one more bet can only lower both ends
+                self._judge()
             return bet
 
     def dump(self) -> dict[str, Any]:
@@ -365,8 +407,9 @@ class ErrorBudget:
             self._account, self._cost = float(state["account"]), float(state["cost"])
             self._costs, self._closed = int(state["costs"]), bool(state["closed"])
 
-    def _affords(self, risk: float) -> bool:
-        return self._account + self.max_error - risk >= 0
+    def _corrected(self, kind: str, risk: float) -> float:
+        count = self._counts.get(kind)
+        return count.corrected(risk) if count else risk
 
     def _settle(self, bet: Bet, lost: float) -> None:
         _share("lost", lost)
@@ -378,6 +421,7 @@ class ErrorBudget:
             count = self._counts[bet.kind]
             count.settled += 1
             count.lost += lost
+            count.learn(bet.risk, lost)
             self._judge()
 
     def _record(self) -> Certificate:
@@ -513,6 +557,11 @@ def _within(name: str, value: float, example: str) -> float:
         msg = f"{name} must be in (0, 1), such as {example}; got {value!r}"
         raise ValueError(msg)
     return value
+
+
+def _shifted(risk: float, shift: float) -> float:
+    """σ(logit(risk) + shift), of a risk in (0, 1)."""
+    return 1 / (1 + (1 - risk) / risk * math.exp(-shift))
 
 
 def _share(name: str, value: float) -> None:

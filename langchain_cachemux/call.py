@@ -317,7 +317,7 @@ class Call:
         if budget is None:
             return True
         risk = self.parts.experience.risk("cache")
-        if budget.charge(risk) > saved:
+        if budget.charge(risk, "cache") > saved:
             return False
         bet, given = budget.placed("cache", risk), Given("cache", stored)
         if not bet.served:
@@ -371,7 +371,7 @@ class Call:
         if budget is None or chance is None or route.model == self._able[-1]:
             return True
         risk = min(max(chance.upper, 0.0), 1.0)
-        if self._bet is not None or math.isinf(budget.charge(risk)):
+        if self._bet is not None or math.isinf(budget.charge(risk, route.model)):
             return False
         self._bet = budget.placed(route.model, risk)
         return self._bet.served
@@ -450,7 +450,7 @@ class Call:
             parts.experience.count("turned down", attempt.model)
         elif parts.budget is not None:
             risk = parts.experience.risk("judged")
-            self._will_do = not math.isinf(parts.budget.charge(risk))
+            self._will_do = not math.isinf(parts.budget.charge(risk, "judged"))
             if self._will_do:
                 self._bet = parts.budget.placed("judged", risk)
                 self._will_do = self._bet.served

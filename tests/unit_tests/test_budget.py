@@ -183,15 +183,15 @@ def test_nothing_is_estimated_before_there_was_evidence():
 def test_before_a_miss_was_paid_for_an_error_has_no_price_and_no_bet_may_be_placed():
     budget = ErrorBudget(0.02)
     assert budget.error_price == math.inf
-    assert budget.charge(0.0) == math.inf
+    assert budget.charge(0.0, "cache") == math.inf
 
 
 def test_at_first_an_error_costs_one_miss_in_the_share_promised_and_only_safe_bets_may_be_placed():
     budget = told(0.02, cost=3.0)
     assert budget.error_price == pytest.approx(150)
-    assert budget.charge(0.02) == 0
-    assert budget.charge(0.005) == pytest.approx(150 * -0.015)
-    assert budget.charge(0.021) == math.inf
+    assert budget.charge(0.02, "cache") == 0
+    assert budget.charge(0.005, "cache") == pytest.approx(150 * -0.015)
+    assert budget.charge(0.021, "cache") == math.inf
 
 
 def test_safe_bets_pay_for_a_risky_one_and_errors_become_cheaper_meanwhile():
@@ -200,9 +200,9 @@ def test_safe_bets_pay_for_a_risky_one_and_errors_become_cheaper_meanwhile():
         prices.append(budget.error_price)
         budget.placed("cache", 0.0)
     assert all(high > low for high, low in pairwise(prices))
-    assert budget.error_price == pytest.approx(50 * math.exp(-0.5 * 0.4))
-    assert budget.charge(0.43) == math.inf
-    assert budget.charge(0.41) == pytest.approx(budget.error_price * 0.39)
+    assert budget.error_price == pytest.approx(50 * math.exp(-0.4))
+    assert budget.charge(0.43, "cache") == math.inf
+    assert budget.charge(0.41, "cache") == pytest.approx(budget.error_price * 0.39)
 
 
 @given(st.lists(shares, max_size=300), st.sampled_from([0.01, 0.05, 0.3]))
@@ -211,7 +211,7 @@ def test_the_risks_of_the_bets_that_could_be_paid_for_add_up_to_no_more_than_was
 ):
     budget, placed = told(error), []
     for risk in risks:
-        if math.isfinite(budget.charge(risk)):
+        if math.isfinite(budget.charge(risk, "cache")):
             budget.placed("cache", risk)
             placed.append(risk)
         assert sum(placed) <= error * len(placed) + 1e-9
@@ -240,6 +240,47 @@ def test_a_long_safe_past_does_not_make_errors_free():
     assert budget.error_price == pytest.approx(50 * math.exp(-10))
 
 
+def audited(claim, truth, *, n=2000, error=0.05, budget=None, seed=0):
+    """A stream of claims; returns the budget, the share of bets lost, and what was charged a bet."""
+    budget, rng, lost = budget or told(error), np.random.default_rng(seed), []
+    for _ in range(n):
+        if budget.charge(claim, "small") < 1:
+            bet = budget.placed("small", claim)
+            lost.append(float(rng.random() < truth))
+            bet.settle(lost[-1])
+        else:
+            budget.placed("cache", 0.0)
+    return budget, float(np.mean(lost)), len(lost)
+
+
+def test_a_claim_that_audits_find_too_low_is_corrected_before_the_promise_is_broken():
+    budget, _, _ = audited(0.01, 0.15)
+    assert budget.open
+    assert 0.07 < budget._corrected("small", 0.01) < 0.25
+    assert budget._corrected("cache", 0.01) <= 0.01
+    cache, small = (budget.counts[kind] for kind in ("cache", "small"))
+    assert cache.risk + small.risk <= 0.05 * (cache.placed + small.placed)
+
+
+def test_a_claim_that_audits_find_too_high_is_corrected_and_more_is_bet():
+    budget = told(0.05, audit=0.2)
+    _, share, honest = audited(0.2, 0.2, budget=budget)
+    _, lower, more = audited(0.2, 0.04, budget=told(0.05, audit=0.2))
+    assert more > 1.5 * honest
+    assert lower < share
+
+
+@given(st.lists(st.tuples(shares, shares), max_size=50), shares, shares)
+def test_correction_keeps_the_order_of_claims_and_what_is_certain(history, one, other):
+    budget = told(0.5, audit=1)
+    for risk, lost in history:
+        budget.placed("small", risk).settle(lost)
+    low, high = (budget._corrected("small", risk) for risk in sorted((one, other)))
+    assert 0 <= low <= high <= 1
+    assert budget._corrected("small", 0.0) == 0
+    assert budget._corrected("small", 1.0) == 1
+
+
 def hindsight(large, options, error):
     """The most that one price for all requests saves while the risks taken keep the promise."""
     best = 0.0
@@ -263,7 +304,8 @@ def test_the_price_found_online_saves_nearly_what_the_best_price_in_hindsight_sa
     budget, saved = told(error), 0.0
     for t in range(n):
         ways = [
-            (cost[t] + budget.charge(risk[t]), cost[t], risk[t]) for cost, risk in (stored, small)
+            (cost[t] + budget.charge(risk[t], "bet"), cost[t], risk[t])
+            for cost, risk in (stored, small)
         ]
         total, cost, risk = min(ways)
         if total < large[t]:
@@ -413,7 +455,7 @@ def test_quality_is_the_complement_of_the_error():
 
 
 def test_a_budget_says_what_it_promises():
-    assert repr(ErrorBudget(0.02)) == "ErrorBudget(0.02, audit=0.02, confidence=0.95, step=0.5)"
+    assert repr(ErrorBudget(0.02)) == "ErrorBudget(0.02, audit=0.02, confidence=0.95, step=1)"
     assert repr(Spending(5)) == "Spending(5, per=86400)"
 
 
