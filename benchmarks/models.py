@@ -12,15 +12,15 @@ range of prices of an error: each gives a cost and a quality. Between two such p
 so the cost of a quality is read off the straight line between them; the single models are points too.
 
 The K models are those that scored best on the labelled questions. Costs are dollars: of llmrouter the
-list price of a token, as it does not say how long the answers were, so a question costs the same of every
-length; of mmlu_pro list prices by token, characters / 4.
+list price of a token, as it does not say how long the answers were, so a question costs the same of
+every length; of mmlu_pro list prices by token, characters / 4.
 
 Floor: lots drawn between the single models, which look at no question. Ceiling: an oracle that knows how
-each model will score. "Unshrunk" is the same without `Shrunk`.
+each model will score. "Shrunk" is the same with `Shrunk` around each classifier.
 
-Nothing is learned from other data, so it does not matter that both share questions with other benchmarks;
-a question that occurs twice in one of them is there once. llmrouter's `cluster_id`, which is made from the
-scores, is not read.
+Nothing is learned from other data, so it does not matter that both share questions with other
+benchmarks; a question that occurs twice in one of them is there once. llmrouter's `cluster_id`, which is
+made from the scores, is not read.
 """
 
 from __future__ import annotations
@@ -28,26 +28,28 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+import hashlib
 import json
 import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import results
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from langchain_cachemux.lab.stamp import stamp
+from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.route.router import Router
+from langchain_cachemux.route.shrunk import Shrunk
 from langchain_cachemux.types import Estimate, Query
 
 if TYPE_CHECKING:
@@ -56,9 +58,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-RESULTS = Path(__file__).parent / "results"
 LABELS = 1500
-QUESTIONS = 3500
+QUESTIONS = 3000
 """Of each data set, drawn once: those that are labelled, and those that are routed."""
 COUNTS = {"llmrouter": (2, 3, 5, 7, 9), "mmlu_pro": (2, 3, 5, 9, 15, 22, 29)}
 TARGETS = (0.98, 0.95)
@@ -133,7 +134,7 @@ def llmrouter(data: Path) -> Outcomes:
 
 
 def mmlu_pro(data: Path) -> Outcomes:
-    """Read `routing/mmlu_pro` under the data folder; questions that some model was not asked are left out.
+    """Read `routing/mmlu_pro` under the data folder, without what some model was not asked.
 
     Raises:
         FileNotFoundError: It is not there.
@@ -165,11 +166,12 @@ READERS: dict[str, Callable[[Path], Outcomes]] = {"llmrouter": llmrouter, "mmlu_
 
 def vectors_of(texts: Sequence[str], kept: Path | None) -> NDArray[np.float32]:
     """Embed texts by the package's own encoder; shape (n, d). What was kept is not embedded again."""
+    names = {text: hashlib.sha256(text.encode()).hexdigest() for text in texts}
     found: dict[str, NDArray[np.float32]] = {}
     if kept is not None and kept.exists():
         with np.load(kept) as file:
-            found = dict(zip(file["texts"].tolist(), file["vectors"], strict=True))
-    missing = sorted({text for text in texts if text not in found}, key=len)
+            found = dict(zip(file["names"].tolist(), file["vectors"], strict=True))
+    missing = sorted({text for text in texts if names[text] not in found}, key=len)
     if missing:
         from langchain_cachemux.read.encoder import SentenceEncoder
 
@@ -177,10 +179,10 @@ def vectors_of(texts: Sequence[str], kept: Path | None) -> NDArray[np.float32]:
         for start in track(range(0, len(missing), 32), "embedding"):
             batch = missing[start : start + 32]
             rows = np.array(encoder.embed_documents(batch), dtype=np.float32)
-            found |= dict(zip(batch, rows, strict=True))
+            found |= {names[text]: row for text, row in zip(batch, rows, strict=True)}
         if kept is not None:
-            np.savez(kept, texts=np.array(list(found)), vectors=np.stack(list(found.values())))
-    return np.stack([found[text] for text in texts])
+            np.savez(kept, names=np.array(list(found)), vectors=np.stack(list(found.values())))
+    return np.stack([found[names[text]] for text in texts])
 
 
 class Said:
@@ -197,25 +199,24 @@ class Said:
         """Learn nothing more."""
 
 
-def taught(outcomes: Outcomes, queries: Sequence[Query], rows: Ints, name: str) -> Router:
-    """A router that has learned what every model did on the labelled questions."""
-    router = Router({model: Costs() for model in outcomes.models})
-    for row in track(rows.tolist(), f"{name}: learning"):
-        for k, model in enumerate(outcomes.models):
+def learned(
+    outcomes: Outcomes, queries: Sequence[Query], rows: Ints, models: Sequence[int], name: str
+) -> dict[str, dict[str, Costs]]:
+    """What estimators say of every question, having learned the labelled `rows`: by kind and model."""
+    kinds: dict[str, dict[str, Costs]] = {"default": {}, "shrunk": {}}
+    rest = [queries[n] for n in np.setdiff1d(np.arange(len(queries)), rows)]
+    for k in track(models, name):
+        shrunk = Shrunk(Classifier())
+        costs = Costs(fails=Mean(prior=shrunk))
+        router = Router({outcomes.models[k]: costs})
+        for row in rows.tolist():
             price, score = float(outcomes.prices[row, k]), float(outcomes.scores[row, k])
-            router.learn(queries[row], price, model, failed=1.0 - score)
-    return router
-
-
-def remembered(router: Router, queries: Sequence[Query], name: str) -> dict[str, dict[str, Costs]]:
-    """What the router says of the questions to be routed: as it is, and unshrunk."""
-    kinds: dict[str, dict[str, Costs]] = {"default": {}, "unshrunk": {}}
-    for model, costs in track(router.estimators.items(), f"{name}: estimating"):
-        assert isinstance(costs, Costs)  # noqa: S101
-        prices = Said({x.key: costs.price.predict(x) for x in queries})
-        plain = costs.fails.prior.estimator  # type: ignore[attr-defined]
-        for kind, fails in (("default", costs.fails), ("unshrunk", plain)):
-            kinds[kind][model] = Costs(prices, Said({x.key: fails.predict(x) for x in queries}))
+            router.learn(queries[row], price, outcomes.models[k], failed=1.0 - score)
+        prices = Said({x.key: costs.price.predict(x) for x in rest})
+        # Of a question that was not asked before, `Mean` says what its prior does.
+        for kind, fails in (("default", shrunk.estimator), ("shrunk", shrunk)):
+            said = Said({x.key: fails.predict(x) for x in rest})
+            kinds[kind][outcomes.models[k]] = Costs(prices, said)
     return kinds
 
 
@@ -262,11 +263,10 @@ def measure(
     ]
     order = np.random.default_rng(seed).permutation(len(queries))
     labelled, rest = order[:labels], order[labels:]
-    router = taught(outcomes, queries, labelled, name)
     asked = [queries[row] for row in rest]
-    kinds = remembered(router, asked, name)
     quality = outcomes.scores[labelled].mean(axis=0)
     best_first = np.argsort(-quality, kind="stable")
+    kinds = learned(outcomes, queries, labelled, best_first[: max(counts)].tolist(), name)
     rows = []
     for count in track(counts, f"{name}: routing"):
         chosen = np.sort(best_first[:count])
@@ -356,13 +356,11 @@ def summary(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def show(means: Sequence[dict[str, Any]]) -> None:
     """Print a line a data set and number of models."""
-    table = Table(
-        "data", "models", "at", "default", "unshrunk", "single", "oracle", "goal", "worst"
-    )
+    table = Table("data", "models", "at", "default", "shrunk", "single", "oracle", "goal", "worst")
     for mean in means:
         for share in TARGETS:
             cost = mean[f"cost at {share:.0%}"]
-            kinds = ("default", "unshrunk", "single models", "oracle")
+            kinds = ("default", "shrunk", "single models", "oracle")
             goal = (
                 f"{cost['goal']} {'reached' if cost['reached'] else 'missed'}"
                 if "goal" in cost
@@ -413,8 +411,9 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=LABELS)
     parser.add_argument("--questions", type=int, default=QUESTIONS)
     parser.add_argument("--sets", nargs="+", choices=list(READERS), default=list(READERS))
+    parser.add_argument("--models", type=int, default=29, help="at most so many of a data set")
     parser.add_argument("--vectors", type=Path, help="file in which the vectors are kept")
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     told = parser.parse_args()
     if told.data is None:
         sys.exit(
@@ -422,23 +421,24 @@ def main() -> None:
             " routing/mmlu_pro in it; they come from the public repositories ulab-uiuc/LLMRouter"
             " @4e7a796, data, and TIGER-AI-Lab/MMLU-Pro @f418b11, eval_results"
         )
-    started, rows = time.perf_counter(), []
+    rows: list[dict[str, Any]] = []
     for name in told.sets:
         whole = READERS[name](Path(told.data))
         drawn = np.random.default_rng(0).permutation(len(whole.texts))[: told.questions]
         outcomes = whole.some(drawn)
         vectors = vectors_of(outcomes.texts, told.vectors)
         for seed in range(told.draws):
-            rows += measure(outcomes, vectors, told.labels, COUNTS[name], seed)
+            counts = [count for count in COUNTS[name] if count <= told.models]
+            rows += measure(outcomes, vectors, told.labels, counts, seed)
     means = summary(rows)
     result = {
-        "command": f"python benchmarks/models.py --draws {told.draws} --labels {told.labels}"
-        f" --questions {told.questions}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "seconds": round(time.perf_counter() - started),
-        "versions": {n: version(n) for n in ("langchain-cachemux", "numpy", "scikit-learn")}
-        | {"python": platform.python_version()},
+        **stamp(
+            f"python benchmarks/models.py --draws {told.draws} --labels {told.labels}"
+            f" --questions {told.questions} --models {told.models}",
+            "numpy",
+            "scikit-learn",
+            seeds=told.draws,
+        ),
         "measure": "cost over that of the best single model, at a share of its quality;"
         " price and errors over the best single model's, at the price of an error where that is"
         " the most: ratio, and a paired 95 % interval",
@@ -447,9 +447,7 @@ def main() -> None:
         "means": means,
         "draws": rows,
     }
-    told.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    (told.out / "models.json").write_text(text, encoding="utf-8")
+    results.write(told.out / "models.json", result)
     plot(means, told.out / "models.png")
     show(means)
 

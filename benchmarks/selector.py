@@ -3,9 +3,9 @@
 python benchmarks/selector.py    # no data; some minutes on one core
 
 The paper leaves open what to do with a selector that is not very accurate (arXiv 2306.02003, table of
-accuracy 0.8, where a cascade beats it). Here each question suits the small model, or not; a selector says
-which, and is right with a given probability. The router is told nothing but what the selector says: it
-learns how often either word came true, of the models it asked, and no more.
+accuracy 0.8, where a cascade beats it). Here each question suits the small model, or not; a selector
+says which, and is right with a given probability. The router is told nothing but what the selector says:
+it learns how often either word came true, of the models it asked, and no more.
 
 The large model costs 1 and is always right, the small one costs 1 / ratio. An answer that would not do
 costs PENALTY when it is given. A judge is never wrong and costs JUDGE. Whether an answer that was given
@@ -16,8 +16,8 @@ would do is found out afterwards.
     cascade          always small first, judged; then large
     route            the package's router, never judged
     auto             the same, judged where that costs less than the errors it would find
-    safe             auto, fail-expensive; three in a hundred questions are given to the small model too, to
-                     learn, and these are paid for
+    safe             auto, fail-expensive; three in a hundred questions are given to the small model too,
+                     to learn, and these are paid for
 
 Without a judge cascade is missing, and auto is route. Floor: the worse of small and large. Ceiling: an
 oracle, which asks small where that will do and never judges.
@@ -26,42 +26,36 @@ oracle, which asks small where that will do and never judges.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
+import math
 import statistics
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import results
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from langchain_cachemux.route.costs import Costs
-from langchain_cachemux.route.estimators import Mean, Ridge
+from langchain_cachemux.lab.stamp import stamp
+from langchain_cachemux.route.costs import ANYTHING, Costs
+from langchain_cachemux.route.estimators import Mean
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import Query
+from langchain_cachemux.types import Estimate, Query
 
-RESULTS = Path(__file__).parent / "results"
 REQUESTS = 3000
-SEEDS = 5
+SEEDS = 3
 ACCURACIES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
-RATIOS = (1.5, 2.0, 10.0)
-SUITED = (0.3, 0.5, 0.8)
+RATIOS = (2.0, 10.0)
+SUITED = (0.5, 0.8)
 """Shares of the questions that suit the small model."""
 PENALTY = 2.0
 """Of an answer that would not do, in prices of the large model; as in the paper."""
 JUDGE = 0.1
 PROBED = 0.03
-VECTORS = {said: np.array([1.0 if said else -1.0], dtype=np.float32) for said in (True, False)}
-"""What the router reads: whether the selector says that the small model will do."""
 ALLOWED = 1.03
 """What auto may cost over the best of the others."""
 ARMS = ("small", "large", "trust", "cascade", "route", "auto", "safe")
@@ -75,6 +69,33 @@ class Cell:
     ratio: float
     suited: float
     judged: bool
+
+
+class Share:
+    """How often an answer failed, by what the selector said: Beta(1/2, 1/2), and some deviations.
+
+    Of those sqrt(ln t) after t questions, so that no early failure is held against a model for ever.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, tuple[float, float]] = {}
+        self.questions = 0
+
+    def predict(self, x: Query) -> Estimate:
+        """Estimate the chance that the answer will not do; anything, before one was learned."""
+        self.questions += 1
+        if x.key not in self.counts:
+            return ANYTHING
+        failed, did = self.counts[x.key]
+        n = failed + did
+        mean = failed / n
+        deviation = math.sqrt(mean * (1.0 - mean) / (n + 1.0))
+        return Estimate(mean, math.sqrt(math.log(self.questions)) * deviation, ceiling=1.0)
+
+    def learn(self, x: Query, cost: float) -> None:
+        """Count an answer: 1 when it failed, 0 when it did not."""
+        failed, did = self.counts.get(x.key, (0.5, 0.5))
+        self.counts[x.key] = failed + cost, did + 1.0 - cost
 
 
 def simulate(cell: Cell, seed: int, requests: int) -> dict[str, float]:
@@ -103,10 +124,10 @@ def routed(
 ) -> float:
     """What one of the router's ways to use the selector costs in all."""
     router = Router(
-        {name: Costs(price=Mean(), fails=Ridge()) for name in ("small", "large")},
+        {name: Costs(price=Mean(), fails=Share()) for name in ("small", "large")},
         strategy="route" if arm == "route" else "auto",
     )
-    words = {said: Query(str(said), vector=VECTORS[said]) for said in VECTORS}
+    words = {said: Query(str(said)) for said in (True, False)}
     small, total = 1.0 / cell.ratio, 0.0
     for does, said, probe in zip(suits, says, probes, strict=True):
         x = words[said]
@@ -209,27 +230,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=SEEDS)
     parser.add_argument("--requests", type=int, default=REQUESTS)
-    parser.add_argument("--out", type=Path, default=RESULTS, help="folder of the results")
+    parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     told = parser.parse_args()
-    started = time.perf_counter()
     rows = cells(told.seeds, told.requests)
     worst = max(rows, key=lambda row: row["auto over it"])
     result = {
-        "command": f"python benchmarks/selector.py --seeds {told.seeds} --requests {told.requests}",
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
-        "seconds": round(time.perf_counter() - started),
-        "versions": {name: version(name) for name in ("langchain-cachemux", "numpy")}
-        | {"python": platform.python_version()},
+        **stamp(
+            f"python benchmarks/selector.py --seeds {told.seeds} --requests {told.requests}",
+            "numpy",
+            seeds=told.seeds,
+        ),
         "measure": "mean cost of a request, the large model's price being 1; means over the seeds",
         "goal": f"auto at most {ALLOWED} of the best of the others",
         "reached": worst["auto over it"] <= ALLOWED,
         "worst": worst,
         "cells": rows,
     }
-    told.out.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(result, indent=1, ensure_ascii=False) + "\n"
-    (told.out / "selector.json").write_text(text, encoding="utf-8")
+    results.write(told.out / "selector.json", result)
     plot(rows, told.out / "selector.png")
     show(rows)
 
