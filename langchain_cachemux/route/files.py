@@ -58,7 +58,7 @@ def read(path: str | os.PathLike[str]) -> State:
     """Read a state.
 
     Raises:
-        ValueError: The file is damaged, no such file, or of another version.
+        ValueError: The file is damaged, of another program, or of another version.
         OSError: The file cannot be read.
     """
     try:

@@ -78,7 +78,7 @@ def test_a_file_of_another_version_says_which(tmp_path, monkeypatch):
 def test_another_programs_zip_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "box", "w") as box:
         box.writestr("state.json", json.dumps({"version": 1}))
-    with pytest.raises(ValueError, match="box cannot be read .* not one of this package"):
+    with pytest.raises(ValueError, match=r"box cannot be read .* not one of this package"):
         files.read(tmp_path / "box")
 
 
@@ -93,7 +93,7 @@ def test_an_array_of_objects_is_neither_written_nor_read(tmp_path):
             box.writestr("state.json", good.read("state.json"))
         with box.open("0.npy", "w") as part:
             np.lib.format.write_array(part, np.array([Path]), allow_pickle=True)
-    with pytest.raises(ValueError, match="evil cannot be read .* allow_pickle"):
+    with pytest.raises(ValueError, match=r"evil cannot be read .* allow_pickle"):
         files.read(tmp_path / "evil")
 
 

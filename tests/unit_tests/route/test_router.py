@@ -2,9 +2,7 @@
 
 import math
 import random
-import tempfile
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,7 +216,7 @@ def test_with_a_judge_the_cheapest_first_costs_its_price_the_judge_and_what_come
 @pytest.mark.parametrize(
     ("strategy", "error_price", "chosen"),
     [
-        # Judged first, small costs 1 + 2 + 0.3·10 = 6; unjudged 1 + e·0.5 if it fails as often as it may.
+        # Judged first, small costs 1 + 2 + 0.3·10 = 6; unjudged 1 + e·0.5 if it fails all it may.
         ("auto", 9.0, "route"),
         ("auto", 11.0, "cascade"),
         ("route", 11.0, "route"),
@@ -354,7 +352,7 @@ def test_a_model_that_raises_before_it_ever_answered_is_left_for_a_while_and_tri
             models.outage("small")
         else:
             models.learn(X, 10.0, "large")
-    # P(outage) is 1 for a minute after the first failure and longer after each; the untried is tried at 1/2.
+    # P(outage) is 1 for a minute after the first failure, longer after each; it is tried at 1/2.
     assert 1 <= asked.count("small") <= 6
     assert asked[:59] == ["large"] * 59
 
@@ -435,12 +433,17 @@ def taught(seed, make=None):
     return models, queries
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("routers")
+
+
 @given(
     st.integers(0, 10**6), st.sampled_from([None, Mean, Ridge, lambda: Mean(prior=Shrunk(Ridge()))])
 )
-def test_a_router_that_was_saved_knows_what_it_knew(seed, make):
+def test_a_router_that_was_saved_knows_what_it_knew(folder, seed, make):
     models, queries = taught(seed, make)
-    path = Path(tempfile.mkdtemp()) / "router"
+    path = folder / "router"
     models.save(path)
     again = Router.load(path, {name: make() for name in models.estimators} if make else None)
     terms = {"judged": True, "judge_price": 0.1, "error_price": 3.0}
@@ -472,7 +475,7 @@ def test_a_file_of_other_models_or_other_estimators_is_refused(saved):
 
 
 def test_an_estimator_that_cannot_be_kept_is_named_before_anything_is_written(tmp_path):
-    with pytest.raises(ValueError, match="must have dump.* got .*Says"):
+    with pytest.raises(ValueError, match=r"must have dump.* got .*Says"):
         router(small=UNKNOWN).save(tmp_path / "router")
     assert list(tmp_path.iterdir()) == []
 

@@ -101,6 +101,6 @@ def test_what_the_estimator_refuses_is_not_learned():
 
 def test_one_that_cannot_be_kept_is_named():
     with pytest.raises(
-        ValueError, match="must have dump\\(\\) and restore\\(\\) to be kept, got .*Reads"
+        ValueError, match=r"must have dump\(\) and restore\(\) to be kept, got .*Reads"
     ):
         Shrunk(Reads()).dump()
