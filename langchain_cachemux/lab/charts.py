@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from langchain_cachemux.extras import needs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -107,11 +109,9 @@ def advised(advice: Advice, *, unit: str) -> bytes:
 
 
 def _figure() -> tuple[Figure, Axes]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        msg = "a plot needs matplotlib: pip install matplotlib"
-        raise ImportError(msg) from None
+    needs("matplotlib", extra="lab", purpose="a plot")
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
