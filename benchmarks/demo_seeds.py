@@ -18,8 +18,10 @@ from pathlib import Path
 import results
 from rich.progress import track
 
-from langchain_cachemux.demo.arms import Demo, Recording, draw, read_questions
+from langchain_cachemux.demo.arms import Demo
 from langchain_cachemux.demo.models import local_pair
+from langchain_cachemux.demo.recording import Recording
+from langchain_cachemux.demo.stream import draw, read_questions
 from langchain_cachemux.lab.stamp import stamp
 
 SEEDS = range(10)

@@ -215,20 +215,7 @@ class LECCache(BaseCache):
             The problems found, in words; none in a sound cache.
         """
         with self._writing:
-            problems = self.ledger.check()
-            rows = self.index.rows()
-            stale = set(rows)
-            for entry in self.ledger:
-                if entry.vector is None:
-                    continue
-                stale.discard(entry.slot)
-                if rows.get(entry.slot) != entry.key:
-                    problems.append(f"slot {entry.slot}: the index lacks entry {entry.key}")
-                    if fix:
-                        self.index.put(entry.slot, entry.key, entry.vector, entry.partition)
-            if fix:
-                self.index.remove(stale)
-        return problems
+            return [*self.ledger.check(), *self.index.check(self.ledger, fix=fix)]
 
     def value_by(self, estimator: Estimator) -> None:
         """Value answers by `estimator` from now on, unless one was given at construction.
@@ -259,8 +246,7 @@ class LECCache(BaseCache):
 
     def _open(self, folder: Path, capacity: Capacity, policy: Policy | Sequence[Policy]) -> None:
         """Lock the folder, open the ledger in it and the index, and make them agree."""
-        from filelock import FileLock, Timeout
-
+        from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
         from langchain_cachemux.keep.sql import SqlLedger
 
         if folder.exists() and not folder.is_dir():
@@ -268,16 +254,9 @@ class LECCache(BaseCache):
             raise ValueError(msg)
         folder.mkdir(parents=True, exist_ok=True)
         folder = folder.resolve()
-        try:
-            lock = FileLock(folder / "lock", timeout=0, thread_local=False)
-            self._closing.enter_context(lock)
-        except Timeout:
-            msg = (
-                f"path {str(folder)!r} is already open, here or in another process; close it there"
-            )
-            raise ValueError(msg) from None
+        self._closing.enter_context(locked(folder))
         ledger = SqlLedger(
-            f"sqlite:///{folder / 'ledger.db'}",
+            f"sqlite:///{folder / LEDGER}",
             capacity=capacity.total,
             policy=policy,
             about={
@@ -286,7 +265,7 @@ class LECCache(BaseCache):
             },
         )
         self._closing.callback(ledger.close)
-        self.ledger, self.index = ledger, ChromaIndex.folder(folder / "chroma")
+        self.ledger, self.index = ledger, ChromaIndex.folder(folder / INDEX)
         self._closing.callback(self.index.close)
         self.check(fix=True)
 

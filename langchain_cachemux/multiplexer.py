@@ -24,6 +24,7 @@ from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
 from langchain_cachemux.experience import Experience, MultiplexerStats
+from langchain_cachemux.extras import needs
 from langchain_cachemux.parts import Parts
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.prompts import Reader
@@ -396,6 +397,7 @@ def _amount(name: str, value: float) -> float:
 
 def _model(argument: str, model: Any) -> Runnable[Any, Any]:
     if isinstance(model, str):
+        needs("langchain", extra="langchain", purpose=f"{argument}={model!r}")
         from langchain.chat_models import init_chat_model
 
         return init_chat_model(model)

@@ -232,6 +232,6 @@ class Request:
     time: float | None = None
     """Seconds, as the trace gives them."""
     costs: Mapping[str, float] = field(default_factory=dict)
-    """Of a miss by model, in the trace's order: cheap to dear is its author's business."""
+    """Of a miss by model, in the trace's order: cheap to expensive is its author's business."""
     ok: Mapping[str, bool] = field(default_factory=dict)
     """Would that model's answer do?"""

@@ -1,4 +1,7 @@
-"""`cachemux …`: the demo, and one question to the same stack."""
+"""`cachemux …`: the demo, and one question to the same stack.
+
+What is heavy is imported by the command that needs it, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
@@ -19,27 +22,27 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.progress import track as tracked
 from rich.table import Table
 
-from langchain_cachemux.cache import Event, LECCache
-from langchain_cachemux.cli.terminal import console, write
+from langchain_cachemux.cli.doctor import doctor
+from langchain_cachemux.cli.folder import check_folder, clear_folder, folder_stats
+from langchain_cachemux.cli.terminal import agree, console, progress_console, write
 from langchain_cachemux.cli.traces import advise_trace, replay_trace
-from langchain_cachemux.demo import arms as demo_
-from langchain_cachemux.demo.models import local_pair, named_pair
-from langchain_cachemux.lab.stamp import stamp
-from langchain_cachemux.multiplexer import MultiplexedLLM
-from langchain_cachemux.types import Hit, Miss
+
+if TYPE_CHECKING:
+    from langchain_cachemux.cache import Event
+    from langchain_cachemux.demo.arms import Demo, Pair
+    from langchain_cachemux.demo.recording import Recording
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # setting help in boxes takes longer than all the rest
     help="A cost-aware semantic cache and a learned model multiplexer, at work.",
 )
-app.command("replay")(replay_trace)
-app.command("advise")(advise_trace)
 Small = Annotated[
     str, typer.Option(help="The cheap model, provider:model, in place of the local one.")
 ]
-Large = Annotated[str, typer.Option(help="The dear model, provider:model.")]
+Large = Annotated[str, typer.Option(help="The expensive model, provider:model.")]
 BaseUrl = Annotated[
     str, typer.Option(help="Where both are served, for an OpenAI-compatible server.")
 ]
@@ -64,23 +67,30 @@ def demo(
         Path | None, typer.Option(help="Keep model answers here; a later run replays them.")
     ] = None,
 ) -> None:
-    """Send one stream of questions through four arms, and show what was saved.
+    """Run four setups on one stream of questions.
 
-    Large model only, LFU cache + large, LEC cache + large, LEC cache + multiplexer: real models, a
-    real encoder, real Chroma. Ctrl-C stops it and shows what was done so far.
+    Large model only, LFU cache + large, LEC cache + large, LEC cache + multiplexer: what each costs,
+    and how often it is right, with real models, a real encoder and real Chroma. Ctrl-C stops it and
+    shows what was done so far.
     """
-    asked = demo_.read_questions(questions)
-    stream = demo_.draw(asked, 60 if quick else requests, seed=seed)
+    from langchain_cachemux.demo.arms import Demo
+    from langchain_cachemux.demo.stream import draw, read_questions
+    from langchain_cachemux.lab.stamp import stamp
+
+    asked = read_questions(questions)
+    stream = draw(asked, 60 if quick else requests, seed=seed)
     with _pair(small, large, base_url) as pair, _recording(record) as recording:
         for name, what in pair.what.items():
             console.print(f"[bold]{name}[/]: {what}")
-        run = demo_.Demo(
+        run = Demo(
             pair, asked, stream, capacity=capacity, similarity=similarity, recording=recording
         )
         interrupted = _watch(run)
         report = run.report(
             optimal=not interrupted,
-            progress=lambda rs: tracked(rs, "what the optimum needs to know", console=console),
+            progress=lambda rs: tracked(
+                rs, "what the optimum needs to know", console=progress_console
+            ),
         )
     report |= {
         "interrupted": interrupted,
@@ -94,31 +104,41 @@ def demo(
     if html is not None:
         from langchain_cachemux.demo.page import page
 
-        write(html, page(report, columns=COLUMNS, rows=rows(report)))
+        write(html, page(report))
     if interrupted:
         raise typer.Exit(130)
 
 
 @app.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="Your question.")],
+    question: Annotated[str, typer.Argument(metavar="QUESTION", help="Your question.")],
     *,
     path: Annotated[
-        Path | None, typer.Option(help="Folder of the cache, kept between runs.")
+        Path | None,
+        typer.Option(help="Folder that keeps the answers; by default one in your home."),
     ] = None,
     capacity: Annotated[str, typer.Option(help="Entries, or a size like 512MB.")] = "10000",
     similarity: Similarity = 0.85,
     small: Small = "",
     large: Large = "",
     base_url: BaseUrl = "",
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Make the folder in your home without asking.")
+    ] = False,
 ) -> None:
-    """Put one question to a cache and two models; say what happened, why, and at what cost.
+    """Put one question to a cache and two models.
 
-    Asked again, also in other words or after a restart, it is a hit.
+    You are told whether it was a hit or a miss, why, which model answered and what that cost. Asked
+    again, also in other words or after a restart, it is a hit.
     """
+    from langchain_cachemux.cache import LECCache
     from langchain_cachemux.match.threshold import Threshold
+    from langchain_cachemux.multiplexer import MultiplexedLLM
+    from langchain_cachemux.types import Hit, Miss
 
     folder = path or Path(typer.get_app_dir("cachemux")) / "cache"
+    if path is None and not folder.exists():
+        agree(f"Make the folder {folder} to keep answers in? (--path takes another)", yes=yes)
     events: list[Event] = []
     with (
         LECCache(
@@ -152,61 +172,27 @@ def ask(
     console.print(f"{folder} holds {held} answers", style="dim", markup=False)
 
 
+app.command("replay")(replay_trace)
+app.command("advise")(advise_trace)
+app.command("stats")(folder_stats)
+app.command("check")(check_folder)
+app.command("clear")(clear_folder)
+app.command("doctor")(doctor)
+
+
 def result_table(report: dict[str, Any]) -> Table:
     """The demo's result, an arm a row, with the optimum below as the floor."""
+    from langchain_cachemux.demo.table import COLUMNS, rows
+
     title = f"{report['requests']} requests, capacity {report['capacity']}"
     table = Table(title=title, box=SIMPLE_HEAD, padding=0)
-    for heading in COLUMNS:
-        left = heading == "arm"
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+    first, *others = COLUMNS
+    table.add_column(first, no_wrap=True)
+    for heading in others:
+        table.add_column(heading, justify="right")
     for row in rows(report):
         table.add_row(*row)
     return table
-
-
-PACKAGES = (
-    "langchain-cachemux",
-    "langchain-core",
-    "chromadb",
-    "sentence-transformers",
-    "xllamacpp",
-)
-COLUMNS = (
-    "arm",
-    "TFLOP",
-    "share",
-    "seconds",
-    "US$",
-    "hits = + ≈",
-    "wrong",
-    "right",
-    "×opt.",
-)
-
-
-def rows(report: dict[str, Any]) -> list[list[str]]:
-    """The cells of the result's table; the README's is made of them too."""
-    cells = [
-        [
-            arm["name"],
-            f"{arm['flops'] / 1e12:.2f}" if arm["flops"] else "–",
-            f"{arm['share']:.0%}",
-            f"{arm['seconds'] + arm['overhead']:.1f}",
-            f"{arm['dollars']:.3f}" if arm["dollars"] else "–",
-            f"{arm['hits_exact']} + {arm['hits_semantic']}",
-            str(arm["wrong_hits"]),
-            f"{arm['accuracy']:.0%}",
-            f"{arm['over_optimum']:.2f}" if arm["over_optimum"] else "–",
-        ]
-        for arm in report["arms"]
-    ]
-    if not report["optimum"]:
-        return cells
-    first = report["arms"][0]["cost"] or 1.0
-    floor = report["optimum"]["routed"]
-    cost, time = (f"{floor:.2f}", "–") if report["arms"][0]["flops"] else ("–", f"{floor:.1f}")
-    bound = ["offline optimum", cost, f"{floor / first:.0%}", time]
-    return [*cells, [*bound, "–", "–", "0", "–", "1.00"]]
 
 
 def _reading(report: dict[str, Any]) -> str:
@@ -219,13 +205,13 @@ def _reading(report: dict[str, Any]) -> str:
         f"it asked {small} {last['calls'].get(small, 0)} times and {large} "
         f"{last['calls'].get(large, 0)} times. "
         f"Answers right: {last['accuracy']:.1%} against {first['accuracy']:.1%}. "
-        f"Hits are exact + semantic; wrong ones are counted apart. The optimum knows the future "
-        f"and is as right as the large model. "
+        f"Wrong hits are among the hits. The optimum knows the future and is as right as the "
+        f"large model. "
         f"Dollars at today's list prices, {prices}."
     )
 
 
-def _watch(run: demo_.Demo) -> bool:
+def _watch(run: Demo) -> bool:
     """Run with a live table; True when it was interrupted."""
     bar = Progress(
         TextColumn("requests"),
@@ -278,10 +264,12 @@ def _watch(run: demo_.Demo) -> bool:
 
 
 @contextmanager
-def _pair(small: str, large: str, base_url: str) -> Iterator[demo_.Pair]:
+def _pair(small: str, large: str, base_url: str) -> Iterator[Pair]:
     if bool(small) != bool(large):
         msg = "give --small and --large together"
         raise typer.BadParameter(msg)
+    from langchain_cachemux.demo.models import local_pair, named_pair
+
     if small:
         yield named_pair(small, large, base_url=base_url or None)
         return
@@ -290,18 +278,11 @@ def _pair(small: str, large: str, base_url: str) -> Iterator[demo_.Pair]:
 
 
 @contextmanager
-def _recording(path: Path | None) -> Iterator[demo_.Recording]:
+def _recording(path: Path | None) -> Iterator[Recording]:
+    from langchain_cachemux.demo.recording import Recording
+
     with (
         tempfile.TemporaryDirectory() as folder,
-        demo_.Recording(path or Path(folder) / "answers.jsonl") as recording,
+        Recording(path or Path(folder) / "answers.jsonl") as recording,
     ):
         yield recording
-
-
-def main() -> None:
-    """Run the command line; a wrong argument is one line, not a traceback."""
-    try:
-        app()
-    except (ValueError, OSError, ImportError) as error:
-        console.print(f"[red]error:[/] {escape(str(error))}")
-        raise SystemExit(2) from None

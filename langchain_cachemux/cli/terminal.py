@@ -1,15 +1,18 @@
-"""What every command prints to, and how it writes a file."""
+"""What every command prints to, how it writes a file, and how it asks before it does."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 console = Console()
+progress_console = Console(stderr=True)
+"""For what moves: a result that is sent to a file stays a result."""
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -19,3 +22,9 @@ def write(path: Path, content: str | bytes) -> None:
     unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
     unfinished.replace(path)
     console.print(f"wrote {path}", style="dim", markup=False)
+
+
+def agree(question: str, *, yes: bool) -> None:
+    """Ask, unless the answer was given with `--yes`; stop the command when the answer is no."""
+    if not yes:
+        typer.confirm(question, abort=True, err=True)

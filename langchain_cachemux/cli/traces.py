@@ -9,41 +9,55 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from langchain_cachemux.cli.terminal import console, write
-from langchain_cachemux.keep.books import Capacity
-from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
-from langchain_cachemux.lab import baselines, charts
-from langchain_cachemux.lab.advise import Advice, advise
-from langchain_cachemux.lab.replay import Bounds, Choice, Report, limits, replay
-from langchain_cachemux.lab.traces import Trace
-from langchain_cachemux.route.estimators import Mean, Ridge
-from langchain_cachemux.route.router import Router
-from langchain_cachemux.types import Request
+from langchain_cachemux.cli.terminal import console, progress_console, write
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from langchain_cachemux.lab.advise import Advice
+    from langchain_cachemux.lab.replay import Bounds, Choice, Report
+    from langchain_cachemux.lab.traces import Trace
+    from langchain_cachemux.route.router import Router
+    from langchain_cachemux.types import Request
 
 DEFAULT = "default"
+
+
+def _own() -> ModuleType:
+    from langchain_cachemux.keep import policies
+
+    return policies
+
+
+def _published() -> ModuleType:
+    from langchain_cachemux.lab import baselines
+
+    return baselines
+
+
 POLICIES: dict[str, Callable[[], Choice]] = {
-    DEFAULT: lambda: robust,
-    "lec": LEC,
-    "lec-prior": lambda: LEC(prior=1.0),
-    "lec-20": lambda: lambda entries: LEC(half_life=20 * entries),
-    "gdsf": GDSF,
-    "gdsf-remember": lambda: GDSF(remember=True),
-    "greedy-dual": GreedyDual,
-    "lfu": LFU,
-    "lru": LRU,
-    "sieve": lambda: baselines.SIEVE,
-    "s3-fifo": lambda: baselines.S3FIFO,
-    "w-tinylfu": lambda: baselines.WTinyLFU,
-    "arc": lambda: baselines.ARC,
-    "2q": lambda: baselines.TwoQ,
-    "hyperbolic": lambda: baselines.Hyperbolic,
+    DEFAULT: lambda: _own().robust,
+    "lec": lambda: _own().LEC(),
+    "lec-prior": lambda: _own().LEC(prior=1.0),
+    "lec-20": lambda: lambda entries: _own().LEC(half_life=20 * entries),
+    "gdsf": lambda: _own().GDSF(),
+    "gdsf-remember": lambda: _own().GDSF(remember=True),
+    "greedy-dual": lambda: _own().GreedyDual(),
+    "lfu": lambda: _own().LFU(),
+    "lru": lambda: _own().LRU(),
+    "sieve": lambda: _published().SIEVE,
+    "s3-fifo": lambda: _published().S3FIFO,
+    "w-tinylfu": lambda: _published().WTinyLFU,
+    "arc": lambda: _published().ARC,
+    "2q": lambda: _published().TwoQ,
+    "hyperbolic": lambda: _published().Hyperbolic,
 }
 """By name, the default first; called, because a policy with a clock serves one replay."""
 
@@ -105,10 +119,15 @@ def replay_trace(
     json_file: Json = None,
     plot: Plot = None,
 ) -> None:
-    """Replay a trace: what each policy would have cost, between no cache and the optimum.
+    """Say what each policy would have cost on a trace.
 
-    No model is asked and nothing is embedded; a hit is an equal key. Ctrl-C shows what was done.
+    Each stands between no cache and the optimum. No model is asked and nothing is embedded; a hit
+    is an equal key. Ctrl-C shows what was done.
     """
+    from langchain_cachemux.lab import charts
+    from langchain_cachemux.lab.replay import limits, replay
+    from langchain_cachemux.lab.traces import Trace
+
     names = _names(policy)
     watched = _Watched(Trace(trace, skip_bad=skip_bad, sized=_sized(capacity)))
     reports: list[tuple[str, Report]] = []
@@ -171,7 +190,14 @@ def advise_trace(
     json_file: Json = None,
     plot: Plot = None,
 ) -> None:
-    """Say what capacity is worth its price on a trace: misses and storage together cost least there."""
+    """Say what capacity is worth its price on a trace.
+
+    There misses and storage together cost least.
+    """
+    from langchain_cachemux.lab import charts
+    from langchain_cachemux.lab.advise import advise
+    from langchain_cachemux.lab.traces import Trace
+
     name, *others = _names(policy)
     if others:
         msg = f"--policy must be one of {', '.join(POLICIES)}, got {policy!r}"
@@ -217,7 +243,10 @@ class _Watched:
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
         self._bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TimeRemainingColumn(),
+            console=progress_console,
         )
         self._task: TaskID | None = None
         self._passed = 0.0
@@ -257,9 +286,14 @@ def _sized(asked: str) -> bool:
 
 
 def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int | str]:
-    """Each capacity as it was asked for, and as a replay takes it; shares are of the distinct keys."""
+    """Each capacity as it was first asked for, and as a replay takes it.
+
+    Shares are of the distinct keys; of equal capacities there is one.
+    """
+    from langchain_cachemux.keep.books import Capacity
+
     texts = [text.strip() for text in asked.split(",")]
-    capacities: dict[str, int | str] = {}
+    capacities: dict[Capacity, tuple[str, int | str]] = {}
     distinct = len({r.key for r in trace}) if any(t.endswith("%") for t in texts) else 0
     for text in texts:
         try:
@@ -270,19 +304,24 @@ def _capacities(asked: str, trace: _Watched, *, one_axis: bool) -> dict[str, int
             msg = f"--capacity must be entries, a share of the keys (5%) or a size (64MB), got {text!r}"
             raise ValueError(msg)
         plain = int(text) if text.isdecimal() else text
-        capacities[text] = plain if math.isnan(share) else max(round(distinct * share), 1)
-        Capacity.parse(capacities[text])
-    if one_axis and len({type(capacity) for capacity in capacities.values()}) > 1:
+        asked_for = plain if math.isnan(share) else max(round(distinct * share), 1)
+        capacities.setdefault(Capacity.parse(asked_for), (text, asked_for))
+    if one_axis and len({capacity.unit for capacity in capacities}) > 1:
         msg = f"--plot needs capacities all in entries or all in bytes, got {asked!r}"
         raise ValueError(msg)
-    return capacities
+    return dict(capacities.values())
 
 
 def _router(models: list[str], *, on: bool) -> Router | None:
     if on and len(models) < 2:  # noqa: PLR2004
         msg = f"--route needs two columns cost_<model> or more, got {models}"
         raise ValueError(msg)
-    return Router({model: Mean(prior=Ridge()) for model in models}) if on else None
+    if not on:
+        return None
+    from langchain_cachemux.route.estimators import Mean, Ridge
+    from langchain_cachemux.route.router import Router
+
+    return Router({model: Mean(prior=Ridge()) for model in models})
 
 
 def _models(trace: Trace) -> list[str]:

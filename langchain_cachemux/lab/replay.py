@@ -252,7 +252,7 @@ def limits(
     Args:
         trace: As for `replay`.
         capacity: As for `replay`.
-        router: Names the models, cheap to dear, when a miss may go to any of them.
+        router: Names the models, cheap to expensive, when a miss may go to any of them.
 
     Raises:
         ValueError: As `replay`.

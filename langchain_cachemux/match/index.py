@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
 
-    from langchain_cachemux.types import Vector
+    from langchain_cachemux.types import Entry, Vector
 
 SIGNS = 64
 """Length of h, the partition's part of a row."""
@@ -124,6 +124,27 @@ class ChromaIndex:
             if len(page["ids"]) < 5000:  # noqa: PLR2004
                 break
         return rows
+
+    def check(self, entries: Iterable[Entry], *, fix: bool = False) -> list[str]:
+        """Compare the rows with the entries that they should be of; those that lack one, in words.
+
+        Args:
+            entries: All that are held.
+            fix: Also write the rows that are missing, and delete those of no entry.
+        """
+        rows, problems = self.rows(), []
+        stale = set(rows)
+        for entry in entries:
+            if entry.vector is None:
+                continue
+            stale.discard(entry.slot)
+            if rows.get(entry.slot) != entry.key:
+                problems.append(f"slot {entry.slot}: the index lacks entry {entry.key}")
+                if fix:
+                    self.put(entry.slot, entry.key, entry.vector, entry.partition)
+        if fix:
+            self.remove(stale)
+        return problems
 
     def remove(self, slots: Iterable[int]) -> None:
         """Delete rows: for repair only, an eviction overwrites."""

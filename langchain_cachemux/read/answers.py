@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-CHARS_PER_TOKEN = 4
-"""For answers whose provider reports no usage."""
 
 _CUT_SHORT = {"length", "max_tokens", "model_length", "content_filter", "safety", "refusal"}
 _CUT_SHORT |= {"recitation", "blocklist", "prohibited_content", "spii", "guardrail_intervened"}
@@ -111,7 +109,8 @@ def _written(generation: Generation, prompt: str) -> dict[str, Any]:
         data = message["data"]
         data["id"] = None
         if not data.get("usage_metadata"):
-            into, out = (len(part) // CHARS_PER_TOKEN + 1 for part in (prompt, generation.text))
+            into = count_tokens_approximately([prompt])
+            out = count_tokens_approximately([generation.message])
             tokens = {"input_tokens": into, "output_tokens": out, "total_tokens": into + out}
             data["usage_metadata"] = tokens
         written["message"] = message

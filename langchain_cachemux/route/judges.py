@@ -37,6 +37,7 @@ from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import SchemaError
 
 from langchain_cachemux.agree import Agree, Same
+from langchain_cachemux.extras import needs
 from langchain_cachemux.route.prices import usage_of
 from langchain_cachemux.types import Usage
 
@@ -354,6 +355,7 @@ class Asks(_Asking):
     ) -> None:
         asked: Any = model
         if isinstance(asked, str):
+            needs("langchain", extra="langchain", purpose=f"model={asked!r}")
             from langchain.chat_models import init_chat_model
 
             asked = init_chat_model(asked)

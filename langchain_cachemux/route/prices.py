@@ -6,16 +6,15 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from importlib.util import find_spec
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from langchain_cachemux.arguments import expect, shown, takes
+from langchain_cachemux.extras import needs
 from langchain_cachemux.types import LARGEST_COST, Usage
 
 T = TypeVar("T")
 _DATE = re.compile(r"[-@:](\d{4}-?\d\d-?\d\d|\d{4}|\d\d-\d\d)$")
 _BEDROCK = re.compile(r"arn:aws|(?:[a-z-]+\.)?[a-z][a-z0-9]*\.[a-z]")
-_MISSING = "price=dollars needs genai-prices: pip install 'langchain-cachemux[prices]'"
 _RENAMED = {"azure_openai": "azure", "azure_ai": "azure", "amazon_bedrock": "aws"}
 
 Price: TypeAlias = Callable[[Usage], float]
@@ -48,8 +47,8 @@ def price_of(price: Price | str) -> Price:
     names = ", ".join(map(repr, _BUILT_IN))
     what = f"{names}, or a function of a Usage, such as per_million_tokens({{...}}) returns"
     expect(right, "price", what, price)
-    if found is dollars and find_spec("genai_prices") is None:
-        raise ImportError(_MISSING)
+    if found is dollars:
+        _needs_table()
     priced: Price = found
     return priced
 
@@ -68,13 +67,12 @@ def dollars(usage: Usage) -> float:
 
     Raises:
         ValueError: The model has no list price; give your own with `per_million_tokens`.
-        ImportError: `genai-prices` is not installed.
+        ImportError: genai-prices is not installed.
     """
-    try:
-        from genai_prices import Usage as Counts
-        from genai_prices import calc_price
-    except ImportError as error:
-        raise ImportError(_MISSING) from error
+    _needs_table()
+    from genai_prices import Usage as Counts
+    from genai_prices import calc_price
+
     counts = Counts(**_counted(usage))
     tier = {"service_tier": usage.tier} if usage.tier else None
     for model, provider in _references(usage):
@@ -433,6 +431,10 @@ def _listed(table: Mapping[str, T], usage: Usage) -> T:
     if name is None:
         raise _unknown(usage, f"known are {sorted(table)}")
     return table[name]
+
+
+def _needs_table() -> None:
+    needs("genai_prices", extra="prices", purpose="price=dollars")
 
 
 def _unknown(usage: Usage, hint: str) -> ValueError:

