@@ -144,7 +144,7 @@ def bracket(
         finer = np.unique(np.linspace(0, trace.n - 1, windows + 1).astype(np.int64))
         prices = prices[np.searchsorted(edges, finer[:-1], side="right") - 1]
         edges, windows = finer, windows * FINER
-        prices = _least(partial(trace.smoothed, edges=edges), prices, stride=flat / 10)
+        prices = _minimum(partial(trace.smoothed, edges=edges), prices, stride=flat / 10)
         paid = _paid(prices, edges)
         found = Bracket(
             max(found.lower, trace.cost_of(trace.dual(paid))),
@@ -315,7 +315,7 @@ def _paid(prices: Floats, edges: Integers) -> Floats:
     return np.concatenate([[0.0], np.cumsum(np.repeat(prices, np.diff(edges)))])
 
 
-def _least(
+def _minimum(
     function: Callable[[Floats], tuple[float, Floats]], start: Floats, *, stride: float
 ) -> Floats:
     """Minimise a smooth convex function over prices >= 0.

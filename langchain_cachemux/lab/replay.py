@@ -343,7 +343,7 @@ def _least_cost(request: Request, router: Routing | None) -> float:
     if router is None:
         return last_cost(request)
     best, beyond = math.inf, 0.0
-    for model in reversed(router.estimators):
+    for model in reversed([*router.estimators]):
         beyond = _cost_by(model, request) + (0.0 if request.ok.get(model, True) else beyond)
         best = min(best, beyond)
     return best
