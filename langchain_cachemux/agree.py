@@ -111,7 +111,9 @@ class Agree:
         if len(text.split()) <= FEW or (_CHOICE.match(text) and "\n" not in text):
             return text
         _, equals, result = text.rpartition("=")
-        return result.strip() if equals and _NUMBER.match(result.strip()) else None
+        if not equals or not _NUMBER.match(result.strip()):
+            return None
+        return [part for part in _SENTENCE.split(result) if _NUMBER.search(part)][-1].strip()
 
     def _near(self, left: str, right: str) -> Agreement:
         if self.embed is None:
