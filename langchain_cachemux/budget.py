@@ -43,7 +43,7 @@ VERSION = 1
 DOUBT = 2.0
 """Prior precision of the shift between what is claimed and what is lost: a deviation of 0.7."""
 LEAST = 1e-3
-"""A claim of less risk counts as this much where claims are corrected."""
+"""A claim of less risk counts as this much once claims of its kind have proved too low."""
 MEMORY = 1000
 """Costs of misses that their mean reaches back to."""
 FULLEST = 10.0
@@ -175,9 +175,10 @@ class Count:
 
         It is raised at once, and lowered by what is left of the shift less one deviation.
         """
-        if not 0 < risk < 1:
-            return risk
-        return _shifted(risk, max(self.shift, min(0.0, self.shift + self.precision**-0.5)))
+        shift = max(self.shift, min(0.0, self.shift + self.precision**-0.5))
+        if shift > 0:
+            risk = max(risk, LEAST)
+        return _shifted(risk, shift) if 0 < risk < 1 else risk
 
     def learn(self, risk: float, lost: float) -> None:
         """Move the shift by a Newton step of the logistic likelihood of one audited claim."""
@@ -261,7 +262,8 @@ class ErrorBudget:
         if max_error is not None and quality is None:
             self.max_error = _within("max_error", max_error, "0.02: at most 2 % of bets are lost")
         elif quality is not None and max_error is None:
-            self.max_error = 1 - _within("quality", quality, "0.98: at most 2 % of bets are lost")
+            complement = 1 - _within("quality", quality, "0.98: at most 2 % of bets are lost")
+            self.max_error = round(complement, 12)  # quality 0.98 is max_error 0.02
         else:
             msg = f"give max_error or quality, its complement; got {max_error!r} and {quality!r}"
             raise ValueError(msg)
