@@ -61,11 +61,10 @@ class Classifier:
     VERSION = 1
     INTERCEPT = 2.0
     """Prior deviation of the intercept."""
-    DEVIATIONS = (0.1, 1.0, 1.0)
+    DEVIATIONS = (0.09, 0.9, 0.9)
     """Prior deviations of the weights of a number, of a vector's component and of a word."""
-    STRICT = 11.0
+    STRICT = 9.0
     """How much stricter the prior is for the mean: its variances are divided by this."""
-    ONLINE = True
     IMAGINED = 20.0
     """Texts of all kinds that the numbers' mean and spread are mixed with."""
     EXTREME = 4.0
@@ -81,6 +80,7 @@ class Classifier:
         self._spread: Floats = np.ones(len(NUMBERS))
         self._weights: Floats = np.zeros(1 + len(NUMBERS))
         self._covariance: Floats = np.eye(1 + len(NUMBERS), order="F")
+        self._strict: Floats = np.eye(1 + len(NUMBERS), order="F")
         self._words: Floats = np.zeros(BUCKETS)
 
     def predict(self, x: Query) -> Estimate:
@@ -109,12 +109,13 @@ class Classifier:
         self._grow()
         row = self._row(example.features.numbers, x.vector)
         chance = logistic(self._logit(x, row))
-        gain = _times(self._covariance, row)
         variance = chance * (1 - chance)
-        shrink = 1.0 + variance * float(gain @ row)
-        if self.ONLINE or not self._examples.fitted:
-            self._weights += gain * ((cost - chance) / shrink)
-        _add(self._covariance, -variance / shrink, gain)
+        for covariance in (self._covariance, self._strict):
+            gain = _times(covariance, row)
+            shrink = 1.0 + variance * float(gain @ row)
+            if covariance is (self._strict if self._examples.fitted else self._covariance):
+                self._weights += gain * ((cost - chance) / shrink)
+            _add(covariance, -variance / shrink, gain)
         if self._examples.due:
             self.fit()
 
@@ -157,6 +158,7 @@ class Classifier:
         self._weights = slope * w
         self._weights[0] += shift / self.INTERCEPT
         self._covariance = np.asfortranarray(np.linalg.inv(np.eye(len(w)) + information))
+        self._strict = np.asfortranarray(slope**2 * strict)
         self._words[:] = 0.0
         self._words[used] = slope * u
 
@@ -169,7 +171,8 @@ class Classifier:
             "centre": self._centre,
             "spread": self._spread,
             "weights": self._weights,
-            "covariance": np.tril(self._covariance) + np.tril(self._covariance, -1).T,
+            "covariance": _whole(self._covariance),
+            "strict": _whole(self._strict),
             "words": self._words[used],
             "words_at": used,
             "examples": self._examples.dump(),
@@ -190,6 +193,7 @@ class Classifier:
             "spread": (len(NUMBERS),),
             "weights": (dense,),
             "covariance": (dense, dense),
+            "strict": (dense, dense),
             "words": np.shape(state["words_at"]),
         }
         arrays = {name: array(state, name, shape) for name, shape in shapes.items()}
@@ -197,6 +201,7 @@ class Classifier:
         self._centre, self._spread = arrays["centre"], arrays["spread"]
         self._weights = arrays["weights"]
         self._covariance = np.asfortranarray(arrays["covariance"])
+        self._strict = np.asfortranarray(arrays["strict"])
         self._words = np.zeros(BUCKETS)
         self._words[np.asarray(state["words_at"], dtype=np.int64)] = arrays["words"]
 
@@ -225,6 +230,7 @@ class Classifier:
             covariance = np.eye(len(self._weights) + missing)
             covariance[:-missing, :-missing] = self._covariance
             self._covariance = np.asfortranarray(covariance)
+            self._strict = self._covariance.copy(order="F")
             self._weights = np.append(self._weights, np.zeros(missing))
 
 
@@ -306,6 +312,11 @@ def logistic(logit: float) -> float:
 def chances(logits: Floats) -> Floats:
     """σ of each logit."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
+
+
+def _whole(matrix: Floats) -> Floats:
+    """A symmetric matrix, of which only the lower triangle is kept up."""
+    return np.asarray(np.tril(matrix) + np.tril(matrix, -1).T)
 
 
 def _times(matrix: Floats, vector: Floats) -> Floats:
