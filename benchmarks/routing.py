@@ -2,27 +2,34 @@
 
 python benchmarks/routing.py --data DIR    # or CACHEMUX_DATA=DIR; about an hour of one core
 
-DIR holds `routing/routellm/evals` (the public repository lm-sys/RouteLLM @0b64fda): whether Mixtral-8x7B and
-GPT-4-1106 answered each question of MMLU (14,037) and GSM8K (1,307) right, less what it calls contaminated.
+DIR holds `routing/routellm/evals` (the public repository lm-sys/RouteLLM @0b64fda): whether
+Mixtral-8x7B and GPT-4-1106 answered each question of MMLU (14,037) and GSM8K (1,307) right, less what
+it calls contaminated.
 
-Scores. A router gives each question a number, here P(small fails) - P(large fails); the questions with the
-largest go to the large model. Accuracy over the share that does is a curve; APGR is the area between it and
-the small model, as a part of the large one's lead (random: .5); CPT50 and CPT80 are the least share, in %, that
-recovers 50 or 80 % of the lead. Every distinct score is a threshold, equal ones are one. ECE is the mean
-|predicted - observed| over ten bins of equal numbers of questions, and over both models. Where the reference
-scorer lies beside the data (`tools/routing_score.py`) and pandas is installed, both must agree.
+Scores. A router gives each question a number, here P(small fails) - P(large fails); the questions with
+the largest go to the large model. Accuracy over the share that does is a curve; APGR is the area
+between it and the small model, as a part of the large one's lead (random: .5); CPT50 and CPT80 are the
+least share, in %, that recovers 50 or 80 % of the lead. Every distinct score is a threshold, equal ones
+are one. ECE is the mean |predicted - observed| over ten bins of equal numbers of questions, and over
+both models. Where the reference scorer lies beside the data (`tools/routing_score.py`) and pandas is
+installed, both must agree.
 
 Settings.
     no-label:    nothing was learned of these models.
-    labels:      both models' outcomes on 1,500 (650) questions drawn at random, five draws; the rest is scored.
-    progressive: questions come one by one; only the model chosen shows its outcome; each is scored before.
-Streams: all of MMLU in ten orders, bandit feedback, prices 1 and 2, 1 and 1.5 with a judge (a wrong small
-answer costs the large call on top), 1 and 10 without (a wrong answer of either costs 72). Chosen is the least
-price + cost of failing x lower bound of failing.
-Bounds: at the default width, how often the mean bounds of a group of scored questions hold its observed rate.
+    labels:      both models' outcomes on 1,500 (650) questions drawn at random, five draws;
+                 the rest is scored.
+    progressive: questions come one by one; only the model chosen shows its outcome; each is
+                 scored before.
 
-Designs and constants were chosen on other draws (seeds from 100) and orders than those scored (0-4, 0-9).
-Intervals: 95 %, bootstrap over questions, the same resamples for every router.
+Streams: all of MMLU in ten orders, bandit feedback, prices 1 and 2, 1 and 1.5 with a judge (a wrong
+small answer costs the large call on top), 1 and 10 without (a wrong answer of either costs 72). Chosen
+is the least price + cost of failing x lower bound of failing.
+
+Bounds: at the default width, how often the mean bounds of a group of scored questions hold its observed
+rate.
+
+Designs and constants were chosen on other draws (seeds from 100) and orders than those scored (0-4,
+0-9). Intervals: 95 %, bootstrap over questions, the same resamples for every router.
 """
 
 from __future__ import annotations
@@ -152,9 +159,7 @@ def embedded(bench: Bench, work: Path) -> Bench:
     if not file.exists():
         encoder, texts = SentenceEncoder(), [x.text for x in bench.queries]
         starts = track(range(0, len(texts), 64), f"embedding {bench.name}")
-        np.save(
-            file, np.concatenate([encoder.embed_documents(texts[i : i + 64]) for i in starts])
-        )
+        np.save(file, np.concatenate([encoder.embed_documents(texts[i : i + 64]) for i in starts]))
     vectors = np.load(file).astype(np.float32)
     queries = [
         Query(x.key, text=x.text, vector=v) for x, v in zip(bench.queries, vectors, strict=True)
@@ -370,7 +375,11 @@ def compare(bench: Bench, scores: np.ndarray, scorer: Path) -> str:
     theirs = module.Bench("", [], 1 - bench.large, 1 - bench.small, 100.0, [], len(scores))
     found = module.metrics_exact(module.curve_exact(theirs, scores), theirs.S, theirs.W)
     share, lead = curve(scores, bench.gain)
-    ours = {"apgr": apgr(share, lead), "cpt50": cpt(share, lead, 0.5), "cpt80": cpt(share, lead, 0.8)}
+    ours = {
+        "apgr": apgr(share, lead),
+        "cpt50": cpt(share, lead, 0.5),
+        "cpt80": cpt(share, lead, 0.8),
+    }
     for name, value in ours.items():
         if abs(found[name] - value) > 1e-6:
             msg = f"{name} of {bench.name} is {value} here and {found[name]} by {scorer.name}"
@@ -402,13 +411,13 @@ class Cells:
 
 
 def chart(rows: list[dict[str, Any]], file: Path) -> None:
-    """APGR by router with its interval, RouteLLM's as a line, random as the floor, oracle as the ceiling."""
+    """APGR by router with its interval; RouteLLM's, the floor (random) and the ceiling as lines."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 5), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2), LABELS, strict=True):
         mine = [r for r in rows if r["benchmark"] == name and r["setting"] != "published"]
-        mine = [r for r in mine if r["router"] not in {"oracle"}]
+        mine = [r for r in mine if r["router"] != "oracle"]
         labels = [f"{r['router']} ({r['setting']})" for r in mine]
         values = [r["apgr"] for r in mine]
         spread = [[v - r["low"] for v, r in zip(values, mine, strict=True)],
@@ -432,7 +441,9 @@ def main() -> None:
     """Run what is not there yet, and write the results file and the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("CACHEMUX_DATA"))
-    parser.add_argument("--scorer", type=Path, help="by default tools/routing_score.py beside the data")
+    parser.add_argument(
+        "--scorer", type=Path, help="by default tools/routing_score.py beside the data"
+    )
     parser.add_argument("--work", type=Path, default=Path(".cells/routing"), help="finished runs")
     parser.add_argument("--routers", nargs="+", default=[*ROUTERS, *SLOW])
     parser.add_argument("--orders", type=int, default=len(ORDERS))
@@ -505,7 +516,8 @@ def main() -> None:
             rows.append(
                 {
                     "benchmark": name, "setting": "published", "router": router, "default": False,
-                    "apgr": area, "cpt50": cpt50, "cpt80": cpt80, "ece": None, "low": None, "high": None,
+                    "apgr": area, "cpt50": cpt50, "cpt80": cpt80,
+                    "ece": None, "low": None, "high": None,
                 }
             )  # fmt: skip
     result = {
@@ -513,7 +525,9 @@ def main() -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "seconds": round(time.perf_counter() - started),
-        "versions": {n: version(n) for n in ("langchain-cachemux", "numpy", "scikit-learn", "torch")}
+        "versions": {
+            n: version(n) for n in ("langchain-cachemux", "numpy", "scikit-learn", "torch")
+        }
         | {"python": platform.python_version()},
         "draws": list(DRAWS),
         "orders": arguments.orders,

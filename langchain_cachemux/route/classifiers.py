@@ -1,8 +1,8 @@
-"""The chance that a model's answer will not do, read off the question: the default classifier, and blends.
+"""The chance that a model's answer will not do: the default classifier, and blends.
 
-A classifier is an estimator whose costs are chances. What it learns of an answer is 1 when it would not do,
-0 when it did, or a score between; what it predicts is the chance of that, with a bound on either side. What
-follows from a bad answer, and so the cost, is the router's business.
+A classifier is an estimator whose costs are chances. What it learns of an answer is 1 when it would not
+do, 0 when it did, or a score between; what it predicts is the chance of that, with a bound on either
+side. What follows from a bad answer, and so the cost, is the router's business.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ class Classifier:
     """Logistic regression on what the text shows, its hashed words and its vector; the default.
 
     With x = (intercept, numbers, vector) and h the hashed words, P(will not do) = σ(η), η = wᵀx + uᵀh,
-    under a Gaussian prior on w and u. The bound is Laplace's, on the logit, where it cannot leave [0, 1]:
+    under a Gaussian prior on w and u. The bound is Laplace's, on the logit:
 
         lower = σ(η - z·s),  upper = σ(η + z·s),  s² = xᵀH⁻¹x,  H = I + Σ p(1 - p)xxᵀ
 
-    with each column of x scaled by its prior's deviation. Words enter the mean only: there are too many of
-    them for their part of H.
+    with each column of x scaled by its prior's deviation. Words enter the mean only: there are too many
+    of them for their part of H.
 
     The prior is strict, because few examples say little about hundreds of columns. That ranks questions
-    well, but shrinks every chance towards the mean, by a factor that depends on the data; so after each fit
-    the logits are stretched by what best explains each outcome from all the *others*. To leave one out takes
-    no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²).
+    well, but shrinks every chance towards the mean, by a factor that depends on the data; so after each
+    fit the logits are stretched by what best explains each outcome from all the *others*. To leave one
+    out takes no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²).
 
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of Newton's
-    method on that one example, O(d²)); a fit to a handful would be sure of too much, and a router that trusts
-    it locks. From then on all examples kept are fitted again whenever a fifth of them is new, and learned in
-    one pass meanwhile. With 400 dimensions a step takes a fraction of a millisecond; a fit to 8,000 examples
-    about a second.
+    method on that one example, O(d²)); a fit to a handful would be sure of too much, and a router that
+    trusts it locks. From then on all examples kept are fitted again whenever a fifth of them is new,
+    and learned in one pass meanwhile. With 400 dimensions a step takes a fraction of a millisecond; a
+    fit to 8,000 examples about a second.
 
     Args:
         width: z above.
@@ -142,7 +142,8 @@ class Classifier:
         words = examples.words
         used = np.unique(words.indices)
         words = words[:, used] * of_word
-        w, u = _fitted(rows, words, y, self._weights, self._words[used], self.STRICT)
+        start = np.concatenate([self._weights, self._words[used]])
+        w, u = _fitted(rows, words, y, start, self.STRICT)
         logits = rows @ w + words @ u
         p = chances(logits)
         curvature = p * (1 - p)
@@ -237,8 +238,8 @@ class Classifier:
 class Blend:
     """The mean of several estimators, each of which learns everything.
 
-    Its bounds are the means of theirs: they read the same questions and learned from the same outcomes, so
-    their errors go together, and agreement is no proof.
+    Its bounds are the means of theirs: they read the same questions and learned from the same outcomes,
+    so their errors go together, and agreement is no proof.
 
     Args:
         estimators: At least two; all of chances, or all of amounts.
@@ -334,7 +335,7 @@ def _add(matrix: Floats, factor: float, vector: Floats) -> None:
 
 
 def _fitted(
-    rows: Floats, words: csr_matrix, y: Floats, w: Floats, u: Floats, strict: float
+    rows: Floats, words: csr_matrix, y: Floats, start: Floats, strict: float
 ) -> tuple[Floats, Floats]:
     """Maximise the posterior by L-BFGS, from where the weights are."""
     from scipy.optimize import minimize
@@ -354,7 +355,7 @@ def _fitted(
     tolerance = 1e-3 * math.sqrt(len(y))
     found = minimize(
         loss,
-        np.concatenate([w, u]),
+        start,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": 100, "gtol": tolerance},
@@ -363,19 +364,19 @@ def _fitted(
 
 
 def stretch(logits: Floats, y: Floats) -> tuple[float, float]:
-    """Return a and b such that σ(a·η + b) explains the outcomes best (Platt 1999).
+    """Return a >= 0 and b such that σ(a·η + b) explains the outcomes best (Platt 1999).
 
     a has the prior N(1, 1/4) and b N(0, 4): with few outcomes, things stay as they are.
     """
-    a, b = 1.0, 0.0
-    for _ in range(20):
-        p = chances(a * logits + b)
-        error, curvature = p - y, p * (1 - p)
-        gradient = np.array([error @ logits + 4 * (a - 1), error.sum() + b / 4])
-        cross = curvature @ logits
-        hessian = np.array([[curvature @ logits**2 + 4, cross], [cross, curvature.sum() + 0.25]])
-        step = np.linalg.solve(hessian, gradient)
-        a, b = a - float(step[0]), b - float(step[1])
-        if abs(step).max() < 1e-6:  # noqa: PLR2004
-            break
-    return max(a, 0.0), b
+    from scipy.optimize import minimize
+
+    def loss(line: Floats) -> tuple[float, Floats]:
+        a, b = line
+        stretched = a * logits + b
+        error = chances(stretched) - y
+        value = np.logaddexp(0, stretched).sum() - y @ stretched + 2 * (a - 1) ** 2 + b**2 / 8
+        return float(value), np.array([error @ logits + 4 * (a - 1), error.sum() + b / 4])
+
+    bounds = [(0.0, None), (None, None)]
+    a, b = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(a), float(b)

