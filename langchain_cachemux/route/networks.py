@@ -95,10 +95,11 @@ class TorchClassifier(Bag):
             for shape in shapes
         ]
         for parameter in parameters:
-            parameter.requires_grad_(requires_grad=True)
+            parameter.requires_grad = True
         optimizer = torch.optim.AdamW(parameters, lr=self.RATE, weight_decay=self.DECAY)
         for _ in range(self.epochs):
-            for batch in torch.randperm(len(x), generator=generator).split(self.BATCH):
+            order = torch.randperm(len(x), generator=generator)
+            for batch in torch.split(order, self.BATCH):  # type: ignore[no-untyped-call]
                 optimizer.zero_grad()
                 logits = _forward(parameters, x[batch])
                 loss = binary_cross_entropy_with_logits(
@@ -228,7 +229,7 @@ class TransformerClassifier:
             loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, chances)
             told.append(_joined(vectors, logits))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if self.folder is not None and step % self.STEPS == 0:
                 self._keep(encoder, output, order, told)
