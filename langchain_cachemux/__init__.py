@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
     from langchain_cachemux.route.fitted import SklearnClassifier
     from langchain_cachemux.route.judges import Agrees, Asks, Judge, Parses, Sure
+    from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
     from langchain_cachemux.route.prices import dollars, per_million_tokens, seconds
     from langchain_cachemux.route.router import Router
     from langchain_cachemux.types import Estimate, Hit, Miss, Query, Route, Usage
@@ -39,6 +40,7 @@ _NAMES = {
     "route.estimators": "Estimator Mean Ridge",
     "route.fitted": "SklearnClassifier",
     "route.judges": "Agrees Asks Judge Parses Sure",
+    "route.networks": "TorchClassifier TransformerClassifier",
     "route.prices": "dollars per_million_tokens seconds",
     "route.router": "Router",
     "types": "Estimate Hit Miss Query Route Usage",
@@ -78,6 +80,8 @@ __all__ = [
     "Spending",
     "Sure",
     "Threshold",
+    "TorchClassifier",
+    "TransformerClassifier",
     "Usage",
     "any_model",
     "dollars",

@@ -278,7 +278,7 @@ def _parts(estimate: Estimate) -> tuple[float, ...]:
 
 
 def _check_kept(estimator: Kept, make: Callable[[], Estimator], queries: Sequence[Query]) -> None:
-    """What was dumped predicts and learns as before, is a copy, and is refused when it is not its own."""
+    """What was dumped predicts as before, is a copy, and is refused when it is not its own."""
     state, twin = estimator.dump(), make()
     if not isinstance(twin, Kept):
         _expect(None, f"make() builds {twin!r}, which cannot be restored")

@@ -30,19 +30,19 @@ SURE = 1e-3
 class Bag:
     """Members fitted to resamples of the examples (bagging, Breiman 1996), calibrated by those left out.
 
-    Each member is fitted to n examples drawn from the n with replacement; a score between 0 and 1 is drawn
-    as an outcome, for each member anew. A third of the examples is not drawn by a member: what the members
-    say of examples they have not seen is as good as what they will say of new ones. So with η the mean of
-    the members' logits, a and b are fitted on those (Platt 1999), and
+    Each member is fitted to n examples drawn from the n with replacement; a score between 0 and 1 is
+    drawn as an outcome, for each member anew. A third of the examples is not drawn by a member: what
+    the members say of examples they have not seen is as good as what they will say of new ones. So with
+    η the mean of the members' logits, a and b are fitted on those (Platt 1999), and
 
         mean = σ(a·η + b),  bounds σ(a·η + b ± z·a·s)
 
-    where s is the members' spread (`width="bag"`); or mean ± the (1 - δ) quantile of |outcome - mean|, honest
-    for a single outcome and so nearly constant, of no use for choosing (`width="conformal"`). Reseeding in
-    place of resampling would leave the members alike where they are wrong alike.
+    where s is the members' spread (`width="bag"`); or mean ± the (1 - δ) quantile of |outcome - mean|,
+    honest for a single outcome and so nearly constant, of no use for choosing (`width="conformal"`).
+    Reseeding in place of resampling would leave the members alike where they are wrong alike.
 
-    Until there are five outcomes of either kind, the estimate is their rate, with its standard error; for a
-    single outcome it is anything.
+    Until there are five outcomes of either kind, the estimate is their rate, with its standard error;
+    for a single outcome it is anything.
     """
 
     VERSION = 1

@@ -1,8 +1,8 @@
-"""The chance that a model's answer will not do, read off the question: the default classifier, and blends.
+"""The chance that a model's answer will not do: the default classifier, and blends.
 
-A classifier is an estimator whose costs are chances. What it learns of an answer is 1 when it would not do,
-0 when it did, or a score between; what it predicts is the chance of that, with a bound on either side. What
-follows from a bad answer, and so the cost, is the router's business.
+A classifier is an estimator whose costs are chances. What it learns of an answer is 1 when it would not
+do, 0 when it did, or a score between; what it predicts is the chance of that, with a bound on either
+side. What follows from a bad answer, and so the cost, is the router's business.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ class Classifier:
     """Logistic regression on what the text shows, its hashed words and its vector; the default.
 
     With x = (intercept, numbers, vector) and h the hashed words, P(will not do) = σ(η), η = wᵀx + uᵀh,
-    under a Gaussian prior on w and u. The bound is Laplace's, on the logit, where it cannot leave [0, 1]:
+    under a Gaussian prior on w and u. The bound is Laplace's, on the logit:
 
         lower = σ(η - z·s),  upper = σ(η + z·s),  s² = xᵀH⁻¹x,  H = I + Σ p(1 - p)xxᵀ
 
-    with each column of x scaled by its prior's deviation. Words enter the mean only: there are too many of
-    them for their part of H.
+    with each column of x scaled by its prior's deviation. Words enter the mean only: there are too many
+    of them for their part of H.
 
     The prior is strict, because few examples say little about hundreds of columns. That ranks questions
-    well, but shrinks every chance towards the mean, by a factor that depends on the data; so after each fit
-    the logits are stretched by what best explains each outcome from all the *others*. To leave one out takes
-    no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²).
+    well, but shrinks every chance towards the mean, by a factor that depends on the data; so after each
+    fit the logits are stretched by what best explains each outcome from all the *others*. To leave one
+    out takes no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²).
 
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of Newton's
-    method on that one example, O(d²)); a fit to a handful would be sure of too much, and a router that trusts
-    it locks. From then on all examples kept are fitted again whenever a fifth of them is new, and learned in
-    one pass meanwhile. With 400 dimensions a step takes a fraction of a millisecond; a fit to 8,000 examples
-    about a second.
+    method on that one example, O(d²)); a fit to a handful would be sure of too much, and a router that
+    trusts it locks. From then on all examples kept are fitted again whenever a fifth of them is new,
+    and learned in one pass meanwhile. With 400 dimensions a step takes a fraction of a millisecond; a
+    fit to 8,000 examples about a second.
 
     Args:
         width: z above.
@@ -61,11 +61,10 @@ class Classifier:
     VERSION = 1
     INTERCEPT = 2.0
     """Prior deviation of the intercept."""
-    DEVIATIONS = (0.1, 1.0, 1.0)
+    DEVIATIONS = (0.09, 0.9, 0.9)
     """Prior deviations of the weights of a number, of a vector's component and of a word."""
-    STRICT = 11.0
+    STRICT = 9.0
     """How much stricter the prior is for the mean: its variances are divided by this."""
-    ONLINE = True
     IMAGINED = 20.0
     """Texts of all kinds that the numbers' mean and spread are mixed with."""
     EXTREME = 4.0
@@ -81,6 +80,7 @@ class Classifier:
         self._spread: Floats = np.ones(len(NUMBERS))
         self._weights: Floats = np.zeros(1 + len(NUMBERS))
         self._covariance: Floats = np.eye(1 + len(NUMBERS), order="F")
+        self._strict: Floats = np.eye(1 + len(NUMBERS), order="F")
         self._words: Floats = np.zeros(BUCKETS)
 
     def predict(self, x: Query) -> Estimate:
@@ -109,12 +109,13 @@ class Classifier:
         self._grow()
         row = self._row(example.features.numbers, x.vector)
         chance = logistic(self._logit(x, row))
-        gain = _times(self._covariance, row)
         variance = chance * (1 - chance)
-        shrink = 1.0 + variance * float(gain @ row)
-        if self.ONLINE or not self._examples.fitted:
-            self._weights += gain * ((cost - chance) / shrink)
-        _add(self._covariance, -variance / shrink, gain)
+        for covariance in (self._covariance, self._strict):
+            gain = _times(covariance, row)
+            shrink = 1.0 + variance * float(gain @ row)
+            if covariance is (self._strict if self._examples.fitted else self._covariance):
+                self._weights += gain * ((cost - chance) / shrink)
+            _add(covariance, -variance / shrink, gain)
         if self._examples.due:
             self.fit()
 
@@ -141,7 +142,8 @@ class Classifier:
         words = examples.words
         used = np.unique(words.indices)
         words = words[:, used] * of_word
-        w, u = _fitted(rows, words, y, self._weights, self._words[used], self.STRICT)
+        start = np.concatenate([self._weights, self._words[used]])
+        w, u = _fitted(rows, words, y, start, self.STRICT)
         logits = rows @ w + words @ u
         p = chances(logits)
         curvature = p * (1 - p)
@@ -157,6 +159,7 @@ class Classifier:
         self._weights = slope * w
         self._weights[0] += shift / self.INTERCEPT
         self._covariance = np.asfortranarray(np.linalg.inv(np.eye(len(w)) + information))
+        self._strict = np.asfortranarray(slope**2 * strict)
         self._words[:] = 0.0
         self._words[used] = slope * u
 
@@ -169,7 +172,8 @@ class Classifier:
             "centre": self._centre,
             "spread": self._spread,
             "weights": self._weights,
-            "covariance": np.tril(self._covariance) + np.tril(self._covariance, -1).T,
+            "covariance": _whole(self._covariance),
+            "strict": _whole(self._strict),
             "words": self._words[used],
             "words_at": used,
             "examples": self._examples.dump(),
@@ -190,6 +194,7 @@ class Classifier:
             "spread": (len(NUMBERS),),
             "weights": (dense,),
             "covariance": (dense, dense),
+            "strict": (dense, dense),
             "words": np.shape(state["words_at"]),
         }
         arrays = {name: array(state, name, shape) for name, shape in shapes.items()}
@@ -197,6 +202,7 @@ class Classifier:
         self._centre, self._spread = arrays["centre"], arrays["spread"]
         self._weights = arrays["weights"]
         self._covariance = np.asfortranarray(arrays["covariance"])
+        self._strict = np.asfortranarray(arrays["strict"])
         self._words = np.zeros(BUCKETS)
         self._words[np.asarray(state["words_at"], dtype=np.int64)] = arrays["words"]
 
@@ -225,14 +231,15 @@ class Classifier:
             covariance = np.eye(len(self._weights) + missing)
             covariance[:-missing, :-missing] = self._covariance
             self._covariance = np.asfortranarray(covariance)
+            self._strict = self._covariance.copy(order="F")
             self._weights = np.append(self._weights, np.zeros(missing))
 
 
 class Blend:
     """The mean of several estimators, each of which learns everything.
 
-    Its bounds are the means of theirs: they read the same questions and learned from the same outcomes, so
-    their errors go together, and agreement is no proof.
+    Its bounds are the means of theirs: they read the same questions and learned from the same outcomes,
+    so their errors go together, and agreement is no proof.
 
     Args:
         estimators: At least two; all of chances, or all of amounts.
@@ -308,6 +315,11 @@ def chances(logits: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
 
 
+def _whole(matrix: Floats) -> Floats:
+    """A symmetric matrix, of which only the lower triangle is kept up."""
+    return np.asarray(np.tril(matrix) + np.tril(matrix, -1).T)
+
+
 def _times(matrix: Floats, vector: Floats) -> Floats:
     """A symmetric matrix, of which only the lower triangle is read, times a vector."""
     from scipy.linalg.blas import dsymv
@@ -323,7 +335,7 @@ def _add(matrix: Floats, factor: float, vector: Floats) -> None:
 
 
 def _fitted(
-    rows: Floats, words: csr_matrix, y: Floats, w: Floats, u: Floats, strict: float
+    rows: Floats, words: csr_matrix, y: Floats, start: Floats, strict: float
 ) -> tuple[Floats, Floats]:
     """Maximise the posterior by L-BFGS, from where the weights are."""
     from scipy.optimize import minimize
@@ -343,7 +355,7 @@ def _fitted(
     tolerance = 1e-3 * math.sqrt(len(y))
     found = minimize(
         loss,
-        np.concatenate([w, u]),
+        start,
         jac=True,
         method="L-BFGS-B",
         options={"maxiter": 100, "gtol": tolerance},
@@ -352,19 +364,19 @@ def _fitted(
 
 
 def stretch(logits: Floats, y: Floats) -> tuple[float, float]:
-    """Return a and b such that σ(a·η + b) explains the outcomes best (Platt 1999).
+    """Return a >= 0 and b such that σ(a·η + b) explains the outcomes best (Platt 1999).
 
     a has the prior N(1, 1/4) and b N(0, 4): with few outcomes, things stay as they are.
     """
-    a, b = 1.0, 0.0
-    for _ in range(20):
-        p = chances(a * logits + b)
-        error, curvature = p - y, p * (1 - p)
-        gradient = np.array([error @ logits + 4 * (a - 1), error.sum() + b / 4])
-        cross = curvature @ logits
-        hessian = np.array([[curvature @ logits**2 + 4, cross], [cross, curvature.sum() + 0.25]])
-        step = np.linalg.solve(hessian, gradient)
-        a, b = a - float(step[0]), b - float(step[1])
-        if abs(step).max() < 1e-6:  # noqa: PLR2004
-            break
-    return max(a, 0.0), b
+    from scipy.optimize import minimize
+
+    def loss(line: Floats) -> tuple[float, Floats]:
+        a, b = line
+        stretched = a * logits + b
+        error = chances(stretched) - y
+        value = np.logaddexp(0, stretched).sum() - y @ stretched + 2 * (a - 1) ** 2 + b**2 / 8
+        return float(value), np.array([error @ logits + 4 * (a - 1), error.sum() + b / 4])
+
+    bounds = [(0.0, None), (None, None)]
+    a, b = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return float(a), float(b)

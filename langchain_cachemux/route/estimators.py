@@ -40,7 +40,7 @@ class Kept(Estimator, Protocol):
     """An estimator that can be kept: what it learned is plain data, and comes back from it."""
 
     def dump(self) -> dict[str, Any]:
-        """Return what was learned: numbers, strings, lists of them, arrays, and mappings of all these."""
+        """Return what was learned: numbers, strings, lists, arrays, and mappings of these."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -199,8 +199,8 @@ class Mean:
     the mean: cost is seen whatever its unit. For costs that do not vary it is 0 and the mean exact. A
     query not seen before gets the prior's own estimate.
 
-    Under a prior with a ceiling, a classifier, costs are chances: their least is 0, and the second term of
-    the width, which is for costs whose spread grows with them, does not apply.
+    Under a prior with a ceiling, a classifier, costs are chances: their least is 0, and the second term
+    of the width, which is for costs whose spread grows with them, does not apply.
 
     Args:
         width: z above, in standard errors.

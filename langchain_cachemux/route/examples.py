@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -180,7 +181,7 @@ class Examples:
         self.seen, self.bad = int(state["seen"]), float(state["bad"])
         self.fitted, self.dimensions = int(state["fitted"]), int(state["dimensions"])
         self._kept.clear()
-        for i, (start, end) in enumerate(zip(ends[:-1], ends[1:], strict=True)):
+        for i, (start, end) in enumerate(pairwise(ends)):
             shown = Features(
                 np.asarray(state["numbers"][i], dtype=np.float64),
                 np.asarray(state["buckets"][start:end], dtype=np.int32),

@@ -1,10 +1,10 @@
 """What a text shows before anything is known about it: some forty numbers, and its words, hashed.
 
-The numbers say how long a text is, what it is made of (numbers, operators, LaTeX, code, options to choose
-from) and how it asks (negations, comparisons, conditions). None is made for one benchmark or one task; those
-that count words know the commonest of English, and negations and question words of German, French, Spanish
-and Portuguese too; all others read any script. Nothing is learned here and nothing kept, so the same text
-always has the same features, in every process.
+The numbers say how long a text is, what it is made of (numbers, operators, LaTeX, code, options to
+choose from) and how it asks (negations, comparisons, conditions). None is made for one benchmark or one
+task; those that count words know the commonest of English, and negations and question words of German,
+French, Spanish and Portuguese too; all others read any script. Nothing is learned here and nothing
+kept, so the same text always has the same features, in every process.
 """
 
 from __future__ import annotations
@@ -37,19 +37,21 @@ _OPTION = re.compile(
 )
 
 _WORDS = {
-    "negation": "not no never none nor neither without except false incorrect cannot can't don't doesn't"
-    " didn't isn't aren't wasn't weren't won't nicht kein keine nie ne pas jamais sin nunca não",
-    "question": "what which who whom whose when where why how was welche wer wann wo warum wie que quel"
-    " quelle qui quand où pourquoi comment qué cuál quién cuándo dónde cómo",
+    "negation": "not no never none nor neither without except false incorrect cannot can't don't"
+    " doesn't didn't isn't aren't wasn't weren't won't nicht kein keine nie ne pas jamais sin nunca não",
+    "question": "what which who whom whose when where why how was welche wer wann wo warum wie que"
+    " quel quelle qui quand où pourquoi comment qué cuál quién cuándo dónde cómo",
     "quantifier": "all both every each always only any must some most best many",
-    "condition": "if then therefore because since suppose assume given let unless whether implies hence so",
-    "order": "first second third fourth fifth last next previous before after while until during finally"
-    " initially ago later",
-    "part": "half thirds quarter quarters rest remaining remainder fraction percent percentage ratio twice"
-    " double triple times total sum average difference",
-    "comparison": "than as more less fewer greater larger smaller longer older younger higher lower equal"
-    " same least",
-    "numeral": "one two three four five six seven eight nine ten eleven twelve dozen hundred thousand million",
+    "condition": "if then therefore because since suppose assume given let unless whether implies"
+    " hence so",
+    "order": "first second third fourth fifth last next previous before after while until during"
+    " finally initially ago later",
+    "part": "half thirds quarter quarters rest remaining remainder fraction percent percentage ratio"
+    " twice double triple times total sum average difference",
+    "comparison": "than as more less fewer greater larger smaller longer older younger higher lower"
+    " equal same least",
+    "numeral": "one two three four five six seven eight nine ten eleven twelve dozen hundred thousand"
+    " million",
     "conjunction": "and or but also",
     "pronoun": "he she they his her their i you we my your our him them me us it its",
     "function": "the a an of to in for on with at by from is are were be been that this these those",
@@ -166,13 +168,21 @@ def _features(text: str, characters: int) -> Features:
     lengths = [len(option) for option in options] or [0]
     ends = counts[_AT["end"]] + counts[_AT["asked"]]
     several, one = len(tokens) or 1, words or 1
-    logs = np.log1p(
-        [
-            characters, words, max(characters - sum(lengths), 0), distinct_numbers, digits, longest_number,
-            decimals, capitals, ends, len(options), max(lengths), max(lengths) - min(lengths),
-            *(counts[kind] for kind in _COUNTED),
-        ]
-    )  # fmt: skip
+    counted = [
+        characters,
+        words,
+        max(characters - sum(lengths), 0),
+        distinct_numbers,
+        digits,
+        longest_number,
+        decimals,
+        capitals,
+        ends,
+        len(options),
+        max(lengths),
+        max(lengths) - min(lengths),
+        *(counts[kind] for kind in _COUNTED),
+    ]
     shares = (
         letters / one,
         long / one,
@@ -187,7 +197,7 @@ def _features(text: str, characters: int) -> Features:
         float(not text.isascii()),
         float(bool(tokens) and _looked_up(tokens[0])[0] == _AT["question"]),
     )
-    numbers = (np.concatenate([logs, shares]) - _CENTRE) / _SCALE
+    numbers = (np.concatenate([np.log1p(counted), shares]) - _CENTRE) / _SCALE
     hashes = np.fromiter(buckets, np.int64, len(buckets))
     weights = 1.0 + np.log(np.fromiter(buckets.values(), np.float64, len(buckets)))
     weights *= np.where(hashes & BUCKETS, 1.0, -1.0)

