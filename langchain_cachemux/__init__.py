@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_cachemux.budget import ErrorBudget, Spending
     from langchain_cachemux.cache import LECCache
-    from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
+    from langchain_cachemux.keep.policies import GDSF, GreedyDual, LEC, LFU, LRU, Policy, robust
     from langchain_cachemux.match.threshold import Matcher, Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
-    from langchain_cachemux.read.prompts import Reader, any_model, per_model
+    from langchain_cachemux.read.prompts import Reader, any_model
     from langchain_cachemux.route.classifiers import Blend, Classifier
     from langchain_cachemux.route.costs import Costs
     from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
@@ -34,7 +34,7 @@ _NAMES = {
     "match.threshold": "Matcher Threshold",
     "multiplexer": "MultiplexedLLM",
     "read.encoder": "SentenceEncoder",
-    "read.prompts": "Reader any_model per_model",
+    "read.prompts": "Reader any_model",
     "route.classifiers": "Blend Classifier",
     "route.costs": "Costs",
     "route.estimators": "Estimator Mean Ridge",
@@ -48,10 +48,6 @@ _NAMES = {
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
-    "GDSF",
-    "LEC",
-    "LFU",
-    "LRU",
     "Agrees",
     "Asks",
     "Blend",
@@ -60,10 +56,14 @@ __all__ = [
     "ErrorBudget",
     "Estimate",
     "Estimator",
+    "GDSF",
     "GreedyDual",
     "Hit",
     "Judge",
+    "LEC",
     "LECCache",
+    "LFU",
+    "LRU",
     "Matcher",
     "Mean",
     "Miss",
@@ -86,7 +86,6 @@ __all__ = [
     "any_model",
     "dollars",
     "per_million_tokens",
-    "per_model",
     "robust",
     "seconds",
 ]
