@@ -541,11 +541,11 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
         upper, lower = axes[0][column], axes[1][column]
         for place, (arm, colour) in enumerate(colours.items()):
             at = [x + 0.2 * (place - 1.5) for x in range(len(shown))]
-            upper.bar(at, [row[arm]["saved"] for row in shown], 0.2, color=colour, label=arm)
+            upper.bar(at, [row[arm]["saved"] for row in shown], 0.2, color=colour)
             if arm != "oracle":
                 relative = [row[arm]["lost, share of bets"] / row["max_error"] for row in shown]
                 lower.bar([x + 0.1 for x in at], relative, 0.2, color=colour)
-        upper.axhline(0, color="#1f2430", label="never bet")
+        upper.axhline(0, color="#1f2430")
         lower.axhline(1, color="#1f2430", linestyle=":", label="the promise")
         upper.set_title(name)
         for axis in (upper, lower):
@@ -553,7 +553,8 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
             axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("share of the cost saved")
     axes[1][0].set_ylabel("bets lost, times the promise")
-    axes[0][0].legend(frameon=False, fontsize=8)
+    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    axes[0][-1].legend(handles, list(colours), frameon=False, fontsize=8, loc="upper left")
     axes[1][0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=100)
     plt.close(figure)
