@@ -29,6 +29,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.config import run_in_executor, set_config_context
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CHARS_PER_TOKEN = 4
-"""About how many, where a provider does not tell its tokens."""
 SILENT = RunnableConfig(callbacks=[], tags=["nostream"], run_name="cachemux judge")
 """How a judge asks a model: not as part of the caller's run, and its tokens go to nobody's stream."""
 WHOLE = frozenset("stop end_turn stop_sequence eos eos_token complete completed tool_calls".split())
@@ -559,7 +558,7 @@ class Meter(BaseCallbackHandler):
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
         """Start the stopwatch."""
-        asked = sum(len(message.text) for prompt in messages for message in prompt)
+        asked = sum(map(count_tokens_approximately, messages))
         self._started[run_id] = time.perf_counter(), asked
 
     def on_llm_end(
@@ -576,9 +575,8 @@ class Meter(BaseCallbackHandler):
             message = getattr(generations[0], "message", None)
             usage = usage_of(message, seconds=elapsed)
             if not usage.input_tokens and not usage.output_tokens:
-                said = len(generations[0].text) // CHARS_PER_TOKEN + 1
-                into = asked // CHARS_PER_TOKEN + 1
-                usage = replace(usage, input_tokens=into, output_tokens=said)
+                said = count_tokens_approximately([AIMessage(generations[0].text)])
+                usage = replace(usage, input_tokens=asked, output_tokens=said)
             self._usages.append(usage)
 
 
