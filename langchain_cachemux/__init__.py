@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
     from langchain_cachemux.read.prompts import Reader, any_model
+    from langchain_cachemux.route.asking import Agrees, Asks
     from langchain_cachemux.route.classifiers import Blend, Classifier
     from langchain_cachemux.route.costs import Costs
     from langchain_cachemux.route.estimators import Estimator, Mean, Ridge
     from langchain_cachemux.route.fitted import SklearnClassifier
-    from langchain_cachemux.route.judges import Agrees, Asks, Judge, Parses, Sure
+    from langchain_cachemux.route.judges import Judge, Parses, Sure
     from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
     from langchain_cachemux.route.prices import dollars, per_million_tokens, seconds
     from langchain_cachemux.route.router import Router
@@ -35,11 +36,12 @@ _NAMES = {
     "multiplexer": "MultiplexedLLM",
     "read.encoder": "SentenceEncoder",
     "read.prompts": "Reader any_model",
+    "route.asking": "Agrees Asks",
     "route.classifiers": "Blend Classifier",
     "route.costs": "Costs",
     "route.estimators": "Estimator Mean Ridge",
     "route.fitted": "SklearnClassifier",
-    "route.judges": "Agrees Asks Judge Parses Sure",
+    "route.judges": "Judge Parses Sure",
     "route.networks": "TorchClassifier TransformerClassifier",
     "route.prices": "dollars per_million_tokens seconds",
     "route.router": "Router",

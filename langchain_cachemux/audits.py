@@ -15,7 +15,7 @@ import random
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_cachemux.route.judges import SILENT
+from langchain_cachemux.route.meter import SILENT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

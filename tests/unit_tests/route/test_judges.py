@@ -16,9 +16,8 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from langchain_cachemux.route.asking import Agrees, Asks
 from langchain_cachemux.route.judges import (
-    Agrees,
-    Asks,
     Judge,
     Parses,
     Sure,

@@ -1,0 +1,261 @@
+"""Judges that ask a model: the one that answered, again; or another, whether the answer will do."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any, TypeAlias
+
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, get_buffer_string
+from langchain_core.runnables import Runnable
+from pydantic import BaseModel
+
+from langchain_cachemux.agree import Agree, Same
+from langchain_cachemux.extras import needs
+from langchain_cachemux.route.judges import Judge, Verdict, failed, words
+from langchain_cachemux.route.meter import Meter, within
+
+QUESTION = """\
+Below are a conversation and an answer to its last message.
+
+<conversation>
+{conversation}
+</conversation>
+
+<answer>
+{answer}
+</answer>
+
+Is the answer correct, complete and to the point? Reply with one word, yes or no."""
+
+
+_Question: TypeAlias = tuple[Runnable[Any, Any], list[BaseMessage]]
+
+
+class _Asking(Judge):
+    """A judge that asks models: its steps are written once, and taken with or without a loop."""
+
+    timeout: float | None = None
+    """Seconds to wait for one answer."""
+
+    def steps(
+        self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any
+    ) -> Generator[_Question, Any, Verdict]:
+        """Yield what is to be asked of whom, be sent each answer, return the verdict."""
+        raise NotImplementedError
+
+    def judge(
+        self,
+        conversation: Sequence[BaseMessage],
+        answer: AIMessage,
+        *,
+        model: Runnable[Any, Any] | None = None,
+    ) -> Verdict:
+        """Ask, one after the other; a model that fails accepts nothing."""
+        steps, meter, said = self.steps(conversation, answer, model), Meter(), None
+        while True:
+            try:
+                asked, prompt = steps.send(said)
+            except StopIteration as end:
+                verdict: Verdict = end.value
+                return replace(verdict, usages=meter.usages)
+            except Exception as error:  # noqa: BLE001
+                return failed(self, error, meter.usages)
+            try:
+                ask = partial(asked.invoke, prompt, meter.config)
+                said = ask() if self.timeout is None else within(self.timeout, ask)
+            except Exception as error:  # noqa: BLE001
+                return failed(self, error, meter.usages)
+
+    async def ajudge(
+        self,
+        conversation: Sequence[BaseMessage],
+        answer: AIMessage,
+        *,
+        model: Runnable[Any, Any] | None = None,
+    ) -> Verdict:
+        """As `judge`, without holding up the loop."""
+        steps, meter, said = self.steps(conversation, answer, model), Meter(), None
+        while True:
+            try:
+                asked, prompt = steps.send(said)
+            except StopIteration as end:
+                verdict: Verdict = end.value
+                return replace(verdict, usages=meter.usages)
+            except Exception as error:  # noqa: BLE001
+                return failed(self, error, meter.usages)
+            try:
+                said = await asyncio.wait_for(asked.ainvoke(prompt, meter.config), self.timeout)
+            except Exception as error:  # noqa: BLE001
+                return failed(self, error, meter.usages)
+
+
+class Agrees(_Asking):
+    """Accepts what the model says again when it is asked again: several cheap answers that agree.
+
+    The same model is asked the same question at a temperature above 0, until enough of its `n` answers,
+    the one to be judged among them, say the same, or cannot any more (agreement-based cascading, arXiv
+    2407.02348). Each further answer is charged.
+
+    Args:
+        n: Answers in all, 2 or more.
+        least: How many must agree with the one that is judged, itself included; by default all.
+        same: Whether two answers say the same; by default `Agree()`.
+        temperature: Of the further answers; None when the model samples of its own accord.
+        timeout: Seconds to wait for one answer.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        n: int = 3,
+        *,
+        least: int | None = None,
+        same: Same | None = None,
+        temperature: float | None = 0.7,
+        timeout: float | None = None,
+    ) -> None:
+        if not isinstance(n, int) or n < 2:  # noqa: PLR2004
+            msg = f"n must be a whole number of answers, 2 or more, got {n!r}"
+            raise ValueError(msg)
+        if least is not None and not 2 <= least <= n:  # noqa: PLR2004
+            msg = f"least must be from 2 to n = {n} answers, got {least!r}"
+            raise ValueError(msg)
+        if temperature is not None and not temperature > 0:
+            msg = (
+                f"temperature must be above 0, got {temperature!r}: at 0 a model only repeats itself;"
+                " None leaves the model's own"
+            )
+            raise ValueError(msg)
+        self.n = n
+        self.least = least or n
+        self.same = same or Agree()
+        self.temperature = temperature
+        self.timeout = _seconds(timeout)
+
+    def steps(
+        self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any
+    ) -> Generator[_Question, Any, Verdict]:
+        """Ask again, as often as the outcome is open."""
+        if model is None:
+            msg = "Agrees asks the model that gave the answer again, but was told of none"
+            raise ValueError(msg)
+        agreeing, asked = 1, 1
+        while agreeing < self.least <= agreeing + self.n - asked:
+            again = yield _sampling(model, self.temperature, asked), list(conversation)
+            agreeing += self.same(words(answer), words(again))
+            asked += 1
+        return Verdict(agreeing >= self.least, reason=f"{agreeing} of {asked} answers agree")
+
+
+class Asks(_Asking):
+    """Accepts what a model calls a good answer: one question, of which the first word is read.
+
+    A model of the user's, perhaps a cheaper one than it would otherwise be escalated to. What the answer
+    says is put before it as it is, so an answer can talk a judge round.
+
+    Args:
+        model: A chat model, a Runnable that ends in one, or `"provider:model"`.
+        prompt: With the places `{conversation}` and `{answer}`.
+        yes: What its reply must begin with, in any case.
+        timeout: Seconds to wait for its reply.
+
+    Raises:
+        ValueError: The model is none of these, or the prompt has no place for the answer.
+    """
+
+    def __init__(
+        self,
+        model: str | Runnable[Any, Any],
+        *,
+        prompt: str = QUESTION,
+        yes: str = "yes",
+        timeout: float | None = None,
+    ) -> None:
+        asked: Any = model
+        if isinstance(asked, str):
+            needs("langchain", extra="langchain", purpose=f"model={asked!r}")
+            from langchain.chat_models import init_chat_model
+
+            asked = init_chat_model(asked)
+        if not isinstance(asked, Runnable):
+            msg = f"model must be a chat model, a Runnable or 'provider:model', got {model!r}"
+            raise ValueError(msg)  # noqa: TRY004
+        if "{answer}" not in prompt:
+            msg = f"prompt must have the place {{answer}}, and perhaps {{conversation}}, got {prompt!r}"
+            raise ValueError(msg)
+        self.model = asked
+        self.prompt = prompt
+        self.yes = yes
+        self.timeout = _seconds(timeout)
+
+    def steps(
+        self,
+        conversation: Sequence[BaseMessage],
+        answer: AIMessage,
+        model: Any,  # noqa: ARG002
+    ) -> Generator[_Question, Any, Verdict]:
+        """Ask once."""
+        history = get_buffer_string(conversation)
+        prompt = self.prompt.format(conversation=history, answer=words(answer))
+        reply = words((yield self.model, [HumanMessage(prompt)])).strip()
+        first = re.match(r"\W*(\w*)", reply)
+        ok = first is not None and first[1].casefold() == self.yes.casefold()
+        return Verdict(ok, reason=f"asked whether it will do, a model said {reply[:80]!r}")
+
+
+def _sampling(model: Any, temperature: float | None, seed: int) -> Any:
+    """A copy of a model that answers freely: at a temperature, with another seed, from no cache.
+
+    Raises:
+        ValueError: There is no chat model in it whose temperature could be set.
+    """
+    if temperature is None:
+        return model
+    copy, found = _warmed(model, {"temperature": temperature, "seed": seed})
+    if not found:
+        msg = (
+            f"Agrees cannot set the temperature of {type(model).__name__}, which holds no chat model;"
+            " if it samples of its own accord, write Agrees(..., temperature=None)"
+        )
+        raise ValueError(msg)
+    return copy
+
+
+def _warmed(part: Any, wanted: dict[str, Any]) -> tuple[Any, int]:
+    """A copy of a Runnable with its chat models changed, and how many there were."""
+    if isinstance(part, BaseChatModel):
+        fields = type(part).model_fields
+        update = {"temperature": wanted["temperature"], "cache": False}
+        if getattr(part, "seed", None) is not None:
+            update["seed"] = wanted["seed"]
+        known = {name: value for name, value in update.items() if name in fields}
+        copy: Any = part.model_copy(update=known)
+        return (
+            copy if "temperature" in fields else copy.bind(temperature=wanted["temperature"])
+        ), 1
+    if isinstance(part, dict):
+        pairs = {name: _warmed(value, wanted) for name, value in part.items()}
+        return {name: copy for name, (copy, _) in pairs.items()}, sum(n for _, n in pairs.values())
+    if isinstance(part, list):
+        copies = [_warmed(value, wanted) for value in part]
+        return [copy for copy, _ in copies], sum(n for _, n in copies)
+    if isinstance(part, Runnable) and isinstance(part, BaseModel):
+        held, found = _warmed(dict(vars(part)), wanted)
+        if "temperature" in held.get("kwargs", {}):
+            held["kwargs"] = {**held["kwargs"], "temperature": wanted["temperature"]}
+        return part.model_copy(update=held), found
+    return part, 0
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is not None and not timeout > 0:
+        msg = f"timeout must be a positive number of seconds or None, got {timeout!r}"
+        raise ValueError(msg)
+    return timeout
