@@ -37,8 +37,8 @@ class Costs:
 
     Neither knows what a bad answer costs, so that may change from one question to the next.
 
-    By default a price is shrunk more than `Ridge` does by itself: a vector says little about lengths, and
-    bounds that stay wide have an expensive model asked for a price it never had.
+    By default a price is shrunk more than `Ridge` does by itself: a vector says little about lengths,
+    and bounds that stay wide have an expensive model asked for a price it never had.
 
     Args:
         price: Estimates the price of a call.
