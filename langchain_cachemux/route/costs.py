@@ -37,13 +37,16 @@ class Costs:
 
     Neither knows what a bad answer costs, so that may change from one question to the next.
 
+    By default a price is shrunk more than `Ridge` does by itself: a vector says little about lengths,
+    and bounds that stay wide have an expensive model asked for a price it never had.
+
     Args:
         price: Estimates the price of a call.
         fails: Estimates the chance that the answer will not do. It learns 0 of one that did, 1 of one
             that did not, or a share between.
     """
 
-    price: Estimator = field(default_factory=lambda: Mean(prior=Ridge()))
+    price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0)))
     fails: Estimator = field(default_factory=lambda: Mean(prior=Classifier()))
 
 

@@ -512,3 +512,17 @@ def test_threads_that_choose_and_learn_lose_nothing():
     for thread in threads:
         thread.join()
     assert [part.n for part in parts] == [2000] * 4
+
+
+def test_once_prices_are_known_no_expensive_model_is_asked_for_what_it_might_cost():
+    # Calls cost 1 and 3, times lengths that the 384 numbers of a question say nothing about.
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(500, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = [Query(str(n), vector=vector) for n, vector in enumerate(vectors)]
+    models = Router({"small": Costs(fails=Says(UNKNOWN)), "large": Costs(fails=Says(UNKNOWN))})
+    for query in queries[:300]:
+        models.learn(query, 1.0 * float(rng.lognormal(0.0, 0.7)), "small")
+        models.learn(query, 3.0 * float(rng.lognormal(0.0, 0.7)), "large")
+    chosen = [models.choose(query).model for query in queries[300:]]
+    assert chosen.count("large") <= 2
