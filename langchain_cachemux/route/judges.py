@@ -1,9 +1,9 @@
 """Will this answer do? A judge reads the conversation and an answer to it, and says yes or no.
 
-`accept=` takes one of the judges here and in `asking`, any function `(messages, answer) -> bool`, plain or async, or a
-Runnable; they combine by `&` and `|`. A verdict also says what the judging itself consumed, for that is
-charged to the answer. There is no `not`: a judge that fails accepts nothing, and the opposite of a
-failure would be an approval.
+`accept=` takes one of the judges here and in `asking`, any function `(messages, answer) -> bool`, plain
+or async, or a Runnable; they combine by `&` and `|`. A verdict also says what the judging itself
+consumed, for that is charged to the answer. There is no `not`: a judge that fails accepts nothing, and
+the opposite of a failure would be an approval.
 """
 
 from __future__ import annotations
