@@ -117,6 +117,8 @@ class LECCache(BaseCache):
         self.reader = reader or Reader(embeddings or _default_embeddings())
         self.match = match or Threshold()
         self.price = price
+        self.path = None if path is None else Path(path).resolve()
+        """The folder that keeps it; None in memory."""
         self.estimator: Estimator = estimator or Mean()
         self._valued = estimator is not None
         self.on_event = on_event
