@@ -30,7 +30,7 @@ class Structure:
     def __init__(self, schema: dict[str, Any] | type, *, include_raw: bool) -> None:
         self.schema = schema
         self.include_raw = include_raw
-        self.written = json.dumps(convert_to_json_schema(schema), sort_keys=True)
+        self.written = json.dumps(_ordered(convert_to_json_schema(schema)), sort_keys=True)
         """Its fields: two classes of one name are two structures."""
 
     def fold(self, raw: AIMessage, parsed: Any) -> AIMessage:
@@ -56,3 +56,15 @@ class Structure:
     def lacks(message: AIMessage) -> bool:
         """Whether an answer in which `fold` put what came of it holds no object."""
         return message.additional_kwargs.get("parsed") is None
+
+
+def _ordered(schema: Any) -> Any:
+    """A schema with the elements of its sets in one order: Python's differs between processes."""
+    if isinstance(schema, list):
+        return [_ordered(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    ordered = {name: _ordered(part) for name, part in schema.items()}
+    if schema.get("uniqueItems") and isinstance(schema.get("default"), list):
+        ordered["default"] = sorted(ordered["default"], key=repr)
+    return ordered
