@@ -350,8 +350,7 @@ class Call:
             route = parts.router.choose(self._query, **self._terms())
         # an estimator of a whole cost takes for granted that all is judged
         judged = route.model not in route.chances or route.strategy == "cascade"
-        broke = parts.spending is not None and not parts.spending.left
-        self._judging = parts.accept is not None and judged and not broke
+        self._judging = judged and self._terms()["judged"]
         reason = "; ".join([route.reason, *excluded])
         if not self._judging and not self._may_answer(route):
             reason = f"{FORBIDDEN.format(route.model)}; {reason}"
@@ -371,13 +370,18 @@ class Call:
                 among = [stay]
         return {
             "among": among,
-            "judged": parts.accept is not None,
+            "judged": parts.accept is not None and not self._broke,
             "judge_price": parts.experience.mean_cost("judging"),
             "error_price": self._error_price,
             "safe": parts.safe,
             "stay": stay,
             "switch_price": min(switch_price, LARGEST_COST),
         }
+
+    @property
+    def _broke(self) -> bool:
+        """Whether nothing is left to spend: then answers are given as they are."""
+        return self.parts.spending is not None and not self.parts.spending.left
 
     @property
     def _error_price(self) -> float:

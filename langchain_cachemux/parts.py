@@ -75,10 +75,16 @@ class Parts(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What was set, and nothing of what was learned."""
-        inner = ("reader", "billed", "experience", "background", "same", "name")
-        for name, value in super().__repr_args__():
-            if name not in inner and value is not None:
+        yield None, list(self.models)
+        yield "strategy", self.router.strategy
+        for name in ("accept", "cache", "budget", "spending", "observations", "saved", "structure"):
+            if (value := getattr(self, name)) is not None:
                 yield name, value
+        yield "price", getattr(self.price, "__name__", self.price)
+        for name, default in (("error_price", 0.0), ("safe", False), ("audit", 0.0)):
+            if (value := getattr(self, name)) != default:
+                yield name, value
+        yield "stickiness", self.stickiness
 
     def written(self, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
         """The `llm_string` of all models: an answer is shared whichever of them gave it."""
