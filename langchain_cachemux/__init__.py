@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_cachemux.budget import ErrorBudget, Spending
     from langchain_cachemux.cache import LECCache
-    from langchain_cachemux.keep.policies import GDSF, GreedyDual, LEC, LFU, LRU, Policy, robust
+    from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
     from langchain_cachemux.match.threshold import Matcher, Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
@@ -50,6 +50,10 @@ _NAMES = {
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
+    "GDSF",
+    "LEC",
+    "LFU",
+    "LRU",
     "Agrees",
     "Asks",
     "Blend",
@@ -58,14 +62,10 @@ __all__ = [
     "ErrorBudget",
     "Estimate",
     "Estimator",
-    "GDSF",
     "GreedyDual",
     "Hit",
     "Judge",
-    "LEC",
     "LECCache",
-    "LFU",
-    "LRU",
     "Matcher",
     "Mean",
     "Miss",

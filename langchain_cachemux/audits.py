@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import math
-import random
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_cachemux.route.meter import SILENT
+from langchain_core.runnables import RunnableConfig
+
+from langchain_cachemux.read.structure import UNPARSED, empty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,24 +43,40 @@ class Given(NamedTuple):
 class Audits:
     """The comparisons that one call may lead to.
 
+    They are no part of the caller's run: of its config they take nothing but what is configurable of
+    the models.
+
     Args:
         parts: Whose models, router and budget these are.
         messages: The conversation.
+        config: The caller's.
         kwargs: Parameters of the call.
     """
 
     def __init__(
-        self, parts: Parts, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
+        self,
+        parts: Parts,
+        messages: Sequence[BaseMessage],
+        config: RunnableConfig | None,
+        kwargs: Mapping[str, Any],
     ) -> None:
         self.parts = parts
         self.messages = messages
+        self.config = RunnableConfig(
+            callbacks=[],
+            tags=["nostream"],
+            run_name="cachemux audit",
+            configurable=dict((config or {}).get("configurable") or {}),
+        )
         self.kwargs = kwargs
 
     def due(self) -> bool:
         """Draw whether an answer that is no bet is to be compared: ever more rarely, as 1/sqrt(n)."""
-        share = self.parts.audit
-        made = sum(self.parts.experience.counted("audits").values())
-        return share > 0 and random.random() < share * math.sqrt(TYPICAL / (made + 1))  # noqa: S311
+        parts = self.parts
+        if not parts.audit or (parts.spending is not None and not parts.spending.left):
+            return False
+        made = sum(parts.experience.counted("audits").values())
+        return parts.experience.draw(parts.audit * math.sqrt(TYPICAL / (made + 1)))
 
     def ask(self, name: str, given: Given, query: Query | None, bet: Bet | None = None) -> None:
         """Have another model answer too, some time, and learn from the comparison.
@@ -67,45 +84,66 @@ class Audits:
         Args:
             name: The model.
             given: The answer that was given. One of the two is the most expensive model's.
-            query: What was asked, as the router reads it.
+            query: What was asked, as the router reads it; None where the router is taught nothing.
             bet: Whose loss the comparison settles.
         """
-        parts = self.parts
 
-        def compare() -> None:
-            started = time.perf_counter()
-            answer = parts.models[name].invoke(self.messages, SILENT, **self.kwargs)
-            message = parts.message_in(answer)
-            cost, _ = parts.paid(name, message, self.messages, time.perf_counter() - started)
-            parts.experience.count("audits", name, cost=cost)
-            if parts.spending is not None:
-                parts.spending.pay(cost)
-            if query is not None:
-                parts.router.learn(query, cost, name)
-            fresh = Given(name, message)
-            cheap, standard = (given, fresh) if name == parts.standard else (fresh, given)
-            self.learn(cheap, standard, query, bet)
+        def job() -> None:
+            fresh = Given(name, self._answer(name, query))
+            pair = (given, fresh) if name == self.parts.standard else (fresh, given)
+            self._learn(*pair, query, bet)
 
-        if not parts.background.do(compare):
-            log.info("an audit was left out: too many wait already")
+        self._do(job)
 
-    def learn(
+    def compare(
         self, cheap: Given, standard: Given, query: Query | None, bet: Bet | None = None
     ) -> None:
-        """Learn whether an answer was as good as the most expensive model's.
+        """Learn, some time, whether an answer was as good as the most expensive model's.
 
         Args:
             cheap: The answer.
             standard: The most expensive model's.
-            query: What was asked.
+            query: What was asked; None where the router is taught nothing.
             bet: Whose loss this settles.
         """
-        lost = float(not self.parts.same(stated(cheap.message), stated(standard.message)))
+        self._do(lambda: self._learn(cheap, standard, query, bet))
+
+    def _do(self, job: Any) -> None:
+        if not self.parts.background.do(job):
+            log.info("an audit was left out: too many wait already, or there is an end of them")
+
+    def _answer(self, name: str, query: Query | None) -> AIMessage:
+        """Ask a model, pay for it, and learn what it cost."""
+        parts, started = self.parts, time.perf_counter()
+        shown = parts.shown(self.messages, name)
+        try:
+            answer = parts.models[name].invoke(shown, self.config, **self.kwargs)
+        except Exception as error:
+            if parts.structure is None or not isinstance(error, UNPARSED):
+                parts.experience.count("errors", name)
+                parts.raised(name, parts.needs(self.messages, self.kwargs))
+                raise
+            answer = empty(error)
+        message = parts.message_in(answer)
+        cost, _ = parts.paid(name, message, self.messages, time.perf_counter() - started)
+        parts.answered(name, parts.needs(self.messages, self.kwargs))
+        parts.experience.count("audits", name, cost=cost)
+        if parts.spending is not None:
+            parts.spending.pay(cost)
+        if query is not None:
+            parts.learn(query, name, cost=cost, source="audit")
+        return message
+
+    def _learn(self, cheap: Given, standard: Given, query: Query | None, bet: Bet | None) -> None:
+        parts = self.parts
+        if parts.structure is not None and parts.structure.lacks(standard.message):
+            return  # nothing to compare with
+        lost = float(not parts.same(stated(cheap.message), stated(standard.message)))
         if bet is not None:
             bet.settle(lost)
-            self.parts.experience.lost(bet.kind, lost)
-        if query is not None and cheap.by in self.parts.models:
-            self.parts.router.learn(query, None, cheap.by, failed=lost)
+            parts.experience.lost(bet.kind, lost)
+        if query is not None and cheap.by in parts.models:
+            parts.learn(query, cheap.by, failed=lost, source="audit")
 
 
 def stated(answer: AIMessage) -> str:

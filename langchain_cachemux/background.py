@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-import queue
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 
 Job = Callable[[], None]
+
+IDLE = 10.0
+"""Seconds after which a thread that has nothing to do ends."""
 
 log = logging.getLogger(__name__)
 
@@ -21,9 +26,14 @@ log = logging.getLogger(__name__)
 class Background:
     """Does jobs off the caller's path; safe between threads, and after a fork.
 
+    A job runs in an empty context: callbacks, tracers and tags of whoever gave it are not its own.
+
     Args:
-        threads: At work at once.
+        threads: At work at once. They are begun when there is work, and end when there is none.
         waiting: Jobs that may wait for one.
+
+    Raises:
+        ValueError: An argument is less than 1.
     """
 
     def __init__(self, *, threads: int = 2, waiting: int = 64) -> None:
@@ -33,7 +43,9 @@ class Background:
                 raise ValueError(msg)
         self.threads = threads
         self.waiting = waiting
+        self._closed = False
         self._begin()
+        _ALL.add(self)
 
     def __repr__(self) -> str:
         """Say the settings."""
@@ -41,52 +53,77 @@ class Background:
 
     def do(self, job: Job) -> bool:
         """Do a job some time; False when too many wait already, or it was closed."""
-        if self._process != os.getpid():
-            self._begin()
-        with self._lock:
-            if self._closed:
+        with self._changed:
+            if self._closed or len(self._jobs) >= self.waiting:
                 return False
-            try:
-                self._jobs.put_nowait(job)
-            except queue.Full:
-                return False
-            if len(self._workers) < self.threads:
-                worker = threading.Thread(target=self._work, args=(self._jobs,), daemon=True)
-                self._workers.append(worker)
-                worker.start()
-            return True
+            if self._idle <= len(self._jobs) and self._workers < self.threads:
+                try:
+                    threading.Thread(target=self._work, daemon=True).start()
+                except RuntimeError:  # the process is about to end
+                    return False
+                self._workers += 1
+            self._jobs.append(job)
+            self._left += 1
+            self._changed.notify_all()
+        return True
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nothing is left to do; False when `timeout` seconds were not enough."""
         until = None if timeout is None else time.monotonic() + timeout
-        with self._jobs.all_tasks_done:
-            while self._jobs.unfinished_tasks:
+        with self._changed:
+            while self._left:
                 left = None if until is None else until - time.monotonic()
                 if left is not None and left <= 0:
                     return False
-                self._jobs.all_tasks_done.wait(left)
+                self._changed.wait(left)
         return True
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Take no more jobs, and wait some seconds for those under way."""
-        with self._lock:
+    def close(self, timeout: float = 5.0) -> bool:
+        """Take no more jobs, forget those that wait, and wait some seconds for those under way."""
+        with self._changed:
             self._closed = True
-        self.wait(timeout)
+            self._left -= len(self._jobs)
+            self._jobs.clear()
+            self._changed.notify_all()
+        return self.wait(timeout)
 
     def _begin(self) -> None:
-        self._process = os.getpid()
-        self._lock = threading.Lock()
-        self._jobs: queue.Queue[Job] = queue.Queue(self.waiting)
-        self._workers: list[threading.Thread] = []
-        self._closed = False
+        """Begin with no job and no thread, as after a fork, which no thread but one survives."""
+        self._changed = threading.Condition()
+        self._jobs: deque[Job] = deque()
+        self._left = 0
+        """Jobs that wait, and those under way."""
+        self._workers = self._idle = 0
 
-    @staticmethod
-    def _work(jobs: queue.Queue[Job]) -> None:
+    def _work(self) -> None:
+        changed = self._changed
         while True:
-            job = jobs.get()
+            with changed:
+                self._idle += 1
+                found = changed.wait_for(lambda: self._jobs or self._closed, IDLE)
+                self._idle -= 1
+                if not found or not self._jobs:
+                    self._workers -= 1
+                    return
+                job = self._jobs.popleft()
             try:
-                job()
+                Context().run(job)
             except Exception as error:  # noqa: BLE001
                 log.warning("work in the background failed: %r", error)
             finally:
-                jobs.task_done()
+                del job
+                with changed:
+                    self._left -= 1
+                    changed.notify_all()
+
+
+_ALL: weakref.WeakSet[Background] = weakref.WeakSet()
+
+
+def _begin_all() -> None:
+    for background in list(_ALL):
+        background._begin()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_all)

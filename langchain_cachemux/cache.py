@@ -112,6 +112,8 @@ class LECCache(BaseCache):
             reader = Reader(_default_embeddings() if embeddings is None else embeddings)
         self.reader = reader
         self.estimator: Estimator = Mean() if estimator is None else estimator
+        self.path = None if path is None else Path(path).resolve()
+        """The folder that keeps it; None in memory."""
         self._valued = estimator is not None
         self.on_event = on_event
         self.ledger: Ledger

@@ -8,7 +8,6 @@ the caller sees it when nobody is left.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -18,29 +17,24 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from langchain_core.exceptions import OutputParserException
 from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
     BaseMessage,
-    HumanMessage,
-    convert_to_messages,
     message_chunk_to_message,
 )
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration
-from langchain_core.prompt_values import PromptValue
-from pydantic import ValidationError
 
 from langchain_cachemux.audits import Audits, Given
 from langchain_cachemux.experience import Asked
-from langchain_cachemux.parts import NoMessageError
+from langchain_cachemux.parts import NoMessageError, spared
 from langchain_cachemux.read import metadata
-from langchain_cachemux.read.needs import STRUCTURE, bound, lacking, needs_of
-from langchain_cachemux.read.prompts import conversation
-from langchain_cachemux.read.runnables import name_of, plain, written
-from langchain_cachemux.read.thoughts import author, without_foreign_thoughts
+from langchain_cachemux.read.needs import lacking
+from langchain_cachemux.read.prompts import conversation, messages_of
+from langchain_cachemux.read.structure import UNPARSED, empty
+from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.route.prices import cost_of
 from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
@@ -54,9 +48,9 @@ if TYPE_CHECKING:
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.read.metadata import HitMetadata, RouteMetadata
     from langchain_cachemux.route.judges import Verdict
+    from langchain_cachemux.route.router import Terms
 
-UNPARSED = (ValidationError, OutputParserException, json.JSONDecodeError)
-"""What a provider raises from the call itself when an answer is not of the schema."""
+FORBIDDEN = "{} may not answer within the error budget"
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +65,10 @@ class Attempt:
     """What judging its answer cost."""
     failed: float | None = None
     """1 when its answer would not do, 0 when a judge accepted it; None when nobody judged."""
+    reason: str = ""
+    """What the judge said."""
     raised: bool = False
+    unparsed: bool = False
 
     @property
     def paid(self) -> float:
@@ -104,27 +101,32 @@ class Call:
         kwargs: Mapping[str, Any],
     ) -> None:
         self.parts = parts
-        self.messages = _messages(question)
+        self.messages = messages_of(question)
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
         self._kwargs = kwargs
         self._key = "", ""
         self._cache: BaseCache | None = None
-        with _spared("writing the call down"):
+        with spared("writing the call down"):
             prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
-            self._key = prompt, _parameters(parts, config, kwargs)
+            self._key = prompt, parts.written(config, kwargs)
             self._cache = parts.cache
         self._name = uuid4().hex
         self._query = Query(key="")
         self._needs = Needs()
         self._able: list[str] = []
+        """The models that can do what is asked, as far as one knows."""
+        self._doubtful: list[str] = []
+        """Those that failed lately on what asked no more: asked only when nobody else answers."""
+        self._missed: list[str] = []
+        """Those that would have been weighed, but are doubtful or out."""
         self._way: list[Attempt] = []
         self._judging = False
         self._will_do = False
-        self._audits = Audits(parts, self.messages, kwargs)
+        self._audits = Audits(parts, self.messages, config, kwargs)
         self._bet: Bet | None = None
         self._unserved: Given | None = None
-        """The stored answer that a bet under a closed budget was about."""
+        """The answer that a bet under a closed budget was about."""
         self._seconds = 0.0
         self._shown: float | None = None
         """Seconds the caller took over the chunks of this answer; None before it was shown one."""
@@ -135,30 +137,30 @@ class Call:
     def hit(self) -> bool:
         """Ask the cache."""
         if self._cache is not None:
-            with _spared("lookup"):
+            with spared("lookup"):
                 self._found(self._cache.lookup(*self._key))
         return self._message is not None
 
     async def ahit(self) -> bool:
         """As `hit`."""
         if self._cache is not None:
-            with _spared("lookup"):
+            with spared("lookup"):
                 self._found(await self._cache.alookup(*self._key))
         return self._message is not None
 
     def next(self) -> str | None:
         """Name the model to ask now, or None when the answer that there is will be given.
 
-        First the routed one; after an answer that will not do, a more expensive one; after an error,
-        whoever is left.
+        First the routed one; after an answer that will not do, or an error, the next of its ladder; and
+        when none has answered, whoever is left.
         """
         if not self._way:
             name = self._start()
         elif self._will_do:
             return None
-        elif dearer := self._dearer():
-            name = dearer[0]
-        elif self._message is None and (left := self._unasked()):
+        elif later := self._later():
+            name = later[0]
+        elif self._message is None and (left := self._left()):
             name = left[-1]
         else:
             return None
@@ -169,7 +171,7 @@ class Call:
     def final(self) -> bool:
         """True when the answer of the model asked now is given, whatever it is."""
         checks = self._judging or self.parts.structure is not None
-        return not checks or not self._dearer()
+        return not checks or not self._later()
 
     @property
     def live(self) -> bool:
@@ -179,34 +181,33 @@ class Call:
     @property
     def conversation(self) -> list[BaseMessage]:
         """The messages, as the model asked now may be shown them."""
-        name = self._way[-1].model
-        return without_foreign_thoughts(
-            self.messages, {name, name_of(self.parts.models[name]) or name}
-        )
+        return self.parts.shown(self.messages, self._way[-1].model)
 
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Wait for an answer, take the time and what it cost; or learn that the model raised.
 
         An error is raised to the caller when nobody is left to ask, or when a part of the answer was
-        shown already. When a cheaper model's answer is so far from the schema that its own client
-        raises, it is an empty answer.
+        shown already; what was paid for before is learned all the same. When a cheaper model's answer is
+        so far from the schema that its own client raises, it is an empty answer.
         """
         self.answer, self._shown, self._will_do = None, None, False
         started = time.perf_counter()
         try:
             yield
-        except UNPARSED as error:
-            if self.final or self.parts.structure is None:
-                raise
-            self.answer = {"raw": AIMessage(""), "parsed": None, "parsing_error": error}
         except NoMessageError:
             raise
         except Exception as error:
-            self._raised(error)
-            if self._shown is not None or not (self._message or self._unasked()):
-                raise
-            return
+            unparsed = self.parts.structure is not None and isinstance(error, UNPARSED)
+            if unparsed and not self.final:
+                self.answer = empty(error)
+            else:
+                if not unparsed:
+                    self._raised(error)
+                if unparsed or self._shown is not None or not (self._message or self._left()):
+                    self._learn()
+                    raise
+                return
         self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
     @contextmanager
@@ -222,7 +223,7 @@ class Call:
         """Ask the judge, if an answer came that it has to see."""
         if self._judging and self._will_do and not self.final:
             verdict = None
-            with _spared("accept"):
+            with spared("accept"):
                 verdict = self.parts.accept.judge(  # type: ignore[union-attr]
                     self.messages, self._message, model=self._asked
                 )
@@ -232,40 +233,33 @@ class Call:
         """As `judge`."""
         if self._judging and self._will_do and not self.final:
             verdict = None
-            with _spared("accept"):
+            with spared("accept"):
                 verdict = await self.parts.accept.ajudge(  # type: ignore[union-attr]
                     self.messages, self._message, model=self._asked
                 )
             self._ruled(verdict)
 
     def settle(self) -> None:
-        """Teach the router, have answers compared where that is due, say how it was routed."""
-        parts, answered = self.parts, [attempt for attempt in self._way if not attempt.raised]
-        for place, attempt in enumerate(answered):
-            alone = isinstance(parts.router.estimators[attempt.model], Costs)
-            cost = attempt.cost if alone else sum(a.paid for a in answered[place:])
-            parts.router.learn(self._query, cost, attempt.model, failed=attempt.failed)
-        cost = sum(attempt.paid for attempt in answered)
-        if parts.budget is not None:
-            parts.budget.missed(cost)
-        if parts.spending is not None:
-            parts.spending.pay(cost)
+        """Learn, have answers compared where that is due, say how it was routed."""
+        parts, given = self.parts, self._given
+        cost = self._learn()
         self._message = metadata.write(self._message, self._described(cost))
-        parts.experience.count("answers", answered[-1].model)
-        parts.experience.remember(self._name, Asked(self._query, answered[-1].model))
-        with _spared("an audit"):
-            self._audit(Given(answered[-1].model, self._message))
+        parts.experience.count("answers", given.model)
+        judged = "judged" if given.failed == 0 and self._judging else ""
+        parts.experience.remember(self._name, Asked(self._query, given.model, judged))
+        with spared("an audit"):
+            self._audit(Given(given.model, self._message))
 
     def store(self) -> None:
         """Tell the cache, unless the answer is one that will not do."""
         if self._cache is not None and self._to_store:
-            with _spared("update"):
+            with spared("update"):
                 self._cache.update(*self._key, self._generations())
 
     async def astore(self) -> None:
         """As `store`."""
         if self._cache is not None and self._to_store:
-            with _spared("update"):
+            with spared("update"):
                 await self._cache.aupdate(*self._key, self._generations())
 
     def result(self) -> Any:
@@ -309,7 +303,10 @@ class Call:
         hit["id"] = self._name
         self._message = metadata.write(message, hit)
         self.parts.experience.count("hits")
-        self.parts.experience.remember(self._name, Asked(self._query, "cache"))
+        semantic = hit["hit"] == "semantic"
+        question = replace(self.parts.reader.read(*self._key), text=conversation(self.messages))
+        asked = Asked(question, None if semantic else hit["model"], "cache" if semantic else "")
+        self.parts.experience.remember(self._name, asked)
 
     def _bet_on(self, stored: AIMessage, saved: float) -> bool:
         """Bet that a stored answer says what the most expensive model would, if that pays."""
@@ -326,37 +323,65 @@ class Call:
             self._audits.ask(self.parts.standard, given, None, bet)
         return bet.served
 
+    def explain(self) -> str:
+        """Say which model would be asked and why, as a table of all; nothing is asked or learned."""
+        self._read()
+        excluded = self._capable()
+        terms = self._terms()
+        route = self.parts.router.choose(self._query, **terms)
+        budget, risk = self.parts.budget, self._risk(route)
+        if budget is not None and risk is not None and math.isinf(budget.charge(risk)):
+            excluded.insert(0, f"{self._able[-1]} is asked: {FORBIDDEN.format(route.model)}")
+        return "\n".join([self.parts.router.explain(self._query, **terms), *excluded])
+
+    def read(self) -> Query:
+        """Return the question as the router reads it."""
+        self._read()
+        return self._query
+
     def _start(self) -> str:
         """Route the question; which model, and whether its answer is judged, is settled here."""
         parts = self.parts
         self._read()
         excluded = self._capable()
-        earlier = author(self.messages)
-        stay, switch_price = None, 0.0
-        if earlier is not None and earlier[0] in self._able:
-            again = count_tokens_approximately(self.messages[:-1]) / max(self._needs.tokens, 1)
-            stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
-        route = parts.router.choose(
-            self._query,
-            among=self._able,
-            judged=parts.accept is not None,
-            judge_price=parts.experience.mean_cost("judging"),
-            error_price=self._error_price,
-            safe=parts.safe,
-            stay=stay,
-            switch_price=switch_price,
-        )
-        plain = (
-            route.model not in route.chances
-        )  # its estimator takes for granted that all is judged
-        self._judging = parts.accept is not None and (plain or route.strategy == "cascade")
+        standard = self._able[-1]
+        route = Route(standard, "the router failed", {}, ladder=(standard,))
+        with spared("routing"):
+            route = parts.router.choose(self._query, **self._terms())
+        # an estimator of a whole cost takes for granted that all is judged
+        judged = route.model not in route.chances or route.strategy == "cascade"
+        self._judging = judged and self._terms()["judged"]
         reason = "; ".join([route.reason, *excluded])
         if not self._judging and not self._may_answer(route):
-            reason = f"{route.model} may not answer within the error budget; {reason}"
-            route = replace(route, model=self._able[-1])
+            reason = f"{FORBIDDEN.format(route.model)}; {reason}"
+            route = replace(route, model=standard, ladder=(standard,))
         self._route = replace(route, reason=reason)
         log.debug("%s is asked: %s", route.model, reason)
         return route.model
+
+    def _terms(self) -> Terms:
+        """On what terms the question is routed."""
+        parts, earlier = self.parts, author(self.messages)
+        stay, switch_price, among = None, 0.0, self._able
+        if earlier is not None and earlier[0] in self._able:
+            again = count_tokens_approximately(self.messages[:-1]) / max(self._needs.tokens, 1)
+            stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
+            if unfinished(self.messages):
+                among = [stay]
+        return {
+            "among": among,
+            "judged": parts.accept is not None and not self._broke,
+            "judge_price": parts.experience.mean_cost("judging"),
+            "error_price": self._error_price,
+            "safe": parts.safe,
+            "stay": stay,
+            "switch_price": min(switch_price, LARGEST_COST),
+        }
+
+    @property
+    def _broke(self) -> bool:
+        """Whether nothing is left to spend: then answers are given as they are."""
+        return self.parts.spending is not None and not self.parts.spending.left
 
     @property
     def _error_price(self) -> float:
@@ -365,12 +390,18 @@ class Call:
         price = self.parts.error_price if budget is None else budget.error_price
         return min(price, LARGEST_COST) / (1.0 if spending is None else spending.price)
 
+    def _risk(self, route: Route) -> float | None:
+        """What is bet when the routed model's answer is given unjudged; None when it is no bet."""
+        chance = route.chances.get(route.model)
+        if chance is None or route.model == self._able[-1] or self._able[-1] in self._missed:
+            return None
+        return min(max(chance.upper, 0.0), 1.0)
+
     def _may_answer(self, route: Route) -> bool:
         """Whether the routed model's answer may be given unjudged: a bet, unless it is the standard."""
-        budget, chance = self.parts.budget, route.chances.get(route.model)
-        if budget is None or chance is None or route.model == self._able[-1]:
+        budget, risk = self.parts.budget, self._risk(route)
+        if budget is None or risk is None:
             return True
-        risk = min(max(chance.upper, 0.0), 1.0)
         if self._bet is not None or math.isinf(budget.charge(risk, route.model)):
             return False
         self._bet = budget.placed(route.model, risk)
@@ -381,39 +412,73 @@ class Call:
         parts, excluded = self.parts, {}
         for name, model in parts.models.items():
             lacks = lacking(model, self._needs)
-            if lacks or parts.experience.limits.beyond(name, self._needs):
-                excluded[name] = lacks or "it failed lately on what asked no more"
-        self._able = [name for name in parts.models if name not in excluded] or list(parts.models)
+            if lacks:
+                excluded[name] = lacks
+            elif parts.experience.limits.beyond(name, self._needs):
+                excluded[name] = "it failed lately on what asked no more"
+                self._doubtful.append(name)
+        self._able = [name for name in parts.models if name not in excluded]
+        if not self._able:
+            self._able, self._doubtful = self._doubtful or list(parts.models), []
+        self._missed = [n for n in parts.models if n in self._doubtful or parts.router.out(n)]
         return [f"not {name}: {why}" for name, why in excluded.items()]
 
     def _read(self) -> None:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
         parts = self.parts
-        parameters = {**bound(next(iter(parts.models.values()))), **self._kwargs}
-        self._needs = needs_of(self.messages, parameters)
-        if parts.structure is not None:
-            self._needs = replace(self._needs, kinds=self._needs.kinds | {STRUCTURE})
-        with _spared("reading the question"):
+        self._needs = parts.needs(self.messages, self._kwargs)
+        with spared("reading the question"):
             self._query = parts.reader.read(*self._key)
             self._query = parts.reader.routed(self._query, conversation(self.messages))
 
-    def _dearer(self) -> list[str]:
-        """The models above the one asked now that were not asked yet."""
-        above = self._able[self._able.index(self._way[-1].model) + 1 :]
-        return [name for name in self._unasked() if name in above]
+    @property
+    def _given(self) -> Attempt:
+        """The last that answered."""
+        return next(attempt for attempt in reversed(self._way) if not attempt.raised)
 
-    def _unasked(self) -> list[str]:
+    def _later(self) -> list[str]:
+        """Whom to ask when the answer of the model asked now will not do, in turn."""
+        ladder, now = self._route.ladder, self._way[-1].model
+        return self._unasked(ladder[ladder.index(now) + 1 :]) if now in ladder else []
+
+    def _left(self) -> list[str]:
+        """Whom to ask when nobody has answered, the last first."""
+        return self._unasked(self._able) or self._unasked(self._doubtful)
+
+    def _unasked(self, names: Sequence[str]) -> list[str]:
         asked = {attempt.model for attempt in self._way}
-        return [name for name in self._able if name not in asked]
+        return [name for name in names if name not in asked]
 
     def _raised(self, error: Exception) -> None:
-        """Learn from an error what the model cannot do, or that it is out."""
-        attempt, parts = self._way[-1], self.parts
-        attempt.raised = True
-        parts.experience.count("errors", attempt.model)
-        if not parts.experience.limits.failed(attempt.model, self._needs):
-            parts.router.outage(attempt.model)
-        log.warning("model %r raised %r", attempt.model, error)
+        self._way[-1].raised = True
+        self.parts.experience.count("errors", self._way[-1].model)
+        log.warning("model %r raised %r", self._way[-1].model, error)
+
+    def _learn(self) -> float:
+        """Learn what each model asked has come to, and return what it all cost.
+
+        When all of them raised, that tells of the request, and not of the models.
+        """
+        parts, answered = self.parts, [attempt for attempt in self._way if not attempt.raised]
+        for attempt in self._way:
+            if attempt.raised and (answered or self._shown is not None):
+                parts.raised(attempt.model, self._needs)
+        for place, attempt in enumerate(answered):
+            alone = isinstance(parts.router.estimators[attempt.model], Costs)
+            parts.learn(
+                self._query,
+                attempt.model,
+                cost=attempt.cost if alone else sum(a.paid for a in answered[place:]),
+                failed=attempt.failed,
+                source="cost" if attempt.failed is None else "judge",
+                reason=attempt.reason,
+            )
+        cost = sum(attempt.paid for attempt in answered)
+        if answered and parts.budget is not None:
+            parts.budget.missed(cost)
+        if answered and parts.spending is not None:
+            parts.spending.pay(cost)
+        return cost
 
     def _answered(self, elapsed: float) -> None:
         """Take the answer of the model asked last."""
@@ -424,11 +489,11 @@ class Call:
         attempt.cost, seconds = parts.paid(attempt.model, message, self.messages, elapsed)
         self._seconds += seconds
         self._message = message_chunk_to_message(message)
-        self._will_do = not self._unparsed
+        attempt.unparsed = self._unparsed
+        self._will_do = not attempt.unparsed
         if structure is not None and parts.budget is None:
-            attempt.failed = float(self._unparsed)
-        parts.experience.limits.answered(attempt.model, self._needs)
-        parts.router.answered(attempt.model)
+            attempt.failed = float(attempt.unparsed)
+        parts.answered(attempt.model, self._needs)
         parts.experience.count("calls", attempt.model, cost=attempt.cost)
 
     @property
@@ -441,19 +506,20 @@ class Call:
         self._will_do = bool(verdict)
         if verdict is None:
             return
-        attempt.failed = float(not verdict.ok)
+        attempt.failed, attempt.reason = float(not verdict.ok), verdict.reason
         for usage in verdict.usages:
-            with _spared("pricing what the judge asked"):
+            with spared("pricing what the judge asked"):
                 attempt.judging += cost_of(usage, parts.price)
         parts.experience.count("judging", attempt.model, cost=attempt.judging)
         if not verdict.ok:
             parts.experience.count("turned down", attempt.model)
         elif parts.budget is not None:
-            risk = parts.experience.risk("judged")
-            self._will_do = not math.isinf(parts.budget.charge(risk, "judged"))
-            if self._will_do:
+            risk, self._will_do = parts.experience.risk("judged"), False
+            if self._bet is None and not math.isinf(parts.budget.charge(risk, "judged")):
                 self._bet = parts.budget.placed("judged", risk)
                 self._will_do = self._bet.served
+                if not self._bet.served:
+                    self._unserved = Given(attempt.model, self._message)
 
     def _audit(self, given: Given) -> None:
         """Compare the answer with another, if this is to be an audit."""
@@ -461,17 +527,22 @@ class Call:
         if self._unparsed or standard != self.parts.standard:
             return
         if given.by != standard:
-            if bet is not None and bet.audit:
+            if bet is not None and bet.audit and bet.served:
                 self._audits.ask(standard, given, self._query, bet)
         elif self._unserved is not None:
-            self._audits.learn(self._unserved, given, None, bet)
+            self._audits.compare(self._unserved, given, self._query, bet)
         elif bet is not None and bet.served:
-            bet.settle(0.0)  # the model bet on raised, and the standard answered
-        elif (bet is not None and bet.audit) or (bet is None and self._audits.due()):
-            cheaper = [name for name in self._able[:-1] if name in self._route.estimates]
-            bounds = {name: self._route.estimates[name].optimistic for name in cheaper}
-            if bounds:
-                self._audits.ask(min(bounds, key=bounds.__getitem__), given, self._query, bet)
+            bet.settle(0.0)  # the model bet on raised, or gave no object, and the standard answered
+            if bet.audit and any(a.unparsed for a in self._way if a.model == bet.kind):
+                self.parts.learn(self._query, bet.kind, failed=1.0, source="audit")
+        elif bet is not None:
+            self._audits.ask(bet.kind, given, self._query, bet)
+        elif self._audits.due():
+            estimates = self._route.estimates
+            cheaper = [n for n in self._able[:-1] if n in estimates and n not in self._missed]
+            if cheaper:
+                name = min(cheaper, key=lambda n: estimates[n].optimistic)
+                self._audits.ask(name, given, self._query)
 
     @property
     def _unparsed(self) -> bool:
@@ -481,14 +552,23 @@ class Call:
     def _to_store(self) -> bool:
         """Whether the answer will do, or is the last word of the last model."""
         turned_down = not self._will_do and self._way[-1].raised
-        return not self._unparsed and not turned_down
+        return not self._unparsed and not turned_down and not self._makeshift
+
+    @property
+    def _makeshift(self) -> bool:
+        """Whether a more expensive model would have been asked, and only this one could be had."""
+        given, bet, names = self._given, self._bet, list(self.parts.models)
+        if given.failed == 0 or (bet is not None and bet.served and bet.kind == given.model):
+            return False
+        missed = {*self._missed, *(attempt.model for attempt in self._way if attempt.raised)}
+        return any(name in missed for name in names[names.index(given.model) + 1 :])
 
     def _generations(self) -> list[ChatGeneration]:
         return [ChatGeneration(message=self._message.model_copy(deep=True))]
 
     def _described(self, cost: float) -> RouteMetadata:
         route = self._route
-        given = next(attempt for attempt in reversed(self._way) if not attempt.raised)
+        given = self._given
         return {
             "id": self._name,
             "model": given.model,
@@ -505,25 +585,6 @@ class Call:
         }
 
 
-def _messages(question: LanguageModelInput) -> list[BaseMessage]:
-    if isinstance(question, PromptValue):
-        return question.to_messages()
-    if isinstance(question, str):
-        return [HumanMessage(question)]
-    if not isinstance(question, Sequence):
-        msg = f"input must be a str, a PromptValue or a list of messages, got {question!r}"  # type: ignore[unreachable]
-        raise ValueError(msg)  # noqa: TRY004
-    return convert_to_messages(question)
-
-
-def _parameters(parts: Parts, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
-    """The `llm_string` of them all: an answer is shared whichever of them gave it, and only then."""
-    models = {name: written(model, {}, config) for name, model in parts.models.items()}
-    structure = parts.structure and parts.structure.written
-    call = str(sorted(plain(kwargs).items()))
-    return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
-
-
 def _chunk(message: Any) -> AIMessageChunk:
     """A chunk; a model that does not stream gives its message whole."""
     if isinstance(message, AIMessageChunk):
@@ -531,15 +592,6 @@ def _chunk(message: Any) -> AIMessageChunk:
     if isinstance(message, AIMessage):
         return AIMessageChunk(**message.model_dump(exclude={"type"}))
     raise NoMessageError(message)
-
-
-@contextmanager
-def _spared(what: str) -> Iterator[None]:
-    """Spare the caller a fault in what the call can do without."""
-    try:
-        yield
-    except Exception as error:  # noqa: BLE001
-        log.warning("%s failed, the call goes on without it: %r", what, error)
 
 
 def _finite(value: float) -> float | None:

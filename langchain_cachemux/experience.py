@@ -6,6 +6,8 @@ wrong, what judging costs, what was asked in the background, and the counts that
 
 from __future__ import annotations
 
+import math
+import random
 import threading
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
@@ -15,27 +17,37 @@ from langchain_cachemux.route.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import Any
 
     from langchain_cachemux.budget import ErrorBudget
     from langchain_cachemux.types import Query
 
 REMEMBERED = 10_000
 """Answers that feedback may concern; the oldest is forgotten first."""
+VERSION = 1
+"""Of what `Experience.dump` returns."""
 BELIEF = 50.0
 """How many outcomes a share of losses that was believed beforehand counts for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An answer that was given: to what question, and which model gave it."""
+    """An answer that was given: to what question, by which model, and as what bet."""
 
     query: Query
-    model: str
+    """With no vector where it was not embedded: a hit by an equal question."""
+    model: str | None
+    """None where nobody knows, and where it was given to another question."""
+    bet: str = ""
+    """The kind of the bet; empty when it was none."""
 
 
 @dataclass(frozen=True, slots=True)
 class MultiplexerStats:
-    """What a multiplexer did since it was made; costs in the user's unit."""
+    """What a multiplexer did since it was made, in earlier runs too where it is kept in a folder.
+
+    Costs are in the user's unit.
+    """
 
     hits: int
     """Answers from the cache."""
@@ -74,6 +86,26 @@ class Share:
         self._bad = belief * BELIEF
         self._all = BELIEF
 
+    @classmethod
+    def of(cls, bad: float, outcomes: float) -> Share:
+        """Go on from what `dump` returned.
+
+        Raises:
+            ValueError: It is no share.
+        """
+        if not 0 <= bad <= outcomes or not 0 < outcomes < math.inf:
+            msg = (
+                f"a share must be of some outcomes those that are bad, got {bad!r} of {outcomes!r}"
+            )
+            raise ValueError(msg)
+        share = cls(0.0)
+        share._bad, share._all = float(bad), float(outcomes)
+        return share
+
+    def dump(self) -> tuple[float, float]:
+        """Return the outcomes that were bad, and all, what was believed among them."""
+        return self._bad, self._all
+
     @property
     def mean(self) -> float:
         """Mean of the Beta posterior."""
@@ -91,16 +123,23 @@ class Experience:
     Args:
         budget: The error budget. Until audits tell, stored answers and judged ones are believed to be
             lost as often as it allows: their matcher and their judge were chosen for it.
+        seed: Of what is drawn; by default the operating system's.
     """
 
-    def __init__(self, budget: ErrorBudget | None = None) -> None:
+    def __init__(self, budget: ErrorBudget | None = None, *, seed: int | None = None) -> None:
         self.limits = Limits()
+        self._random = random.Random(seed)  # noqa: S311
         belief = budget.max_error if budget else 0.0
         self._wrong = {kind: Share(belief) for kind in ("cache", "judged")}
         self._recent: OrderedDict[str, Asked] = OrderedDict()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._costs: defaultdict[str, float] = defaultdict(float)
         self._lock = threading.Lock()
+
+    def draw(self, chance: float) -> bool:
+        """Draw something that happens with this chance."""
+        with self._lock:
+            return self._random.random() < chance
 
     def count(self, what: str, of: str = "", *, cost: float = 0.0) -> None:
         """Count one more, and what it cost."""
@@ -146,3 +185,32 @@ class Experience:
         """Return what was answered under a name, while it is remembered."""
         with self._lock:
             return self._recent.get(name)
+
+    def dump(self) -> dict[str, Any]:
+        """Return the counts, the costs and the shares as plain data.
+
+        The answers that feedback may concern, and the limits, do not outlive a process.
+        """
+        with self._lock:
+            return {
+                "version": VERSION,
+                "counts": [[what, of, n] for (what, of), n in self._counts.items()],
+                "costs": dict(self._costs),
+                "wrong": {kind: share.dump() for kind, share in self._wrong.items()},
+            }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned.
+
+        Raises:
+            ValueError: It is of another version.
+        """
+        if state["version"] != VERSION:
+            msg = f"state must be of version {VERSION}, got {state['version']!r}"
+            raise ValueError(msg)
+        counts = Counter({(str(what), str(of)): int(n) for what, of, n in state["counts"]})
+        costs = {str(name): float(cost) for name, cost in state["costs"].items()}
+        wrong = {kind: Share.of(*state["wrong"][kind]) for kind in self._wrong}
+        with self._lock:
+            self._counts, self._wrong = counts, wrong
+            self._costs = defaultdict(float, costs)

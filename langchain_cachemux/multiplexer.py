@@ -5,9 +5,13 @@ Here are the settings and the ways to ask; what happens at each step is the `Cal
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from langchain_core.caches import BaseCache
@@ -25,15 +29,17 @@ from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
 from langchain_cachemux.experience import Experience, MultiplexerStats
 from langchain_cachemux.extras import needs
-from langchain_cachemux.parts import Parts
+from langchain_cachemux.parts import Parts, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, uncached
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.costs import Costs, Strategy
 from langchain_cachemux.route.judges import Accept, judge_of
+from langchain_cachemux.route.observations import Observations
 from langchain_cachemux.route.prices import Price, cost_of, seconds
 from langchain_cachemux.route.router import Router
+from langchain_cachemux.saved import Learned, Saved
 from langchain_cachemux.types import Usage
 
 MAX_ERROR = 0.05
@@ -85,6 +91,11 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         same: Whether two answers say the same; by default `Agree`.
         stickiness: How much of the price of reading the earlier turns again it must save to leave the
             model that answered them; 0 routes each turn by itself.
+        path: A folder in which what is learned outlives the process. By default that of an `LECCache`,
+            where the router is the default one.
+        observations: A file to which each thing learned is appended as a line of JSON (`Observation`),
+            the questions' words among it; by default none.
+        seed: Of the draws of audits, to repeat a run; by default the operating system's.
 
     Raises:
         ValueError: A model is missing, two have one name, a price is unknown, the router knows other
@@ -104,7 +115,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         cache: BaseCache | None = None,
         price: Price = seconds,
         embeddings: Embeddings | None = None,
-        strategy: Strategy = "auto",
+        strategy: Strategy | None = None,
         max_error: float | None = None,
         quality: float | None = None,
         budget: ErrorBudget | Spending | None = None,
@@ -113,12 +124,19 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         audit: float | None = None,
         same: Same | None = None,
         stickiness: float = 1.0,
+        path: str | os.PathLike[str] | None = None,
+        observations: str | os.PathLike[str] | Observations | None = None,
+        seed: int | None = None,
         **fields: Any,
     ) -> None:
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
         named = _named(small, large, models)
+        own = router is None
         if router is None:
-            router = Router({name: Costs() for name in named}, strategy=strategy)
+            router = Router({name: Costs() for name in named}, strategy=strategy or "auto")
+        elif strategy is not None:
+            msg = f"strategy was given as {strategy!r}, but the router has one of its own"
+            raise ValueError(msg)
         elif set(getattr(router, "estimators", named)) != set(named):
             msg = f"router knows {sorted(router.estimators)}, the models are {sorted(named)}"
             raise ValueError(msg)
@@ -129,7 +147,15 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         reader = reader or Reader(embeddings or _default_embeddings())
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None
-        errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns)
+        errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
+        spending = fields.pop("spending", budget if isinstance(budget, Spending) else None)
+        experience = fields.pop("experience", None) or Experience(errors, seed=seed)
+        background = fields.pop("background", None) or Background()
+        kept = {"router": router, "budget": errors, "spending": spending, "experience": experience}
+        folder = path or (getattr(cache, "path", None) if own else None)
+        saved = fields.pop("saved", None) or _saved(folder, kept, list(named), background)
+        if isinstance(observations, str | os.PathLike):
+            observations = Observations(observations)
         super().__init__(
             models={name: uncached(model) for name, model in named.items()},
             router=router,
@@ -139,14 +165,16 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             reader=reader,
             billed={name: _billed(price, name, model) for name, model in named.items()},
             budget=errors,
-            spending=fields.pop("spending", budget if isinstance(budget, Spending) else None),
+            spending=spending,
             error_price=_amount("error_price", error_price or 0.0),
             safe=(errors is not None and accept is None) if safe is None else safe,
-            audit=_amount("audit", 0.1 * alone if audit is None else audit),
+            audit=_share("audit", 0.1 * alone if audit is None else audit),
             same=same or Agree(reader.vector),
             stickiness=_amount("stickiness", stickiness),
-            experience=fields.pop("experience", None) or Experience(errors),
-            background=fields.pop("background", None) or Background(),
+            experience=experience,
+            background=background,
+            saved=saved,
+            observations=observations,
             **fields,
         )
         if alone and len(named) > 1:
@@ -188,12 +216,41 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         asked = self.experience.recall(name)
         if asked is None:
             return False
-        self.experience.count("feedback", asked.model)
+        self.experience.count("feedback", asked.model or asked.bet)
+        self.experience.lost(asked.bet, 1 - score)
         if asked.model in self.models:
-            self.router.learn(asked.query, None, asked.model, failed=1 - score)
-        else:
-            self.experience.lost(asked.model, 1 - score)
+            query = asked.query
+            with spared("reading the question"):
+                query = query if query.vector is not None else self.reader.routed(query, query.text)
+            self.learn(query, asked.model, failed=1 - score, source="feedback")
         return True
+
+    def explain(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> str:
+        """Say which model would be asked and why, as a table: its price, its chance to fail, its cost.
+
+        Nothing is asked, learned or looked up in the cache.
+
+        Raises:
+            ValueError: The input is no prompt.
+        """
+        return Call(self, input, config or {}, kwargs).explain()
+
+    def rank(
+        self, inputs: Iterable[LanguageModelInput], **kwargs: Any
+    ) -> list[tuple[LanguageModelInput, float]]:
+        """Return the prompts with their scores, those first that need the most expensive model most.
+
+        The score is by how much likelier the cheapest model's answer will not do than its own.
+
+        Raises:
+            ValueError: An input is no prompt.
+        """
+        asked = list(inputs)
+        queries = [Call(self, one, {}, kwargs).read() for one in asked]
+        place = {id(query): n for n, query in enumerate(queries)}
+        return [(asked[place[id(x)]], score) for x, score in self.router.rank(queries)]
 
     def stats(self) -> MultiplexerStats:
         """Return what it did since it was made; copies with tools or a schema count here too."""
@@ -217,6 +274,15 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the audits under way; False when `timeout` seconds were not enough."""
         return self.background.wait(timeout)
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Begin no more audits, wait some seconds for those under way, and save what was learned.
+
+        It and its copies still answer, and learn from what they are told.
+        """
+        self.background.close(timeout)
+        if self.saved is not None:
+            self.saved.save()
 
     def invoke(
         self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
@@ -369,6 +435,7 @@ def _error_budget(
     *,
     alone: bool,
     learns: bool,
+    seed: int | None,
 ) -> ErrorBudget | None:
     """The budget the user gave or described; where nobody judges and nothing was said, `MAX_ERROR`."""
     if budget is not None and not isinstance(budget, ErrorBudget | Spending):
@@ -384,13 +451,34 @@ def _error_budget(
     if isinstance(budget, ErrorBudget):
         return budget
     if described:
-        return ErrorBudget(max_error, quality=quality)
-    return ErrorBudget(MAX_ERROR) if alone else None
+        return ErrorBudget(max_error, quality=quality, seed=seed)
+    return ErrorBudget(MAX_ERROR, seed=seed) if alone else None
+
+
+def _saved(
+    folder: str | os.PathLike[str] | None,
+    learned: Mapping[str, Learned | None],
+    names: Sequence[str],
+    background: Background,
+) -> Saved | None:
+    """What is learned of these models, in a file of its own: several may share a folder."""
+    if folder is None:
+        return None
+    file = f"multiplexer-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]}.zip"
+    kept = {name: one for name, one in learned.items() if one is not None}
+    return Saved(Path(folder) / file, kept, background=background)
 
 
 def _amount(name: str, value: float) -> float:
     if not 0 <= value < math.inf:
         msg = f"{name} must be a finite number >= 0, got {value!r}"
+        raise ValueError(msg)
+    return value
+
+
+def _share(name: str, value: float) -> float:
+    if not 0 <= value <= 1:
+        msg = f"{name} must be a share in [0, 1], got {value!r}"
         raise ValueError(msg)
     return value
 

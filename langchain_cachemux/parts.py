@@ -1,24 +1,36 @@
 """What a multiplexer is made of, in the form in which a call uses it; pydantic checks the kinds."""
 
+import json
+import logging
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.caches import BaseCache
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
+from langchain_core.runnables import RunnableConfig
 from pydantic import BaseModel, ConfigDict, SkipValidation
 
 from langchain_cachemux.agree import Same
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.experience import Experience
+from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
-from langchain_cachemux.read.runnables import name_of
+from langchain_cachemux.read.runnables import name_of, plain, written
 from langchain_cachemux.read.structure import Structure
+from langchain_cachemux.read.thoughts import without_foreign_thoughts
 from langchain_cachemux.route.judges import Judge
+from langchain_cachemux.route.observations import Observations
 from langchain_cachemux.route.prices import Price, billed, cost_of, usage_of
 from langchain_cachemux.route.router import Router
+from langchain_cachemux.saved import Saved
+from langchain_cachemux.types import Needs, Observation, Query
+
+log = logging.getLogger(__name__)
 
 
 class NoMessageError(TypeError):
@@ -53,6 +65,8 @@ class Parts(BaseModel):
     stickiness: float = 1.0
     experience: Experience
     background: Background
+    observations: Observations | None = None
+    saved: Saved | None = None
 
     @property
     def standard(self) -> str:
@@ -61,10 +75,73 @@ class Parts(BaseModel):
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What was set, and nothing of what was learned."""
-        inner = ("reader", "billed", "experience", "background", "same", "name")
-        for name, value in super().__repr_args__():
-            if name not in inner and value is not None:
+        yield None, list(self.models)
+        yield "strategy", self.router.strategy
+        for name in ("accept", "cache", "budget", "spending", "observations", "saved", "structure"):
+            if (value := getattr(self, name)) is not None:
                 yield name, value
+        yield "price", getattr(self.price, "__name__", self.price)
+        for name, default in (("error_price", 0.0), ("safe", False), ("audit", 0.0)):
+            if (value := getattr(self, name)) != default:
+                yield name, value
+        yield "stickiness", self.stickiness
+
+    def written(self, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
+        """The `llm_string` of all models: an answer is shared whichever of them gave it."""
+        models = {name: written(model, {}, config) for name, model in self.models.items()}
+        structure = self.structure and self.structure.written
+        call = str(sorted(plain(kwargs).items()))
+        return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
+
+    def shown(self, messages: Sequence[BaseMessage], name: str) -> list[BaseMessage]:
+        """Return a conversation as a model may be shown it."""
+        return without_foreign_thoughts(messages, {name, name_of(self.models[name]) or name})
+
+    def needs(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Needs:
+        """Return what a request needs of a model; nothing that is known, when it cannot be read."""
+        needs = Needs()
+        with spared("reading what is needed"):
+            needs = needs_of(messages, {**bound(next(iter(self.models.values()))), **kwargs})
+        if self.structure is not None:
+            needs = replace(needs, kinds=needs.kinds | {STRUCTURE})
+        return needs
+
+    def learn(
+        self,
+        query: Query,
+        model: str,
+        *,
+        cost: float | None = None,
+        failed: float | None = None,
+        source: Literal["cost", "judge", "audit", "feedback"] = "cost",
+        reason: str = "",
+    ) -> None:
+        """Teach the router, and write down what it was taught; a fault in either is logged."""
+        with spared("learning"):
+            self.router.learn(query, cost, model, failed=failed)
+        if self.saved is not None:
+            self.saved.changed()
+        if self.observations is not None:
+            line: Observation = {
+                "time": time.time(),
+                "key": query.key,
+                "text": query.text,
+                "model": model,
+                "cost": cost,
+                "failed": failed,
+                "source": source,
+            }
+            self.observations.write({**line, "reason": reason} if reason else line)
+
+    def raised(self, name: str, needs: Needs) -> None:
+        """Learn from an error what a model cannot do, or that it is out."""
+        if not self.experience.limits.failed(name, needs):
+            self.router.outage(name)
+
+    def answered(self, name: str, needs: Needs) -> None:
+        """Learn that a model can do what was asked, and is not out."""
+        self.experience.limits.answered(name, needs)
+        self.router.answered(name)
 
     def paid(
         self, name: str, answer: Any, messages: Sequence[BaseMessage], elapsed: float
@@ -96,3 +173,12 @@ class Parts(BaseModel):
             return self.structure.fold(answer["raw"], answer["parsed"])
         message: AIMessage = answer
         return message
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Spare the caller a fault in what a call can do without."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        log.warning("%s failed, the call goes on without it: %r", what, error)

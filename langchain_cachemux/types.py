@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, NotRequired, TypeAlias
+
+from typing_extensions import TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -215,6 +217,26 @@ class Route:
     """Give the model's answer as it is, or judge it first and ask the next when it will not do."""
     ladder: tuple[str, ...] = ()
     """Whom to ask in turn, `model` first: the next when an answer will not do, or none came."""
+
+
+class Observation(TypedDict):
+    """What was learned of one answer, as it is kept in a file: a line of JSON each."""
+
+    time: float
+    """Seconds since 1970."""
+    key: str
+    """Of the question (`Query.key`): equal questions share it."""
+    text: str
+    """What was asked, as the router reads it."""
+    model: str
+    cost: float | None
+    """Of the call, in the user's unit; None where it was written on a line before."""
+    failed: float | None
+    """1 when the answer did not do, 0 when it did, or between; None when nobody knows."""
+    source: Literal["cost", "judge", "audit", "feedback"]
+    """Who said so; "cost" when nobody did."""
+    reason: NotRequired[str]
+    """In words, where a judge gave one."""
 
 
 @dataclass(slots=True)

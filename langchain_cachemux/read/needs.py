@@ -14,15 +14,17 @@ from langchain_cachemux.types import Needs
 if TYPE_CHECKING:
     from langchain_core.messages import BaseMessage
 
-TOOLS, STRUCTURE = "tools", "structured output"
+TOOLS, STRUCTURE, SCHEMA = "tools", "structured output", "a response format"
 _DECLARED = {
     "image": "image_inputs",
     "audio": "audio_inputs",
     "video": "video_inputs",
-    "file": "pdf_inputs",
+    "PDF": "pdf_inputs",
     TOOLS: "tool_calling",
+    SCHEMA: "structured_output",
 }
 """The field of LangChain's model profile that says whether a model takes a kind."""
+_BLOCKS = ("image", "audio", "video", "file")
 
 
 def needs_of(messages: Sequence[BaseMessage], parameters: Mapping[str, Any]) -> Needs:
@@ -35,8 +37,8 @@ def needs_of(messages: Sequence[BaseMessage], parameters: Mapping[str, Any]) -> 
     kinds = {kind for message in messages for kind in _kinds(message)}
     if parameters.get("tools") or parameters.get("functions"):
         kinds.add(TOOLS)
-    if parameters.get("response_format") is not None:
-        kinds.add(STRUCTURE)
+    if _is_schema(parameters.get("response_format")):
+        kinds |= {STRUCTURE, SCHEMA}
     return Needs(count_tokens_approximately(messages), frozenset(kinds))
 
 
@@ -61,5 +63,12 @@ def lacking(model: Any, needs: Needs) -> str:
 def _kinds(message: BaseMessage) -> Iterator[str]:
     if isinstance(message.content, list):
         for block in message.content_blocks:
-            if block["type"] in _DECLARED:
-                yield block["type"]
+            if block["type"] in _BLOCKS:
+                yield "PDF" if block.get("mime_type") == "application/pdf" else block["type"]
+
+
+def _is_schema(response_format: Any) -> bool:
+    """Whether it is a schema: every model that writes can be asked for plain JSON."""
+    if isinstance(response_format, Mapping):
+        return response_format.get("type") == "json_schema"
+    return response_format is not None

@@ -18,13 +18,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from langchain_core.messages import HumanMessage
+from langchain_core.messages import HumanMessage, convert_to_messages
+from langchain_core.prompt_values import PromptValue
 
 from langchain_cachemux.arguments import expect, is_made, is_whole, shown, takes
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
 
     from langchain_cachemux.types import Vector
@@ -177,6 +179,22 @@ class Reader:
             raise ValueError(msg)
         self._length = len(vector)
         return vector / norm
+
+
+def messages_of(question: LanguageModelInput) -> list[BaseMessage]:
+    """Return the messages of what LangChain takes for a prompt.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(question, PromptValue):
+        return question.to_messages()
+    if isinstance(question, str):
+        return [HumanMessage(question)]
+    if not isinstance(question, Sequence):
+        msg = f"input must be a str, a PromptValue or a list of messages, got {question!r}"  # type: ignore[unreachable]
+        raise ValueError(msg)  # noqa: TRY004
+    return convert_to_messages(question)
 
 
 def conversation(messages: Sequence[BaseMessage]) -> str:

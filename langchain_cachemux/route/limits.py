@@ -1,11 +1,11 @@
 """What a model cannot do, learned from its errors.
 
-An error says little: the model may be down, or the request beyond it. But requests are partly ordered, by
-how long they are and what kinds of input and output they need. A model that has answered as much before
-can do it, so its error is an outage. One that has not may be out of its depth, so it is not asked for that
-or for more until some time has passed; each failure after that doubles the time. What it answers in the
-meantime lifts every limit at or below it. A model that is down from the first is so excluded too, from
-the least request on, and found again by the same rule.
+An error says little: the model may be down, or the request beyond it. But requests are partly ordered,
+by how long they are and what kinds of input and output they need. A model that has answered as much
+before can do it, so its error is an outage. One that has not may be out of its depth, so it is not asked
+for that or for more until some time has passed; each failure after that doubles the time. What it answers
+in the meantime lifts every limit at or below it. A model that is down from the first is so excluded too,
+from the least request on, and found again by the same rule.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST, LONGEST = 60.0, 3600.0
 """Seconds that a limit holds at first, and at most."""
 REMEMBERED = 32
-"""Answered needs that are remembered for a model, none of them less than another."""
+"""Needs that are remembered of a model as answered, none of them less than another, and as failed."""
 
 
 @dataclass(slots=True)
@@ -67,8 +67,10 @@ class Limits:
                 return False
             times = max((n for least, (_, n) in known.failed.items() if least <= needs), default=0)
             until = self._clock() + min(FIRST * 2**times, LONGEST)
-            known.failed = {n: f for n, f in known.failed.items() if not needs <= n}
-            known.failed[needs] = until, times + 1
+            kept = {n: f for n, f in known.failed.items() if not needs <= n}
+            if len(kept) >= REMEMBERED:
+                kept.pop(min(kept, key=lambda n: kept[n][0]))
+            known.failed = {**kept, needs: (until, times + 1)}
             return True
 
     def beyond(self, model: str, needs: Needs) -> bool:

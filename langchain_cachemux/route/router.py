@@ -214,6 +214,16 @@ class Router:
         with self._lock:
             self._outages.answered(route)
 
+    def out(self, route: str) -> bool:
+        """Whether the next call of `route` will as likely as not raise, because calls did lately.
+
+        Raises:
+            ValueError: No model is called `route`.
+        """
+        self._named(route)
+        with self._lock:
+            return self._outages.chance(route) >= OUT
+
     def rank(self, prompts: Iterable[Query]) -> list[Ranked]:
         """Return the queries, those first that need the most expensive model most.
 

@@ -1,0 +1,133 @@
+"""What was learned, kept in a file, so that after a restart it is known.
+
+The file is written whole or not at all, now and then and at the end; what was learned since the last
+time is lost when the process is killed. A file that cannot be read never stops a program: it is set
+aside, and learning begins anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from langchain_cachemux.route import files
+
+if TYPE_CHECKING:
+    from langchain_cachemux.background import Background
+
+EVERY = 100
+"""Changes after which the file is written again."""
+KIND, VERSION = "multiplexer", 1
+
+log = logging.getLogger(__name__)
+
+
+class Learned(Protocol):
+    """What can be written down as plain data, and take over what was."""
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned."""
+        ...
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from that."""
+        ...
+
+
+class Saved:
+    """Keeps what others learned in one file. Safe between threads; one process at a time.
+
+    Args:
+        path: The file. What it holds is restored at once.
+        learned: Who learns, by name.
+        background: Where it is written.
+
+    Raises:
+        ValueError: One of them cannot be written down, or the folder cannot be made.
+    """
+
+    def __init__(
+        self, path: Path, learned: Mapping[str, Learned], *, background: Background
+    ) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            msg = f"path must be a folder, got {str(path.parent)!r}: {error}"
+            raise ValueError(msg) from error
+        for name, one in learned.items():
+            try:
+                one.dump()
+            except ValueError as error:
+                msg = f"path keeps what is learned, but {name} cannot be written down: {error}"
+                raise ValueError(msg) from error
+        self.path = path
+        self._learned = dict(learned)
+        self._background = background
+        self._lock = threading.Lock()
+        self._changes = 0
+        self._unsaved = threading.Event()
+        self._load()
+        self._end = weakref.finalize(self, _save, path, self._learned, self._unsaved, self._lock)
+
+    def __repr__(self) -> str:
+        """Name the file."""
+        return f"Saved({str(self.path)!r})"
+
+    def changed(self) -> None:
+        """Say that something was learned; now and then it is written, off the caller's path."""
+        self._unsaved.set()
+        self._changes += 1
+        if self._changes % EVERY == 0:
+            self._background.do(self.save)
+
+    def save(self) -> None:
+        """Write what was learned, if it was not; a fault is logged."""
+        _save(self.path, self._learned, self._unsaved, self._lock)
+
+    def _load(self) -> None:
+        try:
+            state = files.read(self.path)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            self._set_aside(error)
+            return
+        refused = []
+        if (state.get("kind"), state.get("version")) != (KIND, VERSION):
+            refused.append(f"it is {state.get('kind')!r} of version {state.get('version')!r}")
+        for name in self._learned.keys() & state.keys() if not refused else ():
+            try:
+                self._learned[name].restore(state[name])
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                refused.append(f"{name}: {error}")
+        if refused:
+            self._set_aside("; ".join(refused))
+
+    def _set_aside(self, why: object) -> None:
+        aside = self.path.with_name(f"{self.path.name}.{time.time_ns()}")
+        try:
+            self.path.replace(aside)
+        except OSError as error:
+            log.warning("%s is not used: %s; nor can it be set aside: %r", self.path, why, error)
+            return
+        log.warning("%s is not used, and now %s; it is learned anew: %s", self.path, aside, why)
+
+
+def _save(
+    path: Path, learned: Mapping[str, Learned], unsaved: threading.Event, lock: threading.Lock
+) -> None:
+    with lock:
+        if not unsaved.is_set():
+            return
+        unsaved.clear()
+        try:
+            state = {name: one.dump() for name, one in learned.items()}
+            files.write(path, {"kind": KIND, "version": VERSION, **state})
+        except (OSError, ValueError) as error:
+            unsaved.set()
+            log.warning("what was learned was not written to %s: %r", path, error)
