@@ -446,6 +446,16 @@ def chart(rows: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=100)
 
 
+def _shown(arguments: argparse.Namespace) -> list[str]:
+    """The arguments that change what is measured, when they are not the defaults."""
+    shown = []
+    if arguments.routers != [*ROUTERS, *SLOW]:
+        shown += ["--routers", *arguments.routers]
+    if arguments.orders != len(ORDERS):
+        shown += ["--orders", str(arguments.orders)]
+    return shown
+
+
 def main() -> None:
     """Run what is not there yet, and write the results file and the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -530,7 +540,7 @@ def main() -> None:
                 }
             )  # fmt: skip
     result = {
-        "command": "python benchmarks/routing.py",
+        "command": " ".join(["python benchmarks/routing.py", *_shown(arguments)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "seconds": round(time.perf_counter() - started),
