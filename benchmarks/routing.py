@@ -45,6 +45,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ class Bench:
     @property
     def gain(self) -> np.ndarray:
         """What the large model's answer is worth more, shape (n,)."""
-        return self.small - self.large
+        return np.asarray(self.small - self.large)
 
 
 def read(folder: Path, name: str) -> Bench:
@@ -232,6 +233,11 @@ def labelled(bench: Bench, make: Callable[[], Any], seed: int) -> Scored:
     small, large = told
     errors = [ece(small, bench.small[scored]), ece(large, bench.large[scored])]
     return Scored(scored, small - large, float(np.mean(errors)))
+
+
+def alone(run: Callable[..., Scored], *arguments: Any) -> tuple[Scored, dict[str, float]]:
+    """A run that has scores and no other figures."""
+    return run(*arguments), {}
 
 
 def stream(
@@ -369,6 +375,9 @@ def compare(bench: Bench, scores: np.ndarray, scorer: Path) -> str:
     if not scorer.exists() or importlib.util.find_spec("pandas") is None:
         return "not compared: needs the reference scorer and pandas"
     spec = importlib.util.spec_from_file_location("routing_score", scorer)
+    if spec is None or spec.loader is None:
+        msg = f"{scorer} is no Python module"
+        raise ValueError(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules["routing_score"] = module
     spec.loader.exec_module(module)
@@ -437,6 +446,16 @@ def chart(rows: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=100)
 
 
+def _shown(arguments: argparse.Namespace) -> list[str]:
+    """The arguments that change what is measured, when they are not the defaults."""
+    shown = []
+    if arguments.routers != [*ROUTERS, *SLOW]:
+        shown += ["--routers", *arguments.routers]
+    if arguments.orders != len(ORDERS):
+        shown += ["--orders", str(arguments.orders)]
+    return shown
+
+
 def main() -> None:
     """Run what is not there yet, and write the results file and the chart."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -469,7 +488,7 @@ def main() -> None:
             runs = [
                 cells(
                     f"labels {bench.name} {router} {seed}",
-                    lambda bench=bench, make=make, seed=seed: (labelled(bench, make, seed), {}),
+                    partial(alone, labelled, bench, make, seed),
                 )[0]
                 for seed in draws
             ]
@@ -484,7 +503,7 @@ def main() -> None:
         for seed in range(arguments.orders):
             scored, figure = cells(
                 f"stream {setting} {seed}",
-                lambda costs=costs, seed=seed: stream(benches["mmlu"], Classifier, seed, costs),
+                partial(stream, benches["mmlu"], Classifier, seed, costs),
             )
             figures.append(figure)
             if costs[3]:
@@ -502,7 +521,7 @@ def main() -> None:
     last = [
         cells(
             f"stream gsm8k {seed}",
-            lambda seed=seed: stream(benches["gsm8k"], Classifier, seed, (1.0, 10.0, 41.0, 41.0)),
+            partial(stream, benches["gsm8k"], Classifier, seed, (1.0, 10.0, 41.0, 41.0)),
         )[0]
         for seed in DRAWS
     ]
@@ -521,7 +540,7 @@ def main() -> None:
                 }
             )  # fmt: skip
     result = {
-        "command": "python benchmarks/routing.py",
+        "command": " ".join(["python benchmarks/routing.py", *_shown(arguments)]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
         "seconds": round(time.perf_counter() - started),

@@ -35,11 +35,12 @@ class Bag:
     the members say of examples they have not seen is as good as what they will say of new ones. So with
     η the mean of the members' logits, a and b are fitted on those (Platt 1999), and
 
-        mean = σ(a·η + b),  bounds σ(a·η + b ± z·a·s)
+        mean = σ(a·η + b),  bounds σ(a·η + b ± z·sqrt(a²s² + v))
 
-    where s is the members' spread (`width="bag"`); or mean ± the (1 - δ) quantile of |outcome - mean|,
-    honest for a single outcome and so nearly constant, of no use for choosing (`width="conformal"`).
-    Reseeding in place of resampling would leave the members alike where they are wrong alike.
+    where s is the members' spread and v the variance of b (`width="bag"`); or mean ± the (1 - δ)
+    quantile of |outcome - mean|, honest for a single outcome and so nearly constant, of no use for
+    choosing (`width="conformal"`). Reseeding in place of resampling would leave the members alike where
+    they are wrong alike.
 
     Until there are five outcomes of either kind, the estimate is their rate, with its standard error;
     for a single outcome it is anything.
@@ -79,7 +80,7 @@ class Bag:
         self.seed = seed
         self._examples = Examples(examples, both=self.BOTH)
         self._fitted: Any = None
-        self._slope, self._shift, self._margin = 1.0, 0.0, 1.0
+        self._slope, self._shift, self._margin, self._doubt = 1.0, 0.0, 1.0, 4.0
 
     def fit_members(self, rows: Floats, labels: Floats, draws: NDArray[np.int64]) -> Any:
         """Fit each member; what is returned is passed to `member_chances`.
@@ -115,7 +116,8 @@ class Bag:
         if self.width == "conformal":
             below, above = min(self._margin, mean), min(self._margin, 1 - mean)
             return Estimate(mean, below, ceiling=1.0, above=above)
-        spread = self.z * self._slope * float(said.std(ddof=1))
+        variance = (self._slope * float(said.std(ddof=1))) ** 2 + self._doubt
+        spread = self.z * math.sqrt(variance)
         low, high = logistic(logit - spread), logistic(logit + spread)
         return Estimate(mean, mean - low, ceiling=1.0, above=high - mean)
 
@@ -177,7 +179,9 @@ class Bag:
         if told.any():
             left_out = np.asarray(unseen[told].data)
             self._slope, self._shift = stretch(left_out, y[told])
-            errors = np.abs(y[told] - chances(self._slope * left_out + self._shift))
+            said_of_them = chances(self._slope * left_out + self._shift)
+            self._doubt = 1 / (0.25 + float((said_of_them * (1 - said_of_them)).sum()))
+            errors = np.abs(y[told] - said_of_them)
             level = min(1.0, (1 - self.delta) * (len(errors) + 1) / len(errors))
             self._margin = float(np.quantile(errors, level))
 

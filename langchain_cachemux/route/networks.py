@@ -99,7 +99,7 @@ class TorchClassifier(Bag):
         optimizer = torch.optim.AdamW(parameters, lr=self.RATE, weight_decay=self.DECAY)
         for _ in range(self.epochs):
             order = torch.randperm(len(x), generator=generator)
-            for batch in torch.split(order, self.BATCH):  # type: ignore[no-untyped-call]
+            for batch in torch.split(order, self.BATCH):
                 optimizer.zero_grad()
                 logits = _forward(parameters, x[batch])
                 loss = binary_cross_entropy_with_logits(
