@@ -512,7 +512,7 @@ def summary(
             "bets": round(statistics.mean(o.bets for o, _ in runs)),
             "on stored answers": round(statistics.mean(o.stored for o, _ in runs)),
             "lost, share of bets": round(
-                statistics.mean(o.lost / max(o.bets, 1) for o, _ in runs), 5
+                sum(o.lost for o, _ in runs) / max(sum(o.bets for o, _ in runs), 1), 5
             ),
             "worst running share": round(max(o.worst for o, _ in runs), 5),
         }
