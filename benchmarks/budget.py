@@ -531,6 +531,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
 
     colours = {"separate": "#5e81ac", "split": "#88c0d0", "one": "#2e8b57", "oracle": "#d8dde6"}
     figure, axes = plt.subplots(
@@ -553,7 +554,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
             axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("share of the cost saved")
     axes[1][0].set_ylabel("bets lost, times the promise")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    handles = [Patch(color=colour) for colour in colours.values()]
     axes[0][-1].legend(handles, list(colours), frameon=False, fontsize=8, loc="upper left")
     axes[1][0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=100)
