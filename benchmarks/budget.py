@@ -512,7 +512,7 @@ def summary(
             "bets": round(statistics.mean(o.bets for o, _ in runs)),
             "on stored answers": round(statistics.mean(o.stored for o, _ in runs)),
             "lost, share of bets": round(
-                statistics.mean(o.lost / max(o.bets, 1) for o, _ in runs), 5
+                sum(o.lost for o, _ in runs) / max(sum(o.bets for o, _ in runs), 1), 5
             ),
             "worst running share": round(max(o.worst for o, _ in runs), 5),
         }
@@ -531,6 +531,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib.patches import Patch
 
     colours = {"separate": "#5e81ac", "split": "#88c0d0", "one": "#2e8b57", "oracle": "#d8dde6"}
     figure, axes = plt.subplots(
@@ -553,7 +554,7 @@ def chart(rows: list[dict[str, Any]], path: Path) -> None:
             axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("share of the cost saved")
     axes[1][0].set_ylabel("bets lost, times the promise")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in colours.values()]
+    handles = [Patch(color=colour) for colour in colours.values()]
     axes[0][-1].legend(handles, list(colours), frameon=False, fontsize=8, loc="upper left")
     axes[1][0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=100)
