@@ -347,8 +347,10 @@ class ErrorBudget:
         _share("risk", risk)
         with self._lock:
             risk = self._corrected(kind, risk)
-            if not self._costs or self._account + self.max_error - risk < 0:
+            if self._account + self.max_error - risk < 0:
                 return math.inf
+            if not self._costs:  # what an error costs is not known yet
+                return math.inf if risk > self.max_error else 0.0
             return self.error_price * (risk - self.max_error)
 
     def placed(self, kind: str, risk: float) -> Bet:

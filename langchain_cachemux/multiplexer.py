@@ -146,7 +146,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             raise ValueError(msg)
         reader = reader or Reader(embeddings or _default_embeddings())
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
-        alone = accept is None and learns and error_price is None
+        alone = accept is None and learns and error_price is None and len(named) > 1
         errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
         spending = fields.pop("spending", budget if isinstance(budget, Spending) else None)
         experience = fields.pop("experience", None) or Experience(errors, seed=seed)
