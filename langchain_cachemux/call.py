@@ -373,7 +373,7 @@ class Call:
             "judged": parts.accept is not None and not self._broke,
             "judge_price": parts.experience.mean_cost("judging"),
             "error_price": self._error_price,
-            "safe": parts.safe,
+            "safe": parts.safe or self._broke,
             "stay": stay,
             "switch_price": min(switch_price, LARGEST_COST),
         }
