@@ -24,7 +24,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 import results
@@ -213,7 +213,8 @@ def offline(
     worth = count if cache == "LFU" else count * cost
     held = np.argsort(-worth, axis=1, kind="stable")[:, :CAPACITY]
     hit = (draws.keys[:, :, None] == held[:, None, :]).any(2)
-    return (paid * ~hit).sum(1)
+    total: Floats = (paid * ~hit).sum(1)
+    return total
 
 
 def online(draws: Draws, cache: str, model: int | None, bandit: Bound | None = None) -> Floats:
@@ -304,7 +305,8 @@ def oracle(draws: Draws, alpha: float, *, cold: bool) -> Floats:
     if cold:
         first = match.argmax(1)
         missed[np.arange(len(missed))[:, None], first] |= match.any(1)
-    return (pay * missed).sum(1)
+    total: Floats = (pay * missed).sum(1)
+    return total
 
 
 def default() -> tuple[Router, MemoryLedger]:
@@ -460,7 +462,7 @@ def _over(run: dict[str, Floats]) -> dict[str, dict[str, dict[str, float]]]:
     }
 
 
-def rendered(result: dict) -> str:
+def rendered(result: dict[str, Any]) -> str:
     """The results file as Markdown."""
     made = f"Made by `{result['command']}` on {result['date'][:10]}, {result['seeds']} paired seeds"
     lines = ["# The paper's synthetic tables, again", "", f"{made}; from `paper_tables.json`."]
@@ -470,12 +472,12 @@ def rendered(result: dict) -> str:
     return "\n".join(lines) + f"\n\n## Notes\n\n{result['notes']}"
 
 
-def _published(cells: list[dict]) -> list[str]:
+def _published(cells: list[dict[str, Any]]) -> list[str]:
     """One of the paper's tables, then what becomes of `sel` under bandit feedback."""
-    rows: dict[tuple[str, ...], dict[str, dict]] = {}
+    rows: dict[tuple[str, ...], dict[str, dict[str, Any]]] = {}
     for cell in cells:
-        where = (str(cell["alpha"]), f"{cell['ratio']:g}", str(cell.get("accuracy", "–")))
-        rows.setdefault(where, {})[cell["strategy"]] = cell
+        at = (str(cell["alpha"]), f"{cell['ratio']:g}", str(cell.get("accuracy", "–")))
+        rows.setdefault(at, {})[cell["strategy"]] = cell
     chosen = [(name, rule) for name in STRATEGIES if "sel" in name for rule in ("mean", "bound")]
     where = ["α", "ratio", "acc"]
     return [
@@ -498,7 +500,7 @@ def _published(cells: list[dict]) -> list[str]:
     ]
 
 
-def _beyond(rows: list[dict]) -> list[str]:
+def _beyond(rows: list[dict[str, Any]]) -> list[str]:
     """Means, then ratios."""
     who = ["ours", "oracle, cold", "oracle"]
     means, ratios = [], []
@@ -525,7 +527,7 @@ def _beyond(rows: list[dict]) -> list[str]:
     ]
 
 
-def _ratios(over: dict[str, dict]) -> list[list[str]]:
+def _ratios(over: dict[str, dict[str, Any]]) -> list[list[str]]:
     return [[n, kind, _ratio(told)] for n, kinds in over.items() for kind, told in kinds.items()]
 
 
@@ -575,8 +577,8 @@ def main() -> None:
     print(text)
 
 
-def _strayed(cell: dict) -> float:
-    return abs(cell["full"]["z"])
+def _strayed(cell: dict[str, Any]) -> float:
+    return abs(float(cell["full"]["z"]))
 
 
 if __name__ == "__main__":

@@ -161,7 +161,8 @@ def _paper(rng: np.random.Generator, alpha: float, ratio: float) -> Workload:
 
 def _mooncake(folder: Path) -> Workload:
     """Blocks of 512 tokens; attention makes the late ones dearer (80 layers of width 8192, 70e9)."""
-    keys, places = [], []
+    keys: list[int] = []
+    places: list[int] = []
     with gzip.open(folder / "mooncake_conversation_trace.jsonl.gz", "rt") as lines:
         for line in lines:
             blocks = json.loads(line)["hash_ids"]
@@ -177,7 +178,7 @@ def _prices(folder: Path) -> NDArray[np.float64]:
     with gzip.open(folder / "azure_llm_conv_2023.csv.gz", "rt") as lines:
         tokens = np.loadtxt(lines, delimiter=",", skiprows=1, usecols=(1, 2))
     dollars: NDArray[np.float64] = tokens @ [2.5, 10.0]
-    return dollars / dollars.mean()
+    return dollars / float(dollars.mean())
 
 
 def _columns(path: Path) -> dict[str, NDArray[np.str_]]:

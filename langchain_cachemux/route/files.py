@@ -13,8 +13,8 @@ import math
 import os
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -61,8 +61,9 @@ def read(path: str | os.PathLike[str]) -> State:
         ValueError: The file is damaged, of another program, or of another version.
         OSError: The file cannot be read.
     """
+    content = Path(path).read_bytes()
     try:
-        with zipfile.ZipFile(path) as box:
+        with zipfile.ZipFile(BytesIO(content)) as box:
             head = json.loads(box.read("state.json"))
             if not isinstance(head, dict) or head.get("format") != FORMAT:
                 msg = "it is not one of this package"
@@ -75,7 +76,9 @@ def read(path: str | os.PathLike[str]) -> State:
                 with box.open(f"{n}.npy") as part:
                     arrays.append(np.lib.format.read_array(part, allow_pickle=False))
             state: State = _filled(head["state"], arrays)
-    except (zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, EOFError) as error:
+    except (
+        Exception
+    ) as error:  # what is damaged makes zipfile, zlib, lzma and NumPy raise of all kinds
         msg = f"{os.fspath(path)} cannot be read as a saved state: {error}"
         raise ValueError(msg) from error
     return state

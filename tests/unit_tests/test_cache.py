@@ -671,11 +671,11 @@ def test_an_answer_no_price_is_known_for_is_stored_and_counted(make):
     [fails, lambda _: float("nan"), lambda _: -1.0, lambda _: "1 dollar", lambda _: float("inf")],
     ids=["raises", "NaN", "negative", "text", "infinite"],
 )
-def test_with_a_broken_price_nothing_is_raised_and_nothing_unsound_is_kept(make, price):
+def test_with_a_broken_price_nothing_is_raised_and_nothing_is_kept(make, price):
     cache = make(price=price)
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
-    assert cache.lookup(ask("Where is Oslo?"), LLM) in (None, chat("In Norway."))
-    assert cache.stats().errors + cache.stats().unpriced == 1
+    assert cache.lookup(ask("Where is Oslo?"), LLM) is None
+    assert (cache.stats().errors, cache.stats().unpriced, cache.stats().entries) == (1, 0, 0)
     assert cache.check() == []
 
 
@@ -1196,16 +1196,22 @@ class Interrupted(Letters):
         return super().embed_query(text)
 
 
-@pytest.mark.parametrize("similar", [True, False], ids=["hit", "miss"])
-def test_an_answer_warmed_by_another_thread_in_the_middle_of_a_lookup_costs_no_hit(make, similar):
+@pytest.mark.parametrize(
+    ("asked", "right"),
+    [("where is oslo", {"In Norway.", "Warmed."}), ("Where is Rome?", {"Warmed."})],
+    ids=["hit", "miss"],
+)
+def test_an_answer_warmed_by_another_thread_in_the_middle_of_a_lookup_costs_no_hit(
+    make, asked, right
+):
     letters = Interrupted(None)
     cache = make(embeddings=letters)
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
-    prompt = ask("where is oslo" if similar else "Where is Rome?")
+    prompt = ask(asked)
     letters.work = lambda: cache.update(prompt, LLM, chat("Warmed."))
-    assert texts(cache.lookup(prompt, LLM)) in (["In Norway."], ["Warmed."])
+    assert set(texts(cache.lookup(prompt, LLM))) <= right
     stats = cache.stats()
-    assert (stats.hits_exact + stats.hits_semantic, stats.misses, stats.errors) == (1, 0, 0)
+    assert (stats.hits_exact, stats.hits_semantic, stats.misses, stats.errors) == (0, 1, 0, 0)
     cache.update(prompt, LLM, chat("Later."))
     assert cache.stats().errors == 0
 
