@@ -23,6 +23,7 @@ from rich.progress import track as tracked
 from rich.table import Table
 
 from langchain_cachemux.cli.doctor import doctor
+from langchain_cachemux.cli.fit import fit_router
 from langchain_cachemux.cli.folder import check_folder, clear_folder, folder_stats
 from langchain_cachemux.cli.terminal import agree, console, progress_console, write
 from langchain_cachemux.cli.traces import advise_trace, replay_trace
@@ -174,6 +175,7 @@ def ask(
 
 app.command("replay")(replay_trace)
 app.command("advise")(advise_trace)
+app.command("fit")(fit_router)
 app.command("stats")(folder_stats)
 app.command("check")(check_folder)
 app.command("clear")(clear_folder)

@@ -1,4 +1,4 @@
-"""One style for every chart, and what a replay and an advice look like in it.
+"""One style for every chart, and what a replay, an advice and a fitted router look like in it.
 
 A chart is drawn on nothing: its background is transparent, and each of its colours stands out from a
 white page and from a dark one, by a contrast of 3 at least (WCAG 2.1, 1.4.11). So one file serves both.
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.lab.advise import Advice
     from langchain_cachemux.lab.replay import Report
+    from langchain_cachemux.route.fit import Report as Fitted
 
 INK = "#797d85"
 """Of words, axes, floors and ceilings."""
@@ -192,3 +193,58 @@ def _advised(axes: Axes, advice: Advice, unit: str) -> None:
     axes.set_xlabel(f"capacity, {unit}")
     axes.set_ylabel("cost, in the trace's unit")
     axes.legend()
+
+
+def fitted(report: Fitted, *, kind: Literal["png", "svg"] = "png") -> bytes:
+    """A chart of quality over cost, the router between chance and knowing all; and of its calibration.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    image = io.BytesIO()
+    with drawing(image, columns=2, size=(10, 4.2), kind=kind) as panels:
+        traded(panels[0, 0], report)
+        calibrated(panels[0, 1], report)
+    return image.getvalue()
+
+
+def traded(axes: Axes, report: Fitted) -> None:
+    """Draw quality over cost: the router, its floor (by lot) and its ceiling (every outcome known)."""
+    from matplotlib.ticker import PercentFormatter
+
+    for points, label, style in (
+        (report.oracle, "knowing every outcome", LIMIT),
+        (report.random, "by lot", NO_CACHE),
+        (report.curve, "router", {"color": MAIN, "linewidth": 3}),
+    ):
+        axes.plot([p.cost for p in points], [p.quality for p in points], label=label, **style)
+    for place, (name, point) in enumerate(report.always.items()):
+        colour = OTHERS[place % len(OTHERS)]
+        axes.plot(point.cost, point.quality, "s", color=colour, label=f"{name} alone", markersize=7)
+    if report.saving is not None:
+        at = report.saving.setting
+        axes.plot(at.cost, at.quality, "o", color=MAIN, markersize=9)
+    axes.set_xlim(0, None)
+    axes.set_xlabel("cost per question")
+    axes.set_ylabel("answers that do")
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    axes.legend(loc="lower right")
+
+
+def calibrated(axes: Axes, report: Fitted) -> None:
+    """Draw the share that failed over the chance that was predicted; the diagonal is the ideal."""
+    axes.plot([0, 1], [0, 1], label="ideal", **LIMIT)
+    for name, found in report.calibration.items():
+        colour = OTHERS[list(report.models).index(name) % len(OTHERS)]
+        axes.plot(
+            [b.predicted for b in found.bins],
+            [b.observed for b in found.bins],
+            "o-",
+            color=colour,
+            label=f"{name}, off by {found.ece:.3f}",
+        )
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("predicted chance of failing")
+    axes.set_ylabel("failed")
+    axes.legend(loc="upper left")
