@@ -180,10 +180,11 @@ def test_nothing_is_estimated_before_there_was_evidence():
     assert budget.counts == {}
 
 
-def test_before_a_miss_was_paid_for_an_error_has_no_price_and_no_bet_may_be_placed():
+def test_before_a_miss_was_paid_for_an_error_has_no_price_and_only_safe_bets_may_be_placed():
     budget = ErrorBudget(0.02)
     assert budget.error_price == math.inf
-    assert budget.charge(0.0, "cache") == math.inf
+    assert budget.charge(0.0, "cache") == budget.charge(0.02, "cache") == 0
+    assert budget.charge(0.021, "cache") == math.inf
 
 
 def test_at_first_an_error_costs_one_miss_in_the_share_promised_and_only_safe_bets_may_be_placed():
