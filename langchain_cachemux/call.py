@@ -36,7 +36,6 @@ from langchain_cachemux.read.prompts import conversation, messages_of
 from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.route.costs import Costs
-from langchain_cachemux.route.prices import cost_of
 from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
 
 if TYPE_CHECKING:
@@ -509,7 +508,7 @@ class Call:
         attempt.failed, attempt.reason = float(not verdict.ok), verdict.reason
         for usage in verdict.usages:
             with spared("pricing what the judge asked"):
-                attempt.judging += cost_of(usage, parts.price)
+                attempt.judging += parts.cost(attempt.model, usage)
         parts.experience.count("judging", attempt.model, cost=attempt.judging)
         if not verdict.ok:
             parts.experience.count("turned down", attempt.model)

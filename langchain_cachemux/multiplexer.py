@@ -24,6 +24,7 @@ from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
 from langchain_cachemux.agree import Agree, Same
+from langchain_cachemux.arguments import is_number
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
@@ -32,12 +33,12 @@ from langchain_cachemux.extras import needs
 from langchain_cachemux.parts import Parts, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.prompts import Reader
-from langchain_cachemux.read.runnables import name_of, uncached
+from langchain_cachemux.read.runnables import name_of, provider_of, uncached
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.costs import Costs, Strategy
 from langchain_cachemux.route.judges import Accept, judge_of
 from langchain_cachemux.route.observations import Observations
-from langchain_cachemux.route.prices import Price, cost_of, seconds
+from langchain_cachemux.route.prices import Price, cost_of, price_of, seconds
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.saved import Learned, Saved
 from langchain_cachemux.types import Usage
@@ -72,7 +73,8 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             of `Sure`, `Agrees`, `Asks`, `Parses`, combined by `&` and `|`. What it asks is charged.
         cache: Asked first, told after. An `LECCache` also lends its embeddings and values its
             answers by the router.
-        price: Cost of a call; by default its seconds. Tokens that no provider reports are estimated.
+        price: Cost of a call, or the name of a built-in one: "seconds", by default, or "dollars". Tokens
+            that no provider reports are estimated.
         embeddings: What the router reads when there is no `LECCache` to share them with; by default
             all-MiniLM-L6-v2 in this process.
         strategy: With a judge: "cascade" has every cheaper answer judged, "route" none, "auto" where
@@ -81,8 +83,8 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             worse than its own, all along the stream; semantic hits of the cache count. By default 0.05
             when there is no judge.
         quality: 1 - `max_error`, for those who would rather say that.
-        budget: What may be spent, in the unit of the price: `Spending(5.0)` a day; or an `ErrorBudget`
-            that several multiplexers share.
+        budget: What may be spent, in the unit of the price: 5.0 a day, or `Spending(5.0, per=3600)`; or
+            an `ErrorBudget` that several multiplexers share.
         error_price: What a bad answer costs, in the unit of the price, in place of a share of errors.
         safe: Ask a cheaper model only where it is cheaper even if it fails as often as it may; by
             default when nobody judges.
@@ -113,12 +115,12 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         router: Router | None = None,
         accept: Accept | None = None,
         cache: BaseCache | None = None,
-        price: Price = seconds,
+        price: Price | str = seconds,
         embeddings: Embeddings | None = None,
         strategy: Strategy | None = None,
         max_error: float | None = None,
         quality: float | None = None,
-        budget: ErrorBudget | Spending | None = None,
+        budget: float | ErrorBudget | Spending | None = None,
         error_price: float | None = None,
         safe: bool | None = None,
         audit: float | None = None,
@@ -129,7 +131,10 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         seed: int | None = None,
         **fields: Any,
     ) -> None:
+        price = price_of(price)
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
+        if isinstance(budget, int | float) and is_number(budget):
+            budget = Spending(budget)
         named = _named(small, large, models)
         own = router is None
         if router is None:
@@ -431,7 +436,7 @@ def _named(
 def _error_budget(
     max_error: float | None,
     quality: float | None,
-    budget: ErrorBudget | Spending | None,
+    budget: float | ErrorBudget | Spending | None,
     *,
     alone: bool,
     learns: bool,
@@ -439,7 +444,7 @@ def _error_budget(
 ) -> ErrorBudget | None:
     """The budget the user gave or described; where nobody judges and nothing was said, `MAX_ERROR`."""
     if budget is not None and not isinstance(budget, ErrorBudget | Spending):
-        msg = f"budget must be Spending(5.0), at most 5 a day, or an ErrorBudget, got {budget!r}"  # type: ignore[unreachable]
+        msg = f"budget must be 5.0, at most 5 a day, a Spending or an ErrorBudget, got {budget!r}"
         raise ValueError(msg)
     described = max_error is not None or quality is not None
     if described and isinstance(budget, ErrorBudget):
@@ -500,7 +505,8 @@ def _billed(price: Price, name: str, model: Any) -> str:
     errors = []
     for candidate in (name, name_of(model) or name):
         try:
-            cost_of(Usage(input_tokens=1, output_tokens=1, seconds=1.0, model=candidate), price)
+            call = Usage(1, 1, seconds=1.0, model=candidate, provider=provider_of(model))
+            cost_of(call, price)
         except (ValueError, LookupError) as error:
             errors.append(error)
         else:

@@ -28,7 +28,7 @@ from langchain_cachemux.route.observations import Observations
 from langchain_cachemux.route.prices import Price, billed, cost_of, usage_of
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.saved import Saved
-from langchain_cachemux.types import Needs, Observation, Query
+from langchain_cachemux.types import Needs, Observation, Query, Usage
 
 log = logging.getLogger(__name__)
 
@@ -157,15 +157,19 @@ class Parts(BaseModel):
         if not isinstance(answer, AIMessage):
             raise NoMessageError(answer, name)
         usage = usage_of(answer, seconds=elapsed)
-        usage = billed(usage, self.price, asked=self.billed[name], own=self._providers())
         if not usage.input_tokens and not usage.output_tokens:
             into, out = (count_tokens_approximately(part) for part in (messages, [answer]))
             usage = replace(usage, input_tokens=into, output_tokens=out)
-        return cost_of(usage, self.price), usage.seconds
+        return self.cost(name, usage), usage.seconds
 
-    def _providers(self) -> dict[str, str]:
-        """The name that each model's provider calls it by, for each name that the price knows."""
-        return {self.billed[name]: name_of(m) or name for name, m in self.models.items()}
+    def cost(self, name: str, usage: Usage) -> float:
+        """Return what a call cost that was made of a model, or for the sake of its answer.
+
+        Raises:
+            ValueError: The price is no amount.
+        """
+        own = {self.billed[name]: name_of(m) or name for name, m in self.models.items()}
+        return cost_of(billed(usage, self.price, asked=self.billed[name], own=own), self.price)
 
     def message_in(self, answer: Any) -> AIMessage:
         """Return the message in what a model gave; of a structured answer, with the object in it."""

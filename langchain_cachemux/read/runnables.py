@@ -42,6 +42,12 @@ def name_of(model: Any) -> str | None:
     return bottom._get_ls_params().get("ls_model_name") if bottom else None
 
 
+def provider_of(model: Any) -> str:
+    """Who serves the chat model at the bottom of a Runnable, as LangChain calls it; "" if unknown."""
+    bottom = chat_model(model)
+    return str(bottom._get_ls_params().get("ls_provider") or "") if bottom else ""
+
+
 def uncached(part: Any) -> Any:
     """A copy whose chat models use no cache: it would store every answer a second time."""
     if isinstance(part, BaseChatModel):

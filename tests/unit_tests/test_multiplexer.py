@@ -1192,8 +1192,8 @@ WRONG = {
     "no cache": ({**PAIR, "cache": True}, "cache\n.*instance of BaseCache.*input_value=True"),
     "no router": ({**PAIR, "router": 3}, "router\n.*instance of Router.*input_value=3"),
     "a budget that is none": (
-        {**PAIR, "budget": 5.0},
-        r"budget must be Spending\(5\.0\).*got 5\.0",
+        {**PAIR, "budget": "5 $"},
+        r"budget must be 5\.0, at most 5 a day, .*got '5 \$'",
     ),
     "two budgets": (
         {**PAIR, "max_error": 0.1, "budget": ErrorBudget(0.1)},
