@@ -2,10 +2,10 @@
 
 An error says little: the model may be down, or the request beyond it. But requests are partly ordered,
 by how long they are and what kinds of input and output they need. A model that has answered as much
-before can do it, so its error is an outage. One that has not may be out of its depth, so it is not asked
-for that or for more until some time has passed; each failure after that doubles the time. What it answers
-in the meantime lifts every limit at or below it. A model that is down from the first is so excluded too,
-from the least request on, and found again by the same rule.
+before can do it, so its error is an outage. One that has not may be out of its depth, so it is not
+asked for that or for more until some time has passed; each failure after that doubles the time. What it
+answers in the meantime lifts every limit at or below it. A model that is down from the first is so
+excluded too, from the least request on, and found again by the same rule.
 """
 
 from __future__ import annotations
