@@ -86,24 +86,7 @@ class LECCache(BaseCache):
         if reader is not None and embeddings is not None:
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
-        folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
-        for name, given, right, what in (
-            ("path", path, folder, "a folder, as text or a Path"),
-            (
-                "reader",
-                reader,
-                is_made(reader, "read embed"),
-                "a reader such as Reader(embeddings)",
-            ),
-            (
-                "estimator",
-                estimator,
-                is_made(estimator, "predict learn"),
-                "an estimator that was made, such as Mean()",
-            ),
-            ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
-        ):
-            expect(given is None or right, name, what, given)
+        _expect_parts(path, reader, estimator, on_event)
         self.match = matcher_of(match)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
@@ -398,6 +381,23 @@ def _handed_out(hit: Hit) -> list[Generation]:
                 },
             )
     return generations
+
+
+def _expect_parts(path: Any, reader: Any, estimator: Any, on_event: Any) -> None:
+    """Refuse what cannot work; None is the default of each.
+
+    Raises:
+        ValueError: One of them is of a wrong kind.
+    """
+    folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
+    reads, estimates = is_made(reader, "read embed"), is_made(estimator, "predict learn")
+    for name, given, right, what in (
+        ("path", path, folder, "a folder, as text or a Path"),
+        ("reader", reader, reads, "a reader such as Reader(embeddings)"),
+        ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
+        ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
+    ):
+        expect(given is None or right, name, what, given)
 
 
 def _default_embeddings() -> Embeddings:

@@ -125,7 +125,6 @@ def replay_trace(
     is an equal key. Ctrl-C shows what was done.
     """
     from langchain_cachemux.lab import charts
-    from langchain_cachemux.lab.replay import limits, replay
     from langchain_cachemux.lab.traces import Trace
 
     names = _names(policy)
@@ -135,24 +134,11 @@ def replay_trace(
     with watched.progress() as progress:
         try:
             asked = _capacities(capacity, watched, one_axis=plot is not None)
-            models = _models(watched.trace)
-            for text, units in asked.items():
-                with progress(f"{text}: bounds"):
-                    bounds = limits(watched, capacity=units, router=_router(models, on=route))
-                for name in names:
-                    with progress(f"{text}: {name}"):
-                        report = replay(
-                            watched,
-                            capacity=units,
-                            policy=POLICIES[name](),
-                            router=_router(models, on=route),
-                            bounds=bounds,
-                        )
-                    reports.append((text, dataclasses.replace(report, policy=name)))
+            for told in _replayed(watched, asked, names, progress, route=route):
+                reports.append(told)  # noqa: PERF402 (those before an interruption count)
         except KeyboardInterrupt:
             interrupted = True
-    if watched.trace.skipped:
-        console.print(f"[yellow]skipped {watched.trace.skipped} malformed lines[/]")
+    watched.say_skipped()
     if interrupted:
         console.print("[yellow]interrupted[/]; what was done so far:")
     for text in dict.fromkeys(text for text, _ in reports):
@@ -214,8 +200,7 @@ def advise_trace(
                 policy=POLICIES[name](),
                 sample=sample,
             )
-    if watched.trace.skipped:
-        console.print(f"[yellow]skipped {watched.trace.skipped} malformed lines[/]")
+    watched.say_skipped()
     counted = "bytes" if unit.bytes else "entries"
     console.print(_curve(advice, counted))
     console.print(_verdict(advice, counted))
@@ -251,6 +236,11 @@ class _Watched:
         self._task: TaskID | None = None
         self._passed = 0.0
 
+    def say_skipped(self) -> None:
+        """Print how many lines were passed over, if any were."""
+        if self.trace.skipped:
+            console.print(f"[yellow]skipped {self.trace.skipped} malformed lines[/]")
+
     def __iter__(self) -> Iterator[Request]:
         for number, request in enumerate(self.trace):
             if not number % 5000 and self._task is not None:
@@ -269,6 +259,33 @@ class _Watched:
         self._task, self._passed = self._bar.add_task(description, total=passes), 0.0
         yield
         self._bar.remove_task(self._task)
+
+
+def _replayed(
+    watched: _Watched,
+    asked: dict[str, int | str],
+    names: list[str],
+    progress: Callable[..., Any],
+    *,
+    route: bool,
+) -> Iterator[tuple[str, Report]]:
+    """Replay each capacity with each policy; the capacity as it was asked for, and the report."""
+    from langchain_cachemux.lab.replay import limits, replay
+
+    models = _models(watched.trace)
+    for text, units in asked.items():
+        with progress(f"{text}: bounds"):
+            bounds = limits(watched, capacity=units, router=_router(models, on=route))
+        for name in names:
+            with progress(f"{text}: {name}"):
+                report = replay(
+                    watched,
+                    capacity=units,
+                    policy=POLICIES[name](),
+                    router=_router(models, on=route),
+                    bounds=bounds,
+                )
+            yield text, dataclasses.replace(report, policy=name)
 
 
 def _names(policy: str) -> list[str]:
