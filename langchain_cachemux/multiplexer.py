@@ -17,7 +17,8 @@ from typing import Any
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import LanguageModelInput
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.tools import BaseTool
@@ -32,6 +33,7 @@ from langchain_cachemux.experience import Experience, MultiplexerStats
 from langchain_cachemux.extras import needs
 from langchain_cachemux.parts import Parts, spared
 from langchain_cachemux.read import metadata
+from langchain_cachemux.read.needs import common_profile
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, provider_of, uncached
 from langchain_cachemux.read.structure import Structure
@@ -45,6 +47,9 @@ from langchain_cachemux.types import Usage
 
 MAX_ERROR = 0.05
 """The error budget, where neither a judge nor the user says what an error is."""
+
+AUDIT = 0.3
+"""Share of audits where nobody judges: the small model is cheap to ask, and nothing is saved before."""
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +94,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         safe: Ask a cheaper model only where it is cheaper even if it fails as often as it may; by
             default when nobody judges.
         audit: Share of the questions audited at the thousandth audit, more before and fewer after; by
-            default 0.1 without a judge, else 0.
+            default 0.3 without a judge, else 0.
         same: Whether two answers say the same; by default `Agree`.
         stickiness: How much of the price of reading the earlier turns again it must save to leave the
             model that answered them; 0 routes each turn by itself.
@@ -173,7 +178,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             spending=spending,
             error_price=_amount("error_price", error_price or 0.0),
             safe=(errors is not None and accept is None) if safe is None else safe,
-            audit=_share("audit", 0.1 * alone if audit is None else audit),
+            audit=_share("audit", AUDIT * alone if audit is None else audit),
             same=same or Agree(reader.vector),
             stickiness=_amount("stickiness", stickiness),
             experience=experience,
@@ -344,6 +349,30 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         }
         structure = Structure(schema, include_raw=include_raw)
         return self.model_copy(update={"models": models, "structure": structure})
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """What all models can do, as LangChain's profiles say it of one."""
+        return common_profile(self.models.values())
+
+    def get_num_tokens(self, text: str) -> int:
+        """Count a text's tokens approximately: the models have tokenizers of their own."""
+        return self.get_num_tokens_from_messages([HumanMessage(text)])
+
+    def get_num_tokens_from_messages(
+        self, messages: Sequence[BaseMessage], tools: list[Any] | None = None
+    ) -> int:
+        """As `get_num_tokens`, of a conversation; for `trim_messages` among others."""
+        return count_tokens_approximately(messages, tools=tools)
+
+    @property
+    def _llm_type(self) -> str:
+        """What LangChain's middleware asks of whatever it takes for a model."""
+        return "cachemux"
+
+    def _get_ls_params(self, **_kwargs: Any) -> dict[str, Any]:
+        """No provider and no name: they are those of the model that answers."""
+        return {"ls_model_type": "chat"}
 
     def _invoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
         call = Call(self, input, config, kwargs)

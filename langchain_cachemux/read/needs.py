@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages.utils import count_tokens_approximately
@@ -51,13 +51,33 @@ def bound(model: Any) -> dict[str, Any]:
 
 def lacking(model: Any, needs: Needs) -> str:
     """Say what a model lacks for a request by its own profile; empty when nothing, or nobody knows."""
-    bottom = chat_model(model)
-    profile: Mapping[str, Any] = (getattr(bottom, "profile", None) if bottom else None) or {}
+    profile = _profile(model)
     longest = profile.get("max_input_tokens")
     if longest is not None and needs.tokens > longest:
         return f"about {needs.tokens} tokens, and it reads {longest}"
     missing = [k for k in sorted(needs.kinds) if profile.get(_DECLARED.get(k, ""), True) is False]
     return f"it does not take {', '.join(missing)}" if missing else ""
+
+
+def common_profile(models: Iterable[Any]) -> dict[str, Any]:
+    """Return what a profile says of all models: of numbers the least, of abilities what all have.
+
+    What only some say, and what they say differently, is left out.
+    """
+    first, *others = [_profile(model) for model in models]
+    common = {}
+    for name, value in first.items():
+        values = [value, *(profile.get(name) for profile in others)]
+        if all(isinstance(v, int) for v in values):
+            common[name] = min(values)
+        elif all(v == value for v in values):
+            common[name] = value
+    return common
+
+
+def _profile(model: Any) -> Mapping[str, Any]:
+    bottom = chat_model(model)
+    return (getattr(bottom, "profile", None) if bottom else None) or {}
 
 
 def _kinds(message: BaseMessage) -> Iterator[str]:
