@@ -118,7 +118,7 @@ def test_requests_are_hits_or_calls(ran):
     assert last["calls"]["large"] < report["arms"][2]["calls"]["large"]
 
 
-def test_no_answer_to_another_question_is_served_so_all_arms_are_right(ran):
+def test_in_this_short_stream_no_hit_is_wrong_so_all_arms_are_right(ran):
     *_, report = ran
     assert [arm["wrong_hits"] for arm in report["arms"]] == [0] * 4
     assert [arm["accuracy"] for arm in report["arms"]] == [1] * 4
