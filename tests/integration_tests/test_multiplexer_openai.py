@@ -384,8 +384,22 @@ def test_words_and_objects_of_each_schema_and_method_are_kept_apart(multiplexed,
 
 
 @every_way
-def test_a_providers_error_reaches_the_caller(ask, multiplexed, server):
+def test_when_one_model_is_out_of_order_the_other_answers(ask, multiplexed, server):
     server.says[MINI] = 500
+    mux = multiplexed()
+
+    for n in range(3):
+        assert ask(mux, f"{QUESTION} {n}").text.strip() == "Paris, surely"
+
+    assert server.models == [MINI, FULL, FULL, FULL]
+    assert mux.stats().errors == {MINI: 1}
+
+
+@every_way
+def test_when_both_are_out_of_order_the_providers_error_reaches_the_caller(
+    ask, multiplexed, server
+):
+    server.says |= {MINI: 500, FULL: 500}
     mux = multiplexed()
 
     with pytest.raises(openai.InternalServerError, match="out of order"):
@@ -396,14 +410,14 @@ def test_a_providers_error_reaches_the_caller(ask, multiplexed, server):
 
 
 def test_a_providers_error_can_be_retried_and_fallen_back_from(multiplexed, server):
-    server.says[MINI] = 500
+    server.says |= {MINI: 500, FULL: 500, "spare": "Paris, at last"}
     mux = multiplexed()
-    spare = ChatOpenAI(model=FULL, base_url=server.url, api_key="none", max_retries=0)
+    spare = ChatOpenAI(model="spare", base_url=server.url, api_key="none", max_retries=0)
 
     robust = mux.with_retry(stop_after_attempt=2, wait_exponential_jitter=False)
 
-    assert robust.with_fallbacks([spare]).invoke(QUESTION).content == "Paris, surely"
-    assert server.models == [MINI, MINI, FULL]
+    assert robust.with_fallbacks([spare]).invoke(QUESTION).content == "Paris, at last"
+    assert server.models == [MINI, FULL, MINI, FULL, "spare"]
 
 
 def test_an_answer_cut_short_is_not_stored(multiplexed, server):

@@ -262,6 +262,7 @@ def test_a_comparison_that_raises_is_survived(caplog):
 def test_an_audit_asks_with_the_parameters_the_configuration_and_the_tools_of_the_call():
     def add(a: int) -> int:
         """Add."""
+        return a
 
     seen = []
 
@@ -387,12 +388,15 @@ def test_a_judged_answer_under_a_closed_budget_is_compared_with_what_was_given_a
     budget = ErrorBudget(0.05, audit=1.0, seed=3)
     small, large = Fake(model="small"), Fake(model="large")
     mux = alone(small, large, accept=lambda *_: True, budget=budget)
-    mux.invoke("the first is paid for by the large")
-    budget._closed = True
-    calls = len(small.calls), len(large.calls)
-    answer = mux.invoke("the second")
-    assert told(answer)["model"] == "large"
+    for n in range(6):
+        mux.invoke(f"question {n}")
     assert mux.wait(SOON)
-    assert budget.counts["judged"].settled == 1
+    budget._closed = True
+    calls, audits = (len(small.calls), len(large.calls)), mux.stats().audits
+    settled = budget.counts["judged"].settled
+    answer = mux.invoke("question 1 once more")
+    assert (told(answer)["route"], told(answer)["model"]) == ("small", "large")
+    assert mux.wait(SOON)
+    assert budget.counts["judged"].settled == settled + 1
     assert (len(small.calls), len(large.calls)) == (calls[0] + 1, calls[1] + 1)
-    assert mux.stats().audits == 0
+    assert mux.stats().audits == audits

@@ -4,6 +4,7 @@ import asyncio
 import re
 import threading
 from itertools import pairwise
+from typing import Any
 
 import pytest
 from fakes import (
@@ -49,7 +50,7 @@ class Clock:
 class Profiled(Fake):
     """Has a profile, as LangChain's models have."""
 
-    profile: dict | None = None
+    profile: Any = None
 
 
 class Switch:
@@ -291,6 +292,7 @@ def test_what_a_model_cannot_do_is_learned_from_its_errors_and_what_it_can_goes_
 def test_tools_are_excluded_by_profile_and_learned():
     def add(a: int) -> int:
         """Add."""
+        return a
 
     small = Profiled(model="small", profile={"tool_calling": False})
     assert told(multiplexed(small).bind_tools([add]).invoke(QUESTION))["model"] == "large"
@@ -534,6 +536,7 @@ def test_a_strategy_says_whether_cheaper_answers_are_judged(strategy):
 def test_copies_share_what_is_learned_asked_and_spent():
     def add(a: int) -> int:
         """Add."""
+        return a
 
     mux = multiplexed(router=None, accept=lambda *_: True, budget=Spending(1000.0))
     schema = {"title": "A", "description": "An a.", "type": "object", "properties": {}}
