@@ -42,7 +42,7 @@ from langchain_cachemux.route.judges import Accept, judge_of
 from langchain_cachemux.route.observations import Observations
 from langchain_cachemux.route.prices import Price, cost_of, price_of, seconds
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.saved import Learned, Saved
+from langchain_cachemux.saved import Saved
 from langchain_cachemux.types import Usage
 
 MAX_ERROR = 0.05
@@ -50,6 +50,10 @@ MAX_ERROR = 0.05
 
 AUDIT = 0.3
 """Share of audits where nobody judges: the small model is cheap to ask, and nothing is saved before."""
+
+ALONE = (
+    "nobody judges: %s is asked, and others where audits show that at most %g of theirs are worse"
+)
 
 log = logging.getLogger(__name__)
 
@@ -138,34 +142,19 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
     ) -> None:
         price = price_of(price)
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
-        if isinstance(budget, int | float) and is_number(budget):
-            budget = Spending(budget)
+        budget = _limit(budget)
         named = _named(small, large, models)
-        own = router is None
-        if router is None:
-            router = Router({name: Costs() for name in named}, strategy=strategy or "auto")
-        elif strategy is not None:
-            msg = f"strategy was given as {strategy!r}, but the router has one of its own"
-            raise ValueError(msg)
-        elif set(getattr(router, "estimators", named)) != set(named):
-            msg = f"router knows {sorted(router.estimators)}, the models are {sorted(named)}"
-            raise ValueError(msg)
-        reader = fields.pop("reader", None) or getattr(cache, "reader", None)
-        if reader is not None and embeddings is not None:
-            msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
-            raise ValueError(msg)
-        reader = reader or Reader(embeddings or _default_embeddings())
+        folder = path or (getattr(cache, "path", None) if router is None else None)
+        router = _router(router, strategy, list(named))
+        reader = fields.pop("reader", None) or _reader(cache, embeddings)
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None and len(named) > 1
         errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
-        spending = fields.pop("spending", budget if isinstance(budget, Spending) else None)
-        experience = fields.pop("experience", None) or Experience(errors, seed=seed)
-        background = fields.pop("background", None) or Background()
-        kept = {"router": router, "budget": errors, "spending": spending, "experience": experience}
-        folder = path or (getattr(cache, "path", None) if own else None)
-        saved = fields.pop("saved", None) or _saved(folder, kept, list(named), background)
-        if isinstance(observations, str | os.PathLike):
-            observations = Observations(observations)
+        fields.setdefault("spending", budget if isinstance(budget, Spending) else None)
+        fields.setdefault("experience", Experience(errors, seed=seed))
+        fields.setdefault("background", Background())
+        kept = {**fields, "router": router, "budget": errors}
+        fields["saved"] = fields.get("saved") or _saved(folder, kept, list(named))
         super().__init__(
             models={name: uncached(model) for name, model in named.items()},
             router=router,
@@ -175,28 +164,17 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             reader=reader,
             billed={name: _billed(price, name, model) for name, model in named.items()},
             budget=errors,
-            spending=spending,
             error_price=_amount("error_price", error_price or 0.0),
             safe=(errors is not None and accept is None) if safe is None else safe,
             audit=_share("audit", AUDIT * alone if audit is None else audit),
             same=same or Agree(reader.vector),
             stickiness=_amount("stickiness", stickiness),
-            experience=experience,
-            background=background,
-            saved=saved,
-            observations=observations,
+            observations=_file(observations),
             **fields,
         )
-        if alone and len(named) > 1:
-            log.info(
-                "nobody judges: %s is asked, and others where audits show that at most %g of their"
-                " answers are worse",
-                self.standard,
-                errors.max_error if errors else 0.0,
-            )
-        value_by = getattr(cache, "value_by", None)
-        if value_by is not None:
-            value_by(router)
+        if alone:
+            log.info(ALONE, self.standard, errors.max_error if errors else 0.0)
+        getattr(cache, "value_by", lambda _: None)(router)
 
     def feedback(self, answer: AIMessage | str, score: float) -> bool:
         """Learn how good an answer was: late, in any order, as often as somebody says something.
@@ -462,6 +440,43 @@ def _named(
     return dict(zip(names, pair.values(), strict=True))
 
 
+def _router(router: Router | None, strategy: Strategy | None, names: Sequence[str]) -> Router:
+    """The user's router, which must know the models; by default one that knows their `Costs`."""
+    if router is None:
+        return Router({name: Costs() for name in names}, strategy=strategy or "auto")
+    if strategy is not None:
+        msg = f"strategy was given as {strategy!r}, but the router has one of its own"
+        raise ValueError(msg)
+    if set(getattr(router, "estimators", names)) != set(names):
+        msg = f"router knows {sorted(router.estimators)}, the models are {sorted(names)}"
+        raise ValueError(msg)
+    return router
+
+
+def _limit(
+    budget: float | ErrorBudget | Spending | None,
+) -> ErrorBudget | Spending | None:
+    """A number is what may be spent in a day."""
+    if isinstance(budget, int | float) and is_number(budget):
+        return Spending(budget)
+    return budget  # type: ignore[return-value]
+
+
+def _reader(cache: BaseCache | None, embeddings: Embeddings | None) -> Reader:
+    """The cache's reader, so that a question is embedded once; else one of its own."""
+    reader: Reader | None = getattr(cache, "reader", None)
+    if reader is not None and embeddings is not None:
+        msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
+        raise ValueError(msg)
+    return reader or Reader(embeddings or _default_embeddings())
+
+
+def _file(observations: str | os.PathLike[str] | Observations | None) -> Observations | None:
+    if isinstance(observations, str | os.PathLike):
+        return Observations(observations)
+    return observations
+
+
 def _error_budget(
     max_error: float | None,
     quality: float | None,
@@ -490,17 +505,15 @@ def _error_budget(
 
 
 def _saved(
-    folder: str | os.PathLike[str] | None,
-    learned: Mapping[str, Learned | None],
-    names: Sequence[str],
-    background: Background,
+    folder: str | os.PathLike[str] | None, parts: Mapping[str, Any], names: Sequence[str]
 ) -> Saved | None:
     """What is learned of these models, in a file of its own: several may share a folder."""
     if folder is None:
         return None
     file = f"multiplexer-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]}.zip"
+    learned = {name: parts[name] for name in ("router", "budget", "spending", "experience")}
     kept = {name: one for name, one in learned.items() if one is not None}
-    return Saved(Path(folder) / file, kept, background=background)
+    return Saved(Path(folder) / file, kept, background=parts["background"])
 
 
 def _amount(name: str, value: float) -> float:

@@ -24,6 +24,7 @@ from langchain_core.messages import AIMessage, HumanMessage, trim_messages
 from langchain_core.tools import tool
 
 from langchain_cachemux import (
+    Asks,
     ErrorBudget,
     LECCache,
     MultiplexedLLM,
@@ -291,8 +292,6 @@ def test_what_is_spent_is_what_all_calls_cost():
 
 
 def test_what_a_judge_asks_is_charged():
-    from langchain_cachemux.route.judges import Asks
-
     judge = Fake(model="large", says="yes")
     mux = alone(accept=Asks(judge))
     answer = mux.invoke(QUESTION)
