@@ -69,3 +69,9 @@ def is_whole(given: Any) -> bool:
 def shown(given: object) -> str:
     """An argument in a repr: a function by its name."""
     return getattr(given, "__name__", None) or repr(given)
+
+
+def as_call(part: object, names: str) -> str:
+    """How an object was made: its class, and the attributes that its arguments became."""
+    told = ", ".join(f"{name}={shown(getattr(part, name))}" for name in names.split())
+    return f"{type(part).__name__}({told})"

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from langchain_cachemux.arguments import expect
 from langchain_cachemux.types import LARGEST_COST
 
 if TYPE_CHECKING:
@@ -488,9 +489,7 @@ class Spending:
         self, limit: float, *, per: float = 86_400.0, clock: Callable[[], float] = time.time
     ) -> None:
         for name, value in (("limit", limit), ("per", per)):
-            if not 0 < value < LARGEST_COST:
-                msg = f"{name} must be a finite positive number, got {value!r}"
-                raise ValueError(msg)
+            expect(0 < value < LARGEST_COST, name, "a finite positive number", value)
         self.limit = limit
         self.per = per
         self._clock = clock
@@ -569,15 +568,11 @@ def _shifted(risk: float, shift: float) -> float:
 
 
 def _share(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        msg = f"{name} must be a number in [0, 1], got {value!r}"
-        raise ValueError(msg)
+    expect(0 <= value <= 1, name, "a number in [0, 1]", value)
 
 
 def _cost(cost: float) -> float:
-    if not 0 <= cost < LARGEST_COST:
-        msg = f"cost must be a number >= 0 and below {LARGEST_COST:g}, got {cost!r}"
-        raise ValueError(msg)
+    expect(0 <= cost < LARGEST_COST, "cost", f"a number >= 0 and below {LARGEST_COST:g}", cost)
     return cost
 
 

@@ -21,6 +21,7 @@ from langchain_cachemux.extras import needs
 
 if TYPE_CHECKING:
     from langchain_cachemux.route.fit import Embed, Report
+    from langchain_cachemux.route.router import Router
 
 ROUTER, REPORT = "router", "report.json"
 """What is written to the folder."""
@@ -80,13 +81,7 @@ def fit_router(
     }
     drawn = charts.fitted(report) if plot is not None else b""
     page = _page(report, charts.fitted(report, kind="svg")) if html is not None else ""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
-        router.save(Path(folder) / ROUTER)
-        (Path(folder) / REPORT).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-        out.mkdir(exist_ok=True)
-        for name in (ROUTER, REPORT):
-            (Path(folder) / name).replace(out / name)
+    _keep(router, told, out)
     console.print(_table(report))
     for line in _reading(report):
         console.print(line, markup=False)
@@ -95,6 +90,17 @@ def fit_router(
         write(plot, drawn)
     if html is not None:
         write(html, page)
+
+
+def _keep(router: Router, told: dict[str, Any], out: Path) -> None:
+    """Write the router and the report into a folder: both, or neither."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        router.save(Path(folder) / ROUTER)
+        (Path(folder) / REPORT).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        out.mkdir(exist_ok=True)
+        for name in (ROUTER, REPORT):
+            (Path(folder) / name).replace(out / name)
 
 
 def _encoder() -> Embed:

@@ -15,6 +15,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from langchain_cachemux.agree import Agree, Same
+from langchain_cachemux.arguments import as_call
 from langchain_cachemux.extras import needs
 from langchain_cachemux.route.judges import Judge, Verdict, failed, words
 from langchain_cachemux.route.meter import Meter, within
@@ -139,6 +140,10 @@ class Agrees(_Asking):
         self.temperature = temperature
         self.timeout = _seconds(timeout)
 
+    def __repr__(self) -> str:
+        """How it was made."""
+        return as_call(self, "n least temperature timeout")
+
     def steps(
         self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any
     ) -> Generator[_Question, Any, Verdict]:
@@ -194,6 +199,10 @@ class Asks(_Asking):
         self.prompt = prompt
         self.yes = yes
         self.timeout = _seconds(timeout)
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return as_call(self, "model prompt yes timeout")
 
     def steps(
         self,

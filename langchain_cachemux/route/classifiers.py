@@ -83,6 +83,10 @@ class Classifier:
         self._strict: Floats = np.eye(1 + len(NUMBERS), order="F")
         self._words: Floats = np.zeros(BUCKETS)
 
+    def __repr__(self) -> str:
+        """How it was made."""
+        return f"Classifier(width={self.width!r}, examples={self._examples.limit!r})"
+
     def predict(self, x: Query) -> Estimate:
         """Estimate the chance that the answer will not do; anything, before one was learned.
 
@@ -257,6 +261,10 @@ class Blend:
             msg = f"estimators must be all of chances or all of amounts, their ceilings are {ceilings}"
             raise ValueError(msg)
         self.estimators = estimators
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return f"Blend({', '.join(map(repr, self.estimators))})"
 
     def predict(self, x: Query) -> Estimate:
         """Return the mean of the means, between the means of the bounds."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from langchain_cachemux.arguments import as_call
 from langchain_cachemux.route.bag import Bag
 from langchain_cachemux.route.estimators import UNKNOWN, Floor, Spread, checked
 from langchain_cachemux.types import Estimate
@@ -60,6 +61,11 @@ class SklearnClassifier(Bag):
             width=width, z=z, delta=delta, members=members, examples=examples, seed=seed
         )
         self._classifier = LogisticRegression() if classifier is None else clone(classifier)
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        made = as_call(self, "width z delta members seed")
+        return f"{made[:-1]}, classifier={self._classifier!r})"
 
     def fit_members(self, rows: Floats, labels: Floats, draws: NDArray[np.int64]) -> list[Any]:
         """Fit a clone to each resample."""

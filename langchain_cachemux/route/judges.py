@@ -27,6 +27,7 @@ from langchain_core.utils.json import parse_json_markdown
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
+from langchain_cachemux.arguments import as_call, shown
 from langchain_cachemux.route.meter import SILENT, Meter, awaited, run_to_end
 from langchain_cachemux.types import Usage
 
@@ -161,6 +162,10 @@ class Sure(Judge):
         self.least = least
         self.quantile = quantile
 
+    def __repr__(self) -> str:
+        """How it was made."""
+        return as_call(self, "least quantile")
+
     def judge(
         self,
         conversation: Sequence[BaseMessage],  # noqa: ARG002
@@ -203,6 +208,10 @@ class Parses(Judge):
             msg = f"form must be a type or an output parser, got {form!r}: {error}"
             raise ValueError(msg) from None
 
+    def __repr__(self) -> str:
+        """How it was made."""
+        return f"Parses({shown(self.form)})"
+
     def judge(
         self,
         conversation: Sequence[BaseMessage],  # noqa: ARG002
@@ -230,6 +239,10 @@ class _Own(Judge):
 
     def __init__(self, accept: Any) -> None:
         self.accept = accept
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return shown(self.accept)
 
     def judge(
         self,
@@ -287,6 +300,10 @@ class _Pair(Judge):
 
     def __init__(self, first: Judge, second: Judge, *, until: bool) -> None:
         self.first, self.second, self.until = first, second, until
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return f"({self.first!r} {'|' if self.until else '&'} {self.second!r})"
 
     def judge(
         self,

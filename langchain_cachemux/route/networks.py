@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from langchain_cachemux.arguments import as_call
 from langchain_cachemux.route.bag import Bag
 from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.estimators import check_kind
@@ -74,6 +75,10 @@ class TorchClassifier(Bag):
         super().__init__(z=z, members=members, examples=examples, seed=seed)
         self.hidden = hidden
         self.epochs = epochs
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return as_call(self, "hidden epochs z members seed")
 
     def fit_members(self, rows: Floats, labels: Floats, draws: NDArray[np.int64]) -> list[Any]:
         """Train all members at once, each with its draws as weights."""
@@ -180,6 +185,10 @@ class TransformerClassifier:
         self._head = Classifier(width=width, examples=examples)
         self._encoder: Any = None
         self._output: Any = None
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return as_call(self, "model width folder tokens batch rate seed")
 
     def predict(self, x: Query) -> Estimate:
         """Estimate the chance that the answer will not do; anything, before one was learned.

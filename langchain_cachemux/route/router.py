@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+from langchain_cachemux.arguments import as_call
 from langchain_cachemux.route import files
 from langchain_cachemux.route.costs import Costs, Known, Plan, Strategy
 from langchain_cachemux.route.estimators import check_kind, checked, kept
@@ -89,6 +90,10 @@ class Router:
         self.strategy = strategy
         self._outages = Outages(half_life=half_life, clock=clock)
         self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        """How it was made."""
+        return as_call(self, "estimators strategy")
 
     def choose(
         self,
