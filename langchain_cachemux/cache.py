@@ -205,8 +205,7 @@ class LECCache(BaseCache):
     def value_by(self, estimator: Estimator) -> None:
         """Value answers by `estimator` from now on, unless one was given at construction.
 
-        A multiplexer calls it with its router, so that an answer is worth what the routed miss
-        would cost.
+        A multiplexer calls it, so that an answer is worth what the routed miss would cost.
         """
         if not self._valued:
             self.estimator = estimator

@@ -367,27 +367,8 @@ class Call:
             stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
             if unfinished(self.messages):
                 among = [stay]
-        return {
-            "among": among,
-            "judged": parts.accept is not None and not self._broke,
-            "judge_price": parts.experience.mean_cost("judging"),
-            "error_price": self._error_price,
-            "safe": parts.safe or self._broke,
-            "stay": stay,
-            "switch_price": min(switch_price, LARGEST_COST),
-        }
-
-    @property
-    def _broke(self) -> bool:
-        """Whether nothing is left to spend: then answers are given as they are."""
-        return self.parts.spending is not None and not self.parts.spending.left
-
-    @property
-    def _error_price(self) -> float:
-        """What an answer that will not do costs, in units of what money counts as now."""
-        budget, spending = self.parts.budget, self.parts.spending
-        price = self.parts.error_price if budget is None else budget.error_price
-        return min(price, LARGEST_COST) / (1.0 if spending is None else spending.price)
+        switch_price = min(switch_price, LARGEST_COST)
+        return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
 
     def _risk(self, route: Route) -> float | None:
         """What is bet when the routed model's answer is given unjudged; None when it is no bet."""

@@ -31,7 +31,7 @@ from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
 from langchain_cachemux.experience import Experience, MultiplexerStats
 from langchain_cachemux.extras import needs
-from langchain_cachemux.parts import Parts, spared
+from langchain_cachemux.parts import Parts, RoutedMiss, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.needs import common_profile
 from langchain_cachemux.read.prompts import Reader
@@ -174,7 +174,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         )
         if alone:
             log.info(ALONE, self.standard, errors.max_error if errors else 0.0)
-        getattr(cache, "value_by", lambda _: None)(router)
+        getattr(cache, "value_by", lambda _: None)(RoutedMiss(self))
 
     def feedback(self, answer: AIMessage | str, score: float) -> bool:
         """Learn how good an answer was: late, in any order, as often as somebody says something.

@@ -26,9 +26,17 @@ from langchain_cachemux.read.thoughts import without_foreign_thoughts
 from langchain_cachemux.route.judges import Judge
 from langchain_cachemux.route.observations import Observations
 from langchain_cachemux.route.prices import Price, billed, cost_of, usage_of
-from langchain_cachemux.route.router import Router
+from langchain_cachemux.route.router import Router, Terms
 from langchain_cachemux.saved import Saved
-from langchain_cachemux.types import Needs, Observation, Query, Usage
+from langchain_cachemux.types import (
+    LARGEST_COST,
+    Estimate,
+    Needs,
+    Observation,
+    Query,
+    Route,
+    Usage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +151,19 @@ class Parts(BaseModel):
         self.experience.limits.answered(name, needs)
         self.router.answered(name)
 
+    @property
+    def terms(self) -> Terms:
+        """On what terms any question is routed now."""
+        budget, spending = self.budget, self.spending
+        broke = spending is not None and not spending.left  # then answers are given as they are
+        error = self.error_price if budget is None else budget.error_price
+        return {
+            "judged": self.accept is not None and not broke,
+            "judge_price": self.experience.mean_cost("judging"),
+            "error_price": min(error, LARGEST_COST) / (1.0 if spending is None else spending.price),
+            "safe": self.safe or broke,
+        }
+
     def paid(
         self, name: str, answer: Any, messages: Sequence[BaseMessage], elapsed: float
     ) -> tuple[float, float]:
@@ -186,3 +207,29 @@ def spared(what: str) -> Iterator[None]:
         yield
     except Exception as error:  # noqa: BLE001
         log.warning("%s failed, the call goes on without it: %r", what, error)
+
+
+class RoutedMiss:
+    """What a miss will cost on a multiplexer's terms: by this an `LECCache` values its answers.
+
+    Args:
+        parts: Whose router it is, and whose judge, budget and prices.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def __repr__(self) -> str:
+        """Whose it is."""
+        return f"RoutedMiss({self._parts.router!r})"
+
+    def choose(self, x: Query) -> Route:
+        """Route a question as a call would."""
+        return self._parts.router.choose(x, **self._parts.terms)
+
+    def predict(self, x: Query) -> Estimate:
+        """Estimate what it will cost."""
+        return self._parts.router.predict(x, **self._parts.terms)
+
+    def learn(self, x: Query, cost: float) -> None:
+        """Learn nothing: the multiplexer has told its router already."""

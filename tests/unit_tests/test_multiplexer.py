@@ -51,6 +51,7 @@ from langchain_core.tools import tool
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
 from langchain_cachemux import (
+    Costs,
     ErrorBudget,
     LECCache,
     Mean,
@@ -582,7 +583,20 @@ def test_the_cache_believes_the_multiplexers_cost_and_is_valued_by_its_router_if
     assert own.learned == [(QUESTION, 1.0)]
     assert mux.cache.estimator is own
     mux = multiplexed(cache=lec())
-    assert mux.cache.estimator is mux.router
+    query = Query("key", text=QUESTION)
+    assert mux.cache.estimator.predict(query) == mux.router.predict(query)
+
+
+def test_an_answer_is_worth_what_the_miss_would_cost_on_the_multiplexers_terms():
+    # The small model costs 1 and always fails, the large one costs 10: a routed miss is worth 10 or 11.
+    router = Router({"small": Costs(Mean(), Mean()), "large": Costs(Mean(), Mean())})
+    mux = multiplexed(router=router, cache=lec(), accept=lambda *_: False)
+    for number in range(20):
+        mux.invoke(f"{QUESTION} {number}")
+    query = Query("key", text=QUESTION)
+    assert mux.router.predict(query).mean < 2.0  # by itself it knows of no judge
+    assert mux.cache.estimator.predict(query).mean >= 10.0
+    assert [entry.cost >= 10.0 for entry in mux.cache.ledger][-5:] == [True] * 5
 
 
 def test_an_answer_is_shared_whichever_model_gave_it():
