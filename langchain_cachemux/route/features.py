@@ -200,19 +200,19 @@ def _features(text: str, characters: int) -> Features:
         float(bool(tokens) and _looked_up(tokens[0])[0] == _AT["question"]),
     )
     numbers = (np.concatenate([np.log1p(counted), shares]) - _CENTRE) / _SCALE
-    found = Features(numbers, *_weighed(buckets))
-    for array in found:
-        array.flags.writeable = False
-    return found
+    return _with_words(numbers, buckets)
 
 
-def _weighed(counts: Mapping[int, int]) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Buckets and weights of hashed words: 1 + log of the count, signed by the hash, of length 1."""
+def _with_words(numbers: NDArray[np.float64], counts: Mapping[int, int]) -> Features:
+    """Features that nobody can write to; a word weighs 1 + log of its count, signed by its hash."""
     hashes = np.fromiter(counts, np.int64, len(counts))
     weights = 1.0 + np.log(np.fromiter(counts.values(), np.float64, len(counts)))
     weights *= np.where(hashes & BUCKETS, 1.0, -1.0)
     weights /= math.sqrt(float(weights @ weights)) or 1.0
-    return (hashes & (BUCKETS - 1)).astype(np.int32), weights.astype(np.float32)
+    found = Features(numbers, (hashes & (BUCKETS - 1)).astype(np.int32), weights.astype(np.float32))
+    for array in found:
+        array.flags.writeable = False
+    return found
 
 
 @lru_cache(maxsize=50_000)

@@ -104,7 +104,7 @@ def test_what_a_multiplexer_writes_down_is_what_is_fitted(tmp_path):
     llm = MultiplexedLLM(
         models={
             "small": RunnableLambda(lambda asked: said("small", "Prove" not in asked[-1].text)),
-            "large": RunnableLambda(lambda asked: said("large", True)),
+            "large": RunnableLambda(lambda asked: said("large", right=True)),
         },
         accept=lambda messages, answer: answer.text == "right",
         strategy="cascade",
