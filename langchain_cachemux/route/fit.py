@@ -477,9 +477,10 @@ class _Scored:
         paid, alone = self.costs[self.every, chosen], self.costs[:, -1]
         better = self.failed[:, -1] - self.failed[self.every, chosen]
         best = self.point(np.argmin(self.costs + error_price * self.failed, axis=1))
-        drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-        low, high = np.quantile(_saved(drawn @ paid, drawn @ alone), [0.025, 0.975])
-        better_low, better_high = np.quantile(drawn @ better / n, [0.025, 0.975])
+        rng, values = np.random.default_rng(seed), np.stack([paid, alone, better], axis=1)
+        drawn = np.array([rng.multinomial(n, np.full(n, 1 / n)) @ values for _ in range(RESAMPLES)])
+        low, high = np.quantile(_saved(drawn[:, 0], drawn[:, 1]), [0.025, 0.975])
+        better_low, better_high = np.quantile(drawn[:, 2] / n, [0.025, 0.975])
         return Saving(
             setting=self.setting(error_price, chosen),
             saved=float(_saved(paid.sum(), alone.sum())),

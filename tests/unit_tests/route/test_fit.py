@@ -273,7 +273,8 @@ def test_a_malformed_line_is_refused_by_its_file_and_number(tmp_path, bad):
     path = tmp_path / "seen.jsonl"
     good = [json.dumps(told) for told in asked()]
     path.write_text("\n".join([*good[:4], bad, *good[4:]]) + "\n")
-    with pytest.raises(ValueError, match=rf"{re.escape(str(path))}.*\b5\b"):
+    told = f"^{re.escape(str(path))}:5: an observation was expected: [^\n]+$"
+    with pytest.raises(ValueError, match=told):
         fit(path)
 
 
