@@ -55,9 +55,9 @@ def fit_router(
     plot: Annotated[Path | None, typer.Option(help="Draw the report here, a PNG.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report as a page here.")] = None,
 ) -> None:
-    """Fit a router to what was observed, and say what it would have saved.
+    """Fit a router to what was observed.
 
-    No model is asked. Each question is scored by a router that has not learned from it. Use it by
+    And say what it would have saved. No model is asked. Each question is scored by a router that has not learned from it. Use it by
     MultiplexedLLM(..., router=Router.load("OUT/router")).
     """
     from langchain_cachemux.lab import charts
