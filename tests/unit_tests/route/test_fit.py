@@ -311,6 +311,7 @@ def test_what_nothing_can_be_learned_from_is_refused(lines, told):
         ({"max_error": 1.0}, "max_error must be in [0, 1), got 1.0"),
         ({"max_error": math.nan}, "got nan"),
         ({"folds": 1}, "folds must be at least 2, got 1"),
+        ({"costs": Mean}, "costs must make Costs, the price and the chance apart, got Mean("),
     ],
 )
 def test_a_wrong_argument_is_refused_by_name_and_value(argument, told):
