@@ -55,9 +55,9 @@ def fit_router(
     plot: Annotated[Path | None, typer.Option(help="Draw the report here, a PNG.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the report as a page here.")] = None,
 ) -> None:
-    """Fit a router to what was observed, and say what it would have saved.
+    """Fit a router to what was observed.
 
-    No model is asked. Each question is scored by a router that has not learned from it. Use it by
+    And say what it would have saved. No model is asked. Each question is scored by a router that has not learned from it. Use it by
     MultiplexedLLM(..., router=Router.load("OUT/router")).
     """
     from langchain_cachemux.lab import charts
@@ -165,10 +165,11 @@ def _reading(report: Report) -> list[str]:
         f" {100 * saving.better:+.1f} points of good answers ({100 * saving.better_low:+.1f} to"
         f" {100 * saving.better_high:+.1f})."
     )
+    rest = ", which need not be like the rest" if report.scored < report.questions else ""
     lines.append(
-        f"Scored on the {report.scored:,} questions of which enough is known, none by a router that"
-        f" had seen it. Estimated: {report.estimated_costs:.0%} of the costs, which nobody paid, and"
-        f" {report.estimated_outcomes:.0%} of {report.models[-1]}'s outcomes, which nobody judged."
+        f"Scored on the {report.scored:,} questions of which enough is known{rest}; none by a router"
+        f" that had seen it. Estimated: {report.estimated_costs:.0%} of the costs, which nobody paid,"
+        f" and {report.estimated_outcomes:.0%} of {report.models[-1]}'s outcomes, which nobody judged."
     )
     if report.unsure:
         least = " ".join(report.unsure[0].text.split())

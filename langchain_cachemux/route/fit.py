@@ -3,7 +3,8 @@
 What is observed is censored: a line tells of the model that was asked, not of the others. So the router
 learns from every line, and is scored where more is known: on the questions on which each model but the
 most expensive was judged. Where an answer of the most expensive one was not, or a price is not known,
-the estimate stands in, and the report says for how many.
+the estimate stands in, and the report says for how many. Answers count as they are given: what a judge
+would have caught on the way is not taken into account.
 
 Every figure is out of fold: the questions are dealt into parts, and each part is predicted by a router
 that has learned from the other parts alone. Equal texts go to one part, also in other conversations.
@@ -337,7 +338,12 @@ class _Seen:
 
     def router(self, costs: Callable[[], Costs]) -> Router:
         """A router that has learned nothing."""
-        return Router({model: costs() for model in self.models})
+        made = {model: costs() for model in self.models}
+        odd = [one for one in made.values() if not isinstance(one, Costs)]
+        if odd:
+            msg = f"costs must make Costs, the price and the chance apart, got {odd[0]!r}"
+            raise ValueError(msg)
+        return Router(made)
 
     def teach(self, router: Router, those: NDArray[np.bool_]) -> None:
         """Let it learn the lines of some questions, in their order."""
@@ -361,7 +367,7 @@ class _Told:
         for i in questions:
             for k, model in enumerate(self.models):
                 price, fails = Known.of(router.estimators[model], self.queries[i])
-                assert fails is not None  # noqa: S101 - `costs` makes Costs
+                assert fails is not None  # noqa: S101 - of `Costs` it never is
                 self.price[i, k], self.price_low[i, k] = price.mean, max(price.optimistic, 0.0)
                 self.fails[i, k] = fails.mean
                 self.fails_low[i, k], self.fails_high[i, k] = fails.optimistic, fails.upper
@@ -477,9 +483,10 @@ class _Scored:
         paid, alone = self.costs[self.every, chosen], self.costs[:, -1]
         better = self.failed[:, -1] - self.failed[self.every, chosen]
         best = self.point(np.argmin(self.costs + error_price * self.failed, axis=1))
-        drawn = np.random.default_rng(seed).multinomial(n, np.full(n, 1 / n), size=RESAMPLES)
-        low, high = np.quantile(_saved(drawn @ paid, drawn @ alone), [0.025, 0.975])
-        better_low, better_high = np.quantile(drawn @ better / n, [0.025, 0.975])
+        rng, values = np.random.default_rng(seed), np.stack([paid, alone, better], axis=1)
+        drawn = np.array([rng.multinomial(n, np.full(n, 1 / n)) @ values for _ in range(RESAMPLES)])
+        low, high = np.quantile(_saved(drawn[:, 0], drawn[:, 1]), [0.025, 0.975])
+        better_low, better_high = np.quantile(drawn[:, 2] / n, [0.025, 0.975])
         return Saving(
             setting=self.setting(error_price, chosen),
             saved=float(_saved(paid.sum(), alone.sum())),

@@ -69,7 +69,7 @@ def observed(path: str | os.PathLike[str]) -> Iterator[Observation]:
     """Read a file of observations; a last line that was cut short is passed over.
 
     Raises:
-        ValueError: A line is no observation; it is named by its number.
+        ValueError: A line is no observation; told by file, number and what is wrong.
         OSError: The file cannot be read.
     """
     with Path(path).open("rb") as file:
@@ -79,5 +79,13 @@ def observed(path: str | os.PathLike[str]) -> Iterator[Observation]:
             except ValidationError as error:
                 if not line.endswith(b"\n"):
                     return
-                msg = f"{os.fspath(path)}, line {number}: no observation: {error}"
+                msg = f"{os.fspath(path)}:{number}: an observation was expected: {_wrong(error)}"
                 raise ValueError(msg) from error
+
+
+def _wrong(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.errors(include_url=False)[0]
+    return (
+        f"{'.'.join(map(str, first['loc'])) or 'line'}: {first['msg']}, got {first['input']!r:.80}"
+    )

@@ -50,7 +50,8 @@ def ran(*command, without=()):
 
 
 @pytest.mark.parametrize(
-    "command", [["--help"], *([name, "--help"] for name in ("demo", "ask", "replay", "stats"))]
+    "command",
+    [["--help"], *([name, "--help"] for name in ("demo", "ask", "replay", "fit", "stats"))],
 )
 def test_help_loads_nothing_heavy(command):
     done, code, _, modules = ran(*command)

@@ -273,7 +273,8 @@ def test_a_malformed_line_is_refused_by_its_file_and_number(tmp_path, bad):
     path = tmp_path / "seen.jsonl"
     good = [json.dumps(told) for told in asked()]
     path.write_text("\n".join([*good[:4], bad, *good[4:]]) + "\n")
-    with pytest.raises(ValueError, match=rf"{re.escape(str(path))}.*\b5\b"):
+    told = f"^{re.escape(str(path))}:5: an observation was expected: [^\n]+$"
+    with pytest.raises(ValueError, match=told):
         fit(path)
 
 
@@ -310,6 +311,7 @@ def test_what_nothing_can_be_learned_from_is_refused(lines, told):
         ({"max_error": 1.0}, "max_error must be in [0, 1), got 1.0"),
         ({"max_error": math.nan}, "got nan"),
         ({"folds": 1}, "folds must be at least 2, got 1"),
+        ({"costs": Mean}, "costs must make Costs, the price and the chance apart, got Mean("),
     ],
 )
 def test_a_wrong_argument_is_refused_by_name_and_value(argument, told):

@@ -71,7 +71,7 @@ def test_a_last_line_that_was_cut_short_is_passed_over_and_another_is_named(tmp_
     path.write_text(whole + whole[:20])
     assert list(observed(path)) == [LINE]
     path.write_text(whole + whole[:20] + "\n" + whole)
-    with pytest.raises(ValueError, match=r"o\.jsonl, line 2: no observation"):
+    with pytest.raises(ValueError, match=r"o\.jsonl:2: an observation was expected: .+, got .+$"):
         list(observed(path))
 
 
@@ -79,7 +79,7 @@ def test_a_last_line_that_was_cut_short_is_passed_over_and_another_is_named(tmp_
 def test_a_line_of_another_form_is_named(tmp_path, spoil):
     path = tmp_path / "o.jsonl"
     path.write_text(json.dumps({**LINE, **spoil}) + "\n")
-    with pytest.raises(ValueError, match="line 1: no observation"):
+    with pytest.raises(ValueError, match=":1: an observation was expected"):
         list(observed(path))
 
 
