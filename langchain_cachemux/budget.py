@@ -482,8 +482,8 @@ class Spending:
 
     SLOTS = 100
     """Parts of the window; what was spent in one is forgotten when all of it is past."""
-    DEAREST = 1e6
-    """M at the limit: a number, but money alone decides."""
+    MOST = 1e6
+    """Of m, at the limit: a number, but money alone decides."""
 
     def __init__(
         self, limit: float, *, per: float = 86_400.0, clock: Callable[[], float] = time.time
@@ -518,7 +518,7 @@ class Spending:
     def price(self) -> float:
         """M, what a unit of cost counts as."""
         left = self.left
-        return min((self.limit / left) ** 0.25, self.DEAREST) if left else self.DEAREST
+        return min((self.limit / left) ** 0.25, self.MOST) if left else self.MOST
 
     def pay(self, cost: float) -> None:
         """Count a cost.

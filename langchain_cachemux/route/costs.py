@@ -5,8 +5,8 @@ With price p, chance f, the judge's price j, an error's price e, and models from
     given unjudged:  V_k = p_k + e·f_k
     judged first:    V_k = p_k + j + f_k·min(V_k+1, …, V_K),   V_K = p_K + e·f_K
 
-(theory.md §1, §2.4). V grows in every p and f, so an interval of V goes from what the lower ends come
-to, to what the upper ends come to.
+V grows in every p and f, so an interval of V goes from what the lower ends come to, to what the upper
+ends come to.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Known(NamedTuple):
         """False when it is not even known what a call costs."""
         return math.isfinite(self.price.width)
 
-    def dearer(self, by: float) -> Known:
+    def plus(self, by: float) -> Known:
         """Return the same of a model whose calls cost more."""
         return self._replace(price=replace(self.price, mean=self.price.mean + by))
 

@@ -144,8 +144,8 @@ class Noise:
     """How much the costs of one query vary, pooled over all: in their unit, and in proportion to them.
 
     Rounding adds as much to every cost, the length of an answer multiplies it. Where noise adds, a
-    pooled coefficient of variation is too wide for the dear; where it multiplies, a pooled variance is
-    too wide for the cheap. The lesser of the two widths is too wide for neither.
+    pooled coefficient of variation is too wide for expensive queries; where it multiplies, a pooled
+    variance is too wide for cheap ones. The lesser of the two widths is too wide for neither.
     """
 
     def __init__(self) -> None:

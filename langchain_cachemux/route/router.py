@@ -132,7 +132,7 @@ class Router:
             known = [Known.of(self.estimators[name], x) for name in names]
             out = [self._outages.chance(name) for name in names]
         if stay is not None and switch_price:
-            switched = [k.dearer(switch_price) for k in known]
+            switched = [k.plus(switch_price) for k in known]
             known = [k if n == stay else s for n, k, s in zip(names, known, switched, strict=True)]
         plan = Plan(
             known,

@@ -151,5 +151,5 @@ def test_a_chance_is_within_0_and_1_whatever_an_estimator_says(said, low, mean, 
 def test_a_model_is_tried_when_it_is_known_what_it_costs():
     assert Known(Estimate(1.0, 0.0), ANYTHING).tried
     assert not Known(UNKNOWN, Estimate(0.1, 0.0)).tried
-    assert Known(Estimate(1.0, 0.5, 0.5), None).dearer(2.0).price == Estimate(3.0, 0.5, 0.5)
-    assert math.isinf(Known(UNKNOWN, None).dearer(2.0).price.width)
+    assert Known(Estimate(1.0, 0.5, 0.5), None).plus(2.0).price == Estimate(3.0, 0.5, 0.5)
+    assert math.isinf(Known(UNKNOWN, None).plus(2.0).price.width)

@@ -70,7 +70,7 @@ def test_bounds_are_not_clipped_at_the_floor_for_routing():
     assert router(a=Estimate(3.0, 2.5, 1.0), b=Estimate(5.0, 9.0, 1.0)).choose(X).model == "b"
 
 
-def test_models_not_tried_yet_are_tried_first_and_cheap_to_dear():
+def test_models_not_tried_yet_are_tried_first_and_cheap_to_expensive():
     tried = Estimate(0.001, 0.0)
     assert router(small=tried, middle=UNKNOWN, large=UNKNOWN).choose(X).model == "middle"
 
