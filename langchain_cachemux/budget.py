@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.arguments import expect
+from langchain_cachemux.arguments import expect, is_number
 from langchain_cachemux.types import LARGEST_COST
 
 if TYPE_CHECKING:
@@ -270,9 +270,8 @@ class ErrorBudget:
             raise ValueError(msg)
         self.audit = 1.0 if audit == 1 else _within("audit", audit, "0.02, or 1 to audit all")
         self.confidence = _within("confidence", confidence, "0.95")
-        if not 0 < step < math.inf:
-            msg = f"step must be a finite positive number, such as 1, got {step!r}"
-            raise ValueError(msg)
+        right = is_number(step) and 0 < step < math.inf
+        expect(right, "step", "a finite positive number, such as 1", step)
         self.step = step
         self._random = random.Random(seed)  # noqa: S311
         self._lock = threading.RLock()
@@ -556,9 +555,7 @@ class Spending:
 
 def _within(name: str, value: float, example: str) -> float:
     """Return `value`, or raise `ValueError` when it is not in (0, 1)."""
-    if not 0 < value < 1:
-        msg = f"{name} must be in (0, 1), such as {example}; got {value!r}"
-        raise ValueError(msg)
+    expect(is_number(value) and 0 < value < 1, name, f"in (0, 1), such as {example}", value)
     return value
 
 

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from langchain_cachemux.arguments import expect, is_made
 from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.types import Estimate
@@ -44,10 +45,20 @@ class Costs:
         price: Estimates the price of a call.
         fails: Estimates the chance that the answer will not do. It learns 0 of one that did, 1 of one
             that did not, or a share between.
+
+    Raises:
+        ValueError: One of them is no estimator.
     """
 
     price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0)))
     fails: Estimator = field(default_factory=lambda: Mean(prior=Classifier()))
+
+    def __post_init__(self) -> None:
+        """Refuse what is no estimator."""
+        for name in ("price", "fails"):
+            given = getattr(self, name)
+            made = is_made(given, "predict learn")
+            expect(made, name, "an estimator that was made, such as Mean()", given)
 
 
 class Known(NamedTuple):

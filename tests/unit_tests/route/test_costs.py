@@ -132,6 +132,9 @@ class Says:
     def predict(self, x):
         return self.estimate
 
+    def learn(self, x, cost):
+        self.estimate = cost
+
 
 @pytest.mark.parametrize(
     ("said", "low", "mean", "high"),
