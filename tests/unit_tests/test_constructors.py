@@ -23,6 +23,7 @@ NEEDED = {
     "Router": {"estimators": {"small": cachemux.Mean()}},
     "SklearnClassifier": {},
     "Spending": {"limit": 5.0},
+    "per_million_tokens": {"prices": {"small": (1.0, 2.0)}},
     "Sure": {},
     "Threshold": {},
     "TorchClassifier": {},

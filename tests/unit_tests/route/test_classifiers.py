@@ -235,7 +235,7 @@ def test_a_transformer_is_fine_tuned_goes_on_where_it_was_interrupted_and_comes_
         (lambda: Blend(Classifier()), "estimators must be two or more"),
         (
             lambda: Blend(Classifier(), Classifier),  # type: ignore[arg-type]
-            "estimators must be two or more, got .*class",
+            "estimators must be two or more, that were made, got .*class",
         ),
         (lambda: Blend(Classifier(), estimators.Mean()), "all of chances or all of amounts"),
     ],

@@ -108,7 +108,7 @@ def test_a_cost_that_is_no_finite_number_is_refused(cost):
 
 def test_a_router_of_nothing_is_refused():
     with pytest.raises(
-        ValueError, match="estimators must be at least one estimator by model: .*, got {}"
+        ValueError, match=r"estimators must be at least one .* by model: .* got \{\}"
     ):
         Router({})
 
