@@ -488,7 +488,8 @@ class Spending:
         self, limit: float, *, per: float = 86_400.0, clock: Callable[[], float] = time.time
     ) -> None:
         for name, value in (("limit", limit), ("per", per)):
-            expect(0 < value < LARGEST_COST, name, "a finite positive number", value)
+            right = is_number(value) and 0 < value < LARGEST_COST
+            expect(right, name, "a finite positive number", value)
         self.limit = limit
         self.per = per
         self._clock = clock
