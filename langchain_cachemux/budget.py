@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.arguments import expect
+from langchain_cachemux.arguments import expect, is_number
 from langchain_cachemux.types import LARGEST_COST
 
 if TYPE_CHECKING:
@@ -270,9 +270,8 @@ class ErrorBudget:
             raise ValueError(msg)
         self.audit = 1.0 if audit == 1 else _within("audit", audit, "0.02, or 1 to audit all")
         self.confidence = _within("confidence", confidence, "0.95")
-        if not 0 < step < math.inf:
-            msg = f"step must be a finite positive number, such as 1, got {step!r}"
-            raise ValueError(msg)
+        right = is_number(step) and 0 < step < math.inf
+        expect(right, "step", "a finite positive number, such as 1", step)
         self.step = step
         self._random = random.Random(seed)  # noqa: S311
         self._lock = threading.RLock()
@@ -482,14 +481,15 @@ class Spending:
 
     SLOTS = 100
     """Parts of the window; what was spent in one is forgotten when all of it is past."""
-    DEAREST = 1e6
-    """M at the limit: a number, but money alone decides."""
+    MOST = 1e6
+    """Of m, at the limit: a number, but money alone decides."""
 
     def __init__(
         self, limit: float, *, per: float = 86_400.0, clock: Callable[[], float] = time.time
     ) -> None:
         for name, value in (("limit", limit), ("per", per)):
-            expect(0 < value < LARGEST_COST, name, "a finite positive number", value)
+            right = is_number(value) and 0 < value < LARGEST_COST
+            expect(right, name, "a finite positive number", value)
         self.limit = limit
         self.per = per
         self._clock = clock
@@ -518,7 +518,7 @@ class Spending:
     def price(self) -> float:
         """M, what a unit of cost counts as."""
         left = self.left
-        return min((self.limit / left) ** 0.25, self.DEAREST) if left else self.DEAREST
+        return min((self.limit / left) ** 0.25, self.MOST) if left else self.MOST
 
     def pay(self, cost: float) -> None:
         """Count a cost.
@@ -556,9 +556,7 @@ class Spending:
 
 def _within(name: str, value: float, example: str) -> float:
     """Return `value`, or raise `ValueError` when it is not in (0, 1)."""
-    if not 0 < value < 1:
-        msg = f"{name} must be in (0, 1), such as {example}; got {value!r}"
-        raise ValueError(msg)
+    expect(is_number(value) and 0 < value < 1, name, f"in (0, 1), such as {example}", value)
     return value
 
 

@@ -42,9 +42,9 @@ def check_policy(make: Callable[[], Policy]) -> None:
             asked.requested(asked.last + gap, policy.half_life)
             asked.worth = policy.worth(asked)
             _expect(asked.worth >= before, f"a request after {gap} others lowered the worth {what}")
-    for cheap, dear in pairwise((0.0, 1e-12, 1.0, 1.5, 1e12)):
-        fell = _asked(policy, (1, 2), cost=dear).worth < _asked(policy, (1, 2), cost=cheap).worth
-        _expect(not fell, f"an entry of cost {dear} is worth less than one of cost {cheap}")
+    for less, more in pairwise((0.0, 1e-12, 1.0, 1.5, 1e12)):
+        fell = _asked(policy, (1, 2), cost=more).worth < _asked(policy, (1, 2), cost=less).worth
+        _expect(not fell, f"an entry of cost {more} is worth less than one of cost {less}")
     newcomer = _asked(policy, (5,))
     for victim in (_asked(policy, (1, 2, 3, 4)), Standing("trifle", worth=newcomer.worth)):
         before = policy.worth(newcomer)

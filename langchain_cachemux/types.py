@@ -106,7 +106,9 @@ class Standing:
     """What the policy said at `last`; frozen until the next request."""
 
     def requested(self, now: int, half_life: float, *, credit: float = 1.0) -> None:
-        """Count a request at time `now`: F ← F·2^(−Δt/H) + credit, forward decay (theory.md §2.2).
+        """Count a request at time `now`: F ← F·2^(−Δt/H) + credit.
+
+        This is forward decay (Cormode et al., ICDE 2009): entries keep their order while they wait.
 
         Args:
             now: The ledger's request counter.

@@ -189,7 +189,7 @@ figure.tight_layout()
 #
 # A full cache must let something go. LRU drops what was not asked for longest. LEC drops what is least
 # expected to cost anything: how often it is asked (recently, more or less) times what a miss would cost;
-# a newcomer may itself be the least. Three places, six questions, two of them dear:
+# a newcomer may itself be the least. Three places, six questions, two of them expensive:
 
 # %%
 costs = {"proof": 20, "essay": 12, "sum": 1, "colour": 1, "capital": 1, "joke": 2}
@@ -230,13 +230,13 @@ figure.suptitle("bars: held; dots: asked, a hit in green, a miss in red", fontsi
 figure.tight_layout()
 
 # %% [markdown]
-# With LRU a passing crowd of cheap questions pushes the dear ones out, again and again. With LEC the dear
-# ones stay and the cheap ones take turns in what is left.
+# With LRU a passing crowd of cheap questions pushes the expensive ones out, again and again. With LEC they
+# stay and the cheap ones take turns in what is left.
 
 # %% [markdown]
 # ## 6. Two models, and a judge
 #
-# `accept` looks at the short prompt's answer; one that will not do is asked again of the dearer route, and
+# `accept` looks at the short prompt's answer; one that will not do is asked again of the other route, and
 # the short prompt is charged for both calls. The judge here is the pair's own: no token may have been
 # a guess.
 
@@ -278,7 +278,7 @@ table(
 
 # %% [markdown]
 # The router asks the model with the least *mean − width*. An untried model has a bound of −∞, so it is tried.
-# A question seen before is judged by its own history: the kitten goes straight to the dearer route the second
+# A question seen before is judged by its own history: the kitten goes straight to the long prompt the second
 # time, which is cheaper than to ask twice. A new question is judged by what similar ones cost; as long as
 # little is known the widths are large, and now and then they buy a try, as for the last question.
 

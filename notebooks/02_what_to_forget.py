@@ -239,7 +239,7 @@ by_gap(step("LFU", lfu), lfu, lru)
 # ## 4. LEC: count × cost
 #
 # A lost answer costs what it costs to get it back. *Least expected cost* (arXiv 2306.02003) multiplies the
-# count by that. To the right: the dear answers are now served more often, the cheap ones less. That is the right
+# count by that. To the right: the expensive answers are now served more often, the cheap ones less. That is the right
 # trade, and it lowers the bill, here by little. (The bumps are single keys that are asked very often.) The old
 # counts are still there.
 
@@ -471,7 +471,7 @@ for price in (5, 0.5, 0.05, 0.005):
 
 # %% [markdown]
 # A few kilobytes on a disk cost less than a thousandth of a cent a month, a call here half a cent. Then the answer
-# is: keep all. Capacity is a question where memory is dear, where a search over many entries takes too long, or
+# is: keep all. Capacity is a question where memory is expensive, where a search over many entries takes too long, or
 # where answers grow stale.
 #
 # The same on the command line, on your own file with a column `key` and, if you have it, `cost`:

@@ -110,7 +110,7 @@ class Ledger(Protocol):
         Args:
             key: Of the entry that answered.
             credit: How much of a request it counts for, in [0, 1]: the share of the cost of a miss
-                that would have been paid without this entry (theory.md §1, "Semantic overlap"). At
+                that would have been paid without this entry, because no other would have served. At
                 0 time passes, and nothing else.
             cost: What a miss would cost by now, when that is known better than at admission.
         """

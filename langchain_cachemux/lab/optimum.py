@@ -43,7 +43,7 @@ ROUND = 100
 BAND = 0.05
 """An interval whose profit is within this share of what it saves is kept in part: D made smooth."""
 NOTHING = 1e-100
-"""A cost that is less than this share of the dearest one is as good as free."""
+"""A cost that is less than this share of the greatest is as good as free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ class _Trace:
 
     n: int
     """Requests; gap g lies between request g and g + 1."""
-    dearest: float
+    greatest: float
     """The largest cost of a request, in the unit of the user; all below is in units of it."""
     total: float
     """Cost with no cache."""
@@ -241,18 +241,18 @@ class _Trace:
             then, now = size[start[changed][0]], size[end[changed][0]]
             msg = f"sizes of one key must be the same, got {then} and {now}"
             raise ValueError(msg)
-        dearest = float(cost.max(initial=0.0)) or 1.0
-        cost = cost / dearest
+        greatest = float(cost.max(initial=0.0)) or 1.0
+        cost = cost / greatest
         worth = (cost[end] > NOTHING) & (size[end] <= capacity)
         start, end = start[worth], end[worth]
         by_end = np.argsort(end)
         start, end = start[by_end], end[by_end]
         total, saved = float(cost.sum()), cost[end]
-        return cls(len(keys), dearest, total, capacity, start, end, key[end], saved, size[end])
+        return cls(len(keys), greatest, total, capacity, start, end, key[end], saved, size[end])
 
     def cost_of(self, saved: float) -> float:
         """Total cost when so much is saved, in the unit of the user."""
-        return (self.total - saved) * self.dearest
+        return (self.total - saved) * self.greatest
 
     def dual(self, paid: Floats) -> float:
         """D(λ), where a unit of capacity held up to request t has paid `paid[t]`."""

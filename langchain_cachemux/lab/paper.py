@@ -88,7 +88,7 @@ class OwnMean:
 
 
 class TheoremBound(OwnMean):
-    """max(B1, mean - (B2 - B1)·sqrt(log(6·T·N/δ) / (2n))), the bound of the theorem (theory.md §1).
+    """max(B1, mean - (B2 - B1)·sqrt(log(6·T·N/δ) / (2n))), the theorem's (arXiv 2306.02003).
 
     Args:
         least: B1, below which no cost is.

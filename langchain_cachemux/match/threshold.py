@@ -51,8 +51,8 @@ class Threshold:
         """Return the first match at or above the threshold that passes every guard.
 
         An answer that is the same question is taken to cost nothing more, and another to cost a miss.
-        So the credit, (min(c, d2) - d1)⁺ of the miss's cost c with the distance costs d1 and d2 of the
-        two nearest (theory.md §1), is 1, or 0 when the next match would have served as well.
+        So the credit, the share (min(c, d2) - d1)⁺ / c of a miss's cost c that is lost with the nearest
+        when it costs d1 to serve it and d2 to serve the next, is 1, or 0 when the next serves as well.
         """
         if self.similarity == 1:
             return Miss(query, "only exact matches are served")

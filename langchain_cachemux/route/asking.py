@@ -15,7 +15,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from langchain_cachemux.agree import Agree, Same
-from langchain_cachemux.arguments import as_call
+from langchain_cachemux.arguments import as_call, expect, is_number, is_whole, takes
 from langchain_cachemux.extras import needs
 from langchain_cachemux.route.judges import Judge, Verdict, failed, words
 from langchain_cachemux.route.meter import Meter, within
@@ -122,18 +122,14 @@ class Agrees(_Asking):
         temperature: float | None = 0.7,
         timeout: float | None = None,
     ) -> None:
-        if not isinstance(n, int) or n < 2:  # noqa: PLR2004
-            msg = f"n must be a whole number of answers, 2 or more, got {n!r}"
-            raise ValueError(msg)
-        if least is not None and not 2 <= least <= n:  # noqa: PLR2004
-            msg = f"least must be from 2 to n = {n} answers, got {least!r}"
-            raise ValueError(msg)
-        if temperature is not None and not temperature > 0:
-            msg = (
-                f"temperature must be above 0, got {temperature!r}: at 0 a model only repeats itself;"
-                " None leaves the model's own"
-            )
-            raise ValueError(msg)
+        right = is_whole(n) and n >= 2  # noqa: PLR2004
+        expect(right, "n", "a whole number of answers, 2 or more", n)
+        right = least is None or (is_whole(least) and 2 <= least <= n)  # noqa: PLR2004
+        expect(right, "least", f"from 2 to n = {n} answers", least)
+        right = temperature is None or (is_number(temperature) and temperature > 0)
+        what = "above 0, for at 0 a model only repeats itself; None leaves the model's own"
+        expect(right, "temperature", what, temperature)
+        expect(same is None or takes(same, 2), "same", "a function of two texts", same)
         self.n = n
         self.least = least or n
         self.same = same or Agree()
@@ -192,9 +188,12 @@ class Asks(_Asking):
         if not isinstance(asked, Runnable):
             msg = f"model must be a chat model, a Runnable or 'provider:model', got {model!r}"
             raise ValueError(msg)  # noqa: TRY004
-        if "{answer}" not in prompt:
-            msg = f"prompt must have the place {{answer}}, and perhaps {{conversation}}, got {prompt!r}"
-            raise ValueError(msg)
+        try:
+            right = "\0" in prompt.format(conversation="", answer="\0")
+        except (AttributeError, LookupError, ValueError):
+            right = False
+        what = "a text with the place {answer}, and perhaps {conversation}, but no other"
+        expect(right, "prompt", what, prompt)
         self.model = asked
         self.prompt = prompt
         self.yes = yes
@@ -264,7 +263,6 @@ def _warmed(part: Any, wanted: dict[str, Any]) -> tuple[Any, int]:
 
 
 def _seconds(timeout: float | None) -> float | None:
-    if timeout is not None and not timeout > 0:
-        msg = f"timeout must be a positive number of seconds or None, got {timeout!r}"
-        raise ValueError(msg)
+    right = timeout is None or (is_number(timeout) and timeout > 0)
+    expect(right, "timeout", "a positive number of seconds or None", timeout)
     return timeout

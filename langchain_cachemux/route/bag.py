@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from langchain_cachemux.arguments import expect, is_number, is_whole
 from langchain_cachemux.route.classifiers import chances, logistic, stretch
 from langchain_cachemux.route.estimators import array, check_kind
 from langchain_cachemux.route.examples import Examples
@@ -64,15 +65,11 @@ class Bag:
         if width not in self.WIDTHS:
             msg = f"width must be one of {self.WIDTHS}, got {width!r}"
             raise ValueError(msg)
-        if not 0 <= z < math.inf:
-            msg = f"z must be a finite number of deviations >= 0, got {z!r}"
-            raise ValueError(msg)
-        if not 0 < delta < 1:
-            msg = f"delta must be in (0, 1), got {delta!r}"
-            raise ValueError(msg)
-        if members < 2:  # noqa: PLR2004
-            msg = f"members must be at least 2, or they have no spread, got {members!r}"
-            raise ValueError(msg)
+        right = is_number(z) and 0 <= z < math.inf
+        expect(right, "z", "a finite number of deviations >= 0", z)
+        expect(is_number(delta) and 0 < delta < 1, "delta", "in (0, 1)", delta)
+        several = is_whole(members) and members >= 2  # noqa: PLR2004
+        expect(several, "members", "at least 2, or they have no spread", members)
         self.width = width
         self.z = z
         self.delta = delta

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from langchain_cachemux.arguments import expect, is_number
 from langchain_cachemux.route.estimators import Kept, array, check_kind
 from langchain_cachemux.route.examples import Examples
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, features
@@ -71,9 +72,8 @@ class Classifier:
     """Spreads from the mean at which a number is cut off."""
 
     def __init__(self, *, width: float = 1.0, examples: int = 8000) -> None:
-        if not 0 <= width < math.inf:
-            msg = f"width must be a finite number of deviations >= 0, got {width!r}"
-            raise ValueError(msg)
+        right = is_number(width) and 0 <= width < math.inf
+        expect(right, "width", "a finite number of deviations >= 0", width)
         self.width = width
         self._examples = Examples(examples)
         self._centre: Floats = np.zeros(len(NUMBERS))
@@ -254,7 +254,7 @@ class Blend:
     def __init__(self, *estimators: Estimator) -> None:
         bad = [e for e in estimators if isinstance(e, type) or not hasattr(e, "predict")]
         if len(estimators) < 2 or bad:  # noqa: PLR2004
-            msg = f"a blend takes two estimators or more, got {bad or estimators!r}"
+            msg = f"estimators must be two or more, that were made, got {bad or estimators!r}"
             raise ValueError(msg)
         ceilings = [e.predict(Query("")).ceiling for e in estimators]
         if min(ceilings) != max(ceilings):

@@ -5,8 +5,8 @@ With price p, chance f, the judge's price j, an error's price e, and models from
     given unjudged:  V_k = p_k + e·f_k
     judged first:    V_k = p_k + j + f_k·min(V_k+1, …, V_K),   V_K = p_K + e·f_K
 
-(theory.md §1, §2.4). V grows in every p and f, so an interval of V goes from what the lower ends come
-to, to what the upper ends come to.
+V grows in every p and f, so an interval of V goes from what the lower ends come to, to what the upper
+ends come to.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias
 
+from langchain_cachemux.arguments import expect, is_made
 from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.estimators import Mean, Ridge
 from langchain_cachemux.types import Estimate
@@ -44,10 +45,20 @@ class Costs:
         price: Estimates the price of a call.
         fails: Estimates the chance that the answer will not do. It learns 0 of one that did, 1 of one
             that did not, or a share between.
+
+    Raises:
+        ValueError: One of them is no estimator.
     """
 
     price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0)))
     fails: Estimator = field(default_factory=lambda: Mean(prior=Classifier()))
+
+    def __post_init__(self) -> None:
+        """Refuse what is no estimator."""
+        for name in ("price", "fails"):
+            given = getattr(self, name)
+            made = is_made(given, "predict learn")
+            expect(made, name, "an estimator that was made, such as Mean()", given)
 
 
 class Known(NamedTuple):
@@ -68,7 +79,7 @@ class Known(NamedTuple):
         """False when it is not even known what a call costs."""
         return math.isfinite(self.price.width)
 
-    def dearer(self, by: float) -> Known:
+    def plus(self, by: float) -> Known:
         """Return the same of a model whose calls cost more."""
         return self._replace(price=replace(self.price, mean=self.price.mean + by))
 

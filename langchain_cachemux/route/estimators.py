@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from langchain_cachemux.arguments import expect, is_made, is_number, is_whole
 from langchain_cachemux.types import LARGEST_COST, Estimate
 
 if TYPE_CHECKING:
@@ -144,8 +145,8 @@ class Noise:
     """How much the costs of one query vary, pooled over all: in their unit, and in proportion to them.
 
     Rounding adds as much to every cost, the length of an answer multiplies it. Where noise adds, a
-    pooled coefficient of variation is too wide for the dear; where it multiplies, a pooled variance is
-    too wide for the cheap. The lesser of the two widths is too wide for neither.
+    pooled coefficient of variation is too wide for expensive queries; where it multiplies, a pooled
+    variance is too wide for cheap ones. The lesser of the two widths is too wide for neither.
     """
 
     def __init__(self) -> None:
@@ -213,12 +214,11 @@ class Mean:
     def __init__(
         self, *, width: float = 1.0, prior: Estimator | None = None, keys: int = 100_000
     ) -> None:
-        if not 0 <= width < math.inf:
-            msg = f"width must be a finite number of standard errors >= 0, got {width!r}"
-            raise ValueError(msg)
-        if keys < 1:
-            msg = f"keys must be at least 1, got {keys!r}"
-            raise ValueError(msg)
+        right = is_number(width) and 0 <= width < math.inf
+        expect(right, "width", "a finite number of standard errors >= 0", width)
+        expect(is_whole(keys) and keys >= 1, "keys", "a whole number, at least 1", keys)
+        made = prior is None or is_made(prior, "predict learn")
+        expect(made, "prior", "an estimator that was made, such as Ridge()", prior)
         self.width = width
         self.prior = prior
         self.keys = keys
@@ -369,12 +369,10 @@ class Ridge:
     """Value of the constant feature; large, so that the intercept is hardly shrunk."""
 
     def __init__(self, *, width: float = 1.0, shrinkage: float = 1.0) -> None:
-        if not 0 <= width < math.inf:
-            msg = f"width must be a finite number >= 0, got {width!r}"
-            raise ValueError(msg)
-        if not 0 < shrinkage < math.inf:
-            msg = f"shrinkage must be a finite positive number, got {shrinkage!r}"
-            raise ValueError(msg)
+        right = is_number(width) and 0 <= width < math.inf
+        expect(right, "width", "a finite number >= 0", width)
+        right = is_number(shrinkage) and 0 < shrinkage < math.inf
+        expect(right, "shrinkage", "a finite positive number", shrinkage)
         self.width = width
         self.shrinkage = shrinkage
         self._inverse: NDArray[np.float64] = np.eye(1) / shrinkage

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from langchain_cachemux.arguments import expect, is_whole
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, Features, features
 
 if TYPE_CHECKING:
@@ -47,9 +48,7 @@ class Examples:
     def __init__(
         self, limit: int, *, both: float = 20.0, growth: float = GROWTH, texts: bool = False
     ) -> None:
-        if limit < 1:
-            msg = f"examples must be at least 1, got {limit!r}"
-            raise ValueError(msg)
+        expect(is_whole(limit) and limit >= 1, "examples", "at least 1", limit)
         self.limit = limit
         self.dimensions = 0
         """Length of the vectors; 0 until the first comes."""

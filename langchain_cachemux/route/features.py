@@ -158,9 +158,8 @@ def _features(text: str, characters: int) -> Features:
             words += n
             letters += n * size
             long += n * (size >= LONG)
-            if token[0].isupper():
-                capitalised += n
-                capitals += n * (size > 1 and token.isupper())
+            capitalised += n * token[0].isupper()
+            capitals += n * (size > 1 and token[0].isupper() and token.isupper())
         elif kind == _NUMBER:
             distinct_numbers += 1
             digits += n * (len(token) == 1)

@@ -27,7 +27,7 @@ from langchain_core.utils.json import parse_json_markdown
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
-from langchain_cachemux.arguments import as_call, shown
+from langchain_cachemux.arguments import as_call, expect, is_number, shown
 from langchain_cachemux.route.meter import SILENT, Meter, awaited, run_to_end
 from langchain_cachemux.types import Usage
 
@@ -153,12 +153,10 @@ class Sure(Judge):
     """
 
     def __init__(self, least: float = 0.5, *, quantile: float = 0.0) -> None:
-        if not 0 < least <= 1:
-            msg = f"least must be a probability in (0, 1], got {least!r}"
-            raise ValueError(msg)
-        if not 0 <= quantile <= 1:
-            msg = f"quantile must be a share of the tokens in [0, 1], got {quantile!r}"
-            raise ValueError(msg)
+        right = is_number(least) and 0 < least <= 1
+        expect(right, "least", "a probability in (0, 1]", least)
+        right = is_number(quantile) and 0 <= quantile <= 1
+        expect(right, "quantile", "a share of the tokens in [0, 1]", quantile)
         self.least = least
         self.quantile = quantile
 
@@ -205,7 +203,8 @@ class Parses(Judge):
         try:
             self._type: TypeAdapter[Any] = TypeAdapter(form)
         except (PydanticUserError, PydanticSchemaGenerationError, SchemaError) as error:
-            msg = f"form must be a type or an output parser, got {form!r}: {error}"
+            said = str(error).partition("\n")[0]
+            msg = f"form must be a type or an output parser, got {form!r}: {said}"
             raise ValueError(msg) from None
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.arguments import as_call
+from langchain_cachemux.arguments import as_call, expect, is_number, is_whole
 from langchain_cachemux.route.bag import Bag
 from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.estimators import check_kind
@@ -68,9 +68,7 @@ class TorchClassifier(Bag):
         seed: int = 0,
     ) -> None:
         for name, value in (("hidden", hidden), ("epochs", epochs)):
-            if value < 1:
-                msg = f"{name} must be at least 1, got {value!r}"
-                raise ValueError(msg)
+            expect(is_whole(value) and value >= 1, name, "at least 1", value)
         _require("torch")
         super().__init__(z=z, members=members, examples=examples, seed=seed)
         self.hidden = hidden
@@ -168,10 +166,12 @@ class TransformerClassifier:
         progress: bool = True,
         seed: int = 0,
     ) -> None:
-        for name, value in (("tokens", tokens), ("batch", batch), ("rate", rate)):
-            if not 0 < value < math.inf:
-                msg = f"{name} must be positive, got {value!r}"
-                raise ValueError(msg)
+        for name, value in (("tokens", tokens), ("batch", batch)):
+            expect(is_whole(value) and value >= 1, name, "at least 1", value)
+        expect(is_number(rate) and 0 < rate < math.inf, "rate", "positive", rate)
+        for name, path in (("model", model), ("folder", folder)):
+            right = path is None or isinstance(path, str | Path)
+            expect(right, name, "a folder or, of a model, its name", path)
         _require("sentence_transformers")
         self.model = model
         self.width = width

@@ -6,6 +6,8 @@ import math
 import time
 from collections.abc import Callable
 
+from langchain_cachemux.arguments import expect, is_number
+
 
 class Outages:
     """The chance that a model's next call raises, by what its last calls did.
@@ -27,9 +29,8 @@ class Outages:
     def __init__(
         self, *, half_life: float = 60.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if not 0 < half_life < math.inf:
-            msg = f"half_life must be a finite positive number of seconds, got {half_life!r}"
-            raise ValueError(msg)
+        right = is_number(half_life) and 0 < half_life < math.inf
+        expect(right, "half_life", "a finite positive number of seconds", half_life)
         self.half_life = half_life
         self.clock = clock
         self._counts: dict[str, tuple[float, float]] = {}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
-from langchain_cachemux.arguments import expect, shown, takes
+from langchain_cachemux.arguments import expect, is_number, shown, takes
 from langchain_cachemux.extras import needs
 from langchain_cachemux.types import LARGEST_COST, Usage
 
@@ -149,14 +149,18 @@ def per_million_tokens(
     Raises:
         ValueError: A price is not two costs >= 0; at a call, a model is not in the table.
     """
+    what = "a table {model: (input, output)}, each per million tokens"
+    expect(isinstance(prices, Mapping), "prices", what, prices)
+    what = "a function of a Usage, such as dollars"
+    expect(otherwise is None or takes(otherwise, 1), "otherwise", what, otherwise)
     table: dict[str, TokenPrice] = {}
     for model, given in prices.items():
         if isinstance(given, TokenPrice):
             table[model] = given
             continue
-        if len(given) != 2 or not all(0 <= cost < math.inf for cost in given):  # noqa: PLR2004
-            msg = f"prices[{model!r}] must be two costs >= 0 (input, output), got {given!r}"
-            raise ValueError(msg)
+        pair = isinstance(given, Sequence) and len(given) == 2  # noqa: PLR2004
+        right = pair and all(is_number(cost) and 0 <= cost < math.inf for cost in given)
+        expect(right, f"prices[{model!r}]", "two costs >= 0 (input, output)", given)
         table[model] = TokenPrice(input=given[0], output=given[1])
 
     def price(usage: Usage) -> float:

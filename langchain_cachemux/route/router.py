@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
-from langchain_cachemux.arguments import as_call
+from langchain_cachemux.arguments import as_call, expect, is_made
 from langchain_cachemux.route import files
 from langchain_cachemux.route.costs import Costs, Known, Plan, Strategy
 from langchain_cachemux.route.estimators import check_kind, checked, kept
@@ -80,12 +80,17 @@ class Router:
         half_life: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        if not estimators:
-            msg = "estimators must name at least one model, got none"
-            raise ValueError(msg)
-        if strategy not in ("route", "cascade", "auto"):
-            msg = f"strategy must be 'route', 'cascade' or 'auto', got {strategy!r}"
-            raise ValueError(msg)
+        named = isinstance(estimators, Mapping) and len(estimators) > 0
+        expect(
+            named, "estimators", "at least one estimator by model: {name: Costs(), ...}", estimators
+        )
+        for name, estimator in estimators.items():
+            made = isinstance(estimator, Costs) or is_made(estimator, "predict learn")
+            expect(
+                made, f"estimators[{name!r}]", "Costs() or an estimator that was made", estimator
+            )
+        right = strategy in ("route", "cascade", "auto")
+        expect(right, "strategy", "'route', 'cascade' or 'auto'", strategy)
         self.estimators = dict(estimators)
         self.strategy = strategy
         self._outages = Outages(half_life=half_life, clock=clock)
@@ -132,7 +137,7 @@ class Router:
             known = [Known.of(self.estimators[name], x) for name in names]
             out = [self._outages.chance(name) for name in names]
         if stay is not None and switch_price:
-            switched = [k.dearer(switch_price) for k in known]
+            switched = [k.plus(switch_price) for k in known]
             known = [k if n == stay else s for n, k, s in zip(names, known, switched, strict=True)]
         plan = Plan(
             known,

@@ -84,12 +84,12 @@ def test_answers_counts_and_semantic_hits_outlive_closing(tmp_path):
 
 def test_what_is_worth_keeping_is_remembered_through_closing(tmp_path):
     with opened(tmp_path, capacity=2, price=tokens) as cache:
-        cache.update(question(0), LLM, chat("dear", tokens=1000))
+        cache.update(question(0), LLM, chat("long", tokens=1000))
         cache.update(question(1), LLM, chat("cheap", tokens=1))
     with opened(tmp_path, capacity=2, price=tokens) as cache:
         cache.update(question(2), LLM, chat("between", tokens=30))
         assert cache.lookup(question(1), LLM) is None
-        assert cache.lookup(question(0), LLM)[0].text == "dear"
+        assert cache.lookup(question(0), LLM)[0].text == "long"
 
 
 def test_the_default_encoder_finds_a_rewording_after_reopening(tmp_path):

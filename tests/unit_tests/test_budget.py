@@ -516,13 +516,13 @@ class Clock:
         return self.now
 
 
-def test_money_is_dearer_the_less_is_left_and_never_infinitely():
+def test_money_counts_more_the_less_is_left_and_never_infinitely():
     spending, prices = Spending(10, per=100, clock=Clock()), []
     for _ in range(12):
         prices.append(spending.price)
         spending.pay(1.0)
     assert prices[:10] == pytest.approx([(10 / (10 - n)) ** 0.25 for n in range(10)])
-    assert prices[10:] == [Spending.DEAREST] * 2
+    assert prices[10:] == [Spending.MOST] * 2
     assert spending.left == 0
 
 

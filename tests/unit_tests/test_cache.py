@@ -340,17 +340,17 @@ def test_not_stored_when_it_was(cache, generations):
 
 def test_a_costlier_answer_outlives_cheaper_ones_as_popular(make):
     cache = make(capacity=2, price=tokens)
-    cache.update(ask("Where is Oslo?"), LLM, chat("dear", tokens=1000))
+    cache.update(ask("Where is Oslo?"), LLM, chat("long", tokens=1000))
     for city in ("Rome", "Lima", "Kyiv", "Bonn"):
         cache.update(ask(f"Where is {city}?"), LLM, chat("cheap", tokens=10))
-    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["dear"]
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["long"]
     assert cache.stats().entries == 2
 
 
 def test_an_answer_that_is_itself_the_least_worth_is_passed_by(make):
     events = []
     cache = make(capacity=1, price=tokens, on_event=events.append)
-    cache.update(ask("Where is Oslo?"), LLM, chat("dear", tokens=1000))
+    cache.update(ask("Where is Oslo?"), LLM, chat("long", tokens=1000))
     cache.update(ask("Where is Rome?"), LLM, chat("cheap", tokens=1))
     assert cache.lookup(ask("Where is Rome?"), LLM) is None
     assert cache.stats().bypassed == 1
@@ -796,14 +796,14 @@ def test_the_default_policy_is_robust_for_about_as_many_entries(make, capacity, 
 
 @pytest.mark.parametrize("several", [list, tuple])
 def test_several_policies_may_be_given(make, several):
-    # B is dear, A and C are cheap. LFU, followed first, lets the older of B and C go; LEC keeps B.
+    # B is expensive, A and C are cheap. LFU, followed first, lets the older of B and C go; LEC keeps B.
     policies = [LFU(), LEC()]
     cache = make(capacity=2, policy=several(policies), price=tokens)
     assert [*cache.ledger.policies] == policies
     for _ in range(3):
-        for place, dear in (("Oslo", 1), ("Rome", 1000), ("Lima", 1)):
+        for place, length in (("Oslo", 1), ("Rome", 1000), ("Lima", 1)):
             if cache.lookup(ask(f"Where is {place}?"), LLM) is None:
-                cache.update(ask(f"Where is {place}?"), LLM, chat(place, tokens=dear))
+                cache.update(ask(f"Where is {place}?"), LLM, chat(place, tokens=length))
     assert cache.ledger.policy is policies[1]
     assert "Where is Rome?" in {entry.text for entry in cache.ledger}
 

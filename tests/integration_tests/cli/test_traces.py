@@ -199,7 +199,7 @@ def test_a_router_learns_which_model_to_ask(pair, tmp_path):
 
 def test_malformed_lines_are_skipped_and_counted_when_asked(trace, tmp_path):
     lines = trace.read_text().splitlines()
-    trace.write_text("\n".join([*lines[:5], "k1,dear,1,0", *lines[5:], ",1,1,0"]) + "\n")
+    trace.write_text("\n".join([*lines[:5], "k1,much,1,0", *lines[5:], ",1,1,0"]) + "\n")
     output = run("replay", trace, "--capacity", 4, "--skip-bad", "--json", tmp_path / "r.json")
     assert "skipped 2 malformed lines" in output
     found = json.loads((tmp_path / "r.json").read_text())
@@ -306,7 +306,7 @@ def test_a_sample_of_the_keys_is_followed_and_said(trace, tmp_path):
     assert told["best"]["capacity"] == advice.best.capacity
 
 
-def test_storage_that_is_too_dear_is_advised_against(trace):
+def test_storage_that_is_too_expensive_is_advised_against(trace):
     output = run("advise", trace, "--storage-price", 1e9)
     assert "No cache is worth its storage here" in squeezed_spaces(output)
 
@@ -341,8 +341,8 @@ def test_a_wrong_value_is_one_line(trace, refused, command, told):
         ("a.csv", "query,cost\nx,1\n", "a.csv:1: a header with a column key was expected"),
         (
             "a.csv",
-            "key,cost\nx,1\ny,dear\n",
-            "a.csv:3: cost must be a number >= 0 and below 1e+36, got 'dear'",
+            "key,cost\nx,1\ny,much\n",
+            "a.csv:3: cost must be a number >= 0 and below 1e+36, got 'much'",
         ),
         (
             "a.tsv",

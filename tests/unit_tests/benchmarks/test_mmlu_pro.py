@@ -137,7 +137,7 @@ def test_runs_are_paired(table):
 def test_offline_costs_are_what_the_best_set_leaves(work):
     costs = mmlu.offline(work)
 
-    # 3 of 8 are held; nothing is cheaper than the 3 dearest by count x cost
+    # 3 of 8 are held; nothing is cheaper than the 3 greatest by count x cost
     least = np.sort(work.counts * np.minimum(work.small, work.large))
     assert costs["LEC+selector"] == pytest.approx(least[:5].sum())
     assert costs["LFU+large"] == pytest.approx(np.sort(work.counts)[:5].sum() * 2.8)

@@ -22,7 +22,7 @@ def test_who_is_told_everything_holds_the_most_worth_of_what_was_asked_for():
     assert stationary.told(keys, costs, [2.0, 1.0, 0.5], 0) == sum(costs)
 
 
-def test_bayes_with_nothing_to_learn_holds_the_dearest():
+def test_bayes_with_nothing_to_learn_holds_the_most_expensive():
     # All shares are the same, so only the costs tell: as one who was told everything.
     chance = np.random.default_rng(0)
     keys, means = chance.integers(6, size=2000).tolist(), [1.0, 5.0, 2.0, 7.0, 3.0, 4.0]

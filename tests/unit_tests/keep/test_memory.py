@@ -759,7 +759,7 @@ def test_no_request_scans_a_table(sql, tmp_path, table):
 
 
 def test_fewer_policies_at_reopening_follow_the_first_whoever_led_before(sql):
-    # B is dear, A and C are cheap: LEC, the second, soon costs less than LRU and leads.
+    # B is expensive, A and C are cheap: LEC, the second, soon costs less than LRU and leads.
     ledger = sql(2, [LRU(), LEC()], name="x")
     play(ledger, [(key, 100.0 if key == "B" else 1.0, 1) for key in "ABC" * 4])
     assert repr(ledger.policy) == repr(LEC())

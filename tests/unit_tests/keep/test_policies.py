@@ -109,7 +109,7 @@ def test_gdsf_may_remember_the_requests_before_an_eviction():
     assert play(GDSF(), "A B A B A", capacity=1)[0].standing("A").worth == 3.0
 
 
-def test_greedy_dual_evicts_the_cheap_first_and_the_dear_when_the_clock_has_passed_it():
+def test_greedy_dual_evicts_the_cheap_first_and_the_expensive_when_the_clock_has_passed_it():
     # A costs 3, B and C cost 1, size 2. A = 0+3, B = 0+1. C = 0+1 ties and is the younger: B out,
     # clock 1. B = 1+1: C (1) out, clock 1. C = 1+1 ties, younger: B (2) out, clock 2. B = 2+1 = 3:
     # C (2) out, clock 2. C = 2+1 = 3: of A and B at 3, A is the oldest: A out, clock 3.
@@ -179,7 +179,7 @@ def test_lec_without_ageing_never_forgets_and_with_ageing_does():
     assert keys(play(LEC(half_life=2), "A " * 8 + "B C D E " * 2, capacity=1)[0]) != {"A"}
 
 
-def test_a_prior_believes_a_dear_newcomer_before_it_was_seen_as_often():
+def test_a_prior_believes_an_expensive_newcomer_before_it_was_seen_as_often():
     # A costs 1 and is asked twice, B costs 1.6, size 1. By counts alone A = 2 and B = 1.6: B stays out.
     # With one request believed beforehand A = 3 and B = 2·1.6 = 3.2: A leaves.
     costs = {"B": 1.6}
@@ -235,7 +235,7 @@ def test_lec_refuses_a_prior_that_is_no_number_of_requests(prior):
 
 
 class Fixed:
-    """An estimator as theory.md §2.1 warns of: the width is 1, in no unit, the floor too."""
+    """An estimator that knows no unit: the width is 1, and the floor is fixed too."""
 
     def __init__(self, floor):
         self.floor, self.inner = floor, Mean()
@@ -286,7 +286,7 @@ def test_lec_misses_the_same_whatever_the_unit():
 
 
 def test_a_width_in_the_wrong_unit_makes_lec_lfu_over_a_floor_and_lru_over_none():
-    # theory.md §2.1: every bound sits on its floor, so cost is no longer seen at all.
+    # Every bound sits on its floor, so cost is no longer seen at all.
     over, _ = misses(LEC(), Fixed(floor=1e-9), unit=1e-6, ghosts=0)
     assert over == misses(LFU(), Mean(), unit=1e-6, ghosts=0)[0]
     none, _ = misses(LEC(), Fixed(floor=0.0), unit=1e-6)
@@ -319,7 +319,7 @@ def test_of_several_policies_the_one_is_followed_whose_misses_have_cost_least():
     assert play(LFU(), "A A B A C A", capacity=1)[1].count("A hit") == 3
 
 
-def test_a_dear_miss_weighs_more_than_many_cheap_ones():
+def test_an_expensive_miss_weighs_more_than_many_cheap_ones():
     # LFU, followed first, and LRU at size 1; B costs 10, the rest 1. A A A A B B: LFU keeps A, so it
     # misses B twice and has lost 21, LRU once, 11. A C A C A C: LRU misses all six, 17 in the end, and
     # LFU three, 24. LRU has missed eight times, LFU six; LRU is followed.

@@ -130,9 +130,9 @@ def test_more_policies_than_colours_are_all_drawn(axes):
 
 def test_what_costs_more_than_no_cache_is_not_cut_off(axes):
     # A router that asks the small model in vain pays for both.
-    dear = [report("lru", 1, 130.0), report("lru", 2, 110.0)]
-    assert axes(charts.replayed, dear, default="lru").get_ylim()[1] > 1.3
-    assert axes(charts.replayed, dear[:1], default="lru").get_xlim()[1] >= 1.3
+    costly = [report("lru", 1, 130.0), report("lru", 2, 110.0)]
+    assert axes(charts.replayed, costly, default="lru").get_ylim()[1] > 1.3
+    assert axes(charts.replayed, costly[:1], default="lru").get_xlim()[1] >= 1.3
 
 
 def test_an_advice_is_drawn_with_its_parts_its_range_and_its_best(axes):

@@ -129,7 +129,7 @@ def test_one_slot_changes_hands_where_a_fixed_set_cannot():
     assert static("AABB", [1] * 4, capacity=1) == 3
 
 
-def test_the_dearer_of_two_is_kept_in_one_slot():
+def test_the_more_expensive_of_two_is_kept_in_one_slot():
     costs = [1, 5, 1, 5]
     assert optimum("ABAB", costs, capacity=1) == pytest.approx(7)
     assert bracket("ABAB", costs, capacity=1).upper == 7

@@ -357,7 +357,7 @@ def test_an_answer_that_will_not_do_is_asked_again_and_both_are_paid():
     assert learning.choose(x).model == "large"
 
 
-def test_a_dear_models_answer_is_taken_as_it_is():
+def test_an_expensive_models_answer_is_taken_as_it_is():
     request = Request(
         "a", 0.0, 1, None, {"small": 1.0, "large": 9.0}, dict.fromkeys(("small", "large"), False)
     )
@@ -370,7 +370,7 @@ def test_a_model_of_which_nothing_is_said_will_do():
     assert (report.cost, report.calls) == (1.0, {"small": 1})
 
 
-def test_the_bounds_know_which_model_to_ask_and_no_cache_asks_the_dearest():
+def test_the_bounds_know_which_model_to_ask_and_no_cache_asks_the_most_expensive():
     # a: small will do, 1. b: small will not, 11 by way of it, 10 straight. Asked twice each, at size
     # 1, one of b's misses is spared and both of a's paid: 1 + 1 + 10.
     trace = [ladder(1.0, 10.0), ladder(1.0, 10.0, ok=False, key="b")] * 2

@@ -231,11 +231,11 @@ def test_a_transformer_is_fine_tuned_goes_on_where_it_was_interrupted_and_comes_
         (lambda: SklearnClassifier(members=1), "members must be at least 2, .* got 1"),
         (lambda: SklearnClassifier(z=math.nan), "z must be .* got nan"),
         (lambda: TorchClassifier(hidden=0), "hidden must be at least 1, got 0"),
-        (lambda: TransformerClassifier(batch=0), "batch must be positive, got 0"),
-        (lambda: Blend(Classifier()), "two estimators or more"),
+        (lambda: TransformerClassifier(batch=0), "batch must be at least 1, got 0"),
+        (lambda: Blend(Classifier()), "estimators must be two or more"),
         (
             lambda: Blend(Classifier(), Classifier),  # type: ignore[arg-type]
-            "two estimators or more, got .*class",
+            "estimators must be two or more, that were made, got .*class",
         ),
         (lambda: Blend(Classifier(), estimators.Mean()), "all of chances or all of amounts"),
     ],

@@ -132,6 +132,9 @@ class Says:
     def predict(self, x):
         return self.estimate
 
+    def learn(self, x, cost):
+        self.estimate = cost
+
 
 @pytest.mark.parametrize(
     ("said", "low", "mean", "high"),
@@ -151,5 +154,5 @@ def test_a_chance_is_within_0_and_1_whatever_an_estimator_says(said, low, mean, 
 def test_a_model_is_tried_when_it_is_known_what_it_costs():
     assert Known(Estimate(1.0, 0.0), ANYTHING).tried
     assert not Known(UNKNOWN, Estimate(0.1, 0.0)).tried
-    assert Known(Estimate(1.0, 0.5, 0.5), None).dearer(2.0).price == Estimate(3.0, 0.5, 0.5)
-    assert math.isinf(Known(UNKNOWN, None).dearer(2.0).price.width)
+    assert Known(Estimate(1.0, 0.5, 0.5), None).plus(2.0).price == Estimate(3.0, 0.5, 0.5)
+    assert math.isinf(Known(UNKNOWN, None).plus(2.0).price.width)

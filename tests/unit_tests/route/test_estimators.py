@@ -140,19 +140,19 @@ def test_noise_that_adds_is_as_wide_for_all_and_noise_that_multiplies_in_proport
         off = middle / 2 if multiplies else 1.0
         for cost in (middle - off, middle + off):
             estimator.learn(Query(str(place)), cost)
-    cheap, dear = (estimator.predict(Query(str(place))) for place in (5, 195))
+    cheap, costly = (estimator.predict(Query(str(place))) for place in (5, 195))
     assert 0 < cheap.lower < cheap.mean
-    assert 0 < dear.lower < dear.mean
+    assert 0 < costly.lower < costly.mean
     if multiplies:
-        assert cheap.width / cheap.mean == pytest.approx(dear.width / dear.mean, rel=0.05)
+        assert cheap.width / cheap.mean == pytest.approx(costly.width / costly.mean, rel=0.05)
     else:
-        assert dear.width == pytest.approx(1.0, rel=0.05)
+        assert costly.width == pytest.approx(1.0, rel=0.05)
         assert cheap.width < 1.0
 
 
 @given(histories, st.sampled_from("abcd"), st.floats(0.0, 10.0))
 def test_no_bound_of_a_query_seen_before_sits_on_nothing(history, key, z):
-    # theory.md §2.1: whatever the unit, cost is still seen.
+    # Whatever the unit, cost is still seen.
     estimator = Mean(width=z)
     for name, cost in [*history, (key, 1.0)]:
         estimator.learn(Query(name), cost)
@@ -284,7 +284,7 @@ def test_ridge_refuses_a_vector_of_another_length_and_is_not_changed_by_it():
 def test_an_answer_that_costs_nothing_is_not_bounded_above_its_mean():
     estimator = Mean()
     estimator.learn(Query("free"), 0.0)
-    estimator.learn(Query("dear"), 5.0)
+    estimator.learn(Query("costly"), 5.0)
     estimate = estimator.predict(Query("free"))
     assert estimate.lower <= estimate.mean
 

@@ -105,7 +105,7 @@ def test_a_wrong_price_is_refused_by_name_and_value(pair):
 
 @given(st.integers(1, 96), st.integers(1, 10**4), st.integers(1, 10**5), counts, counts)
 def test_flops_are_the_formula_of_the_paper(layers, width, feed_forward, into, out):
-    # theory.md §3: l·(8·n·h² + 4·n·h·f) + 4·l·n²·h, in exact integers.
+    # arXiv 2306.02003, appendix: l·(8·n·h² + 4·n·h·f) + 4·l·n²·h, in exact integers.
     n = into + out
     exact = layers * (8 * n * width**2 + 4 * n * width * feed_forward) + 4 * layers * n**2 * width
     price = flops({"m": Decoder(layers, width, feed_forward)})

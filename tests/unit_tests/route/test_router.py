@@ -70,7 +70,7 @@ def test_bounds_are_not_clipped_at_the_floor_for_routing():
     assert router(a=Estimate(3.0, 2.5, 1.0), b=Estimate(5.0, 9.0, 1.0)).choose(X).model == "b"
 
 
-def test_models_not_tried_yet_are_tried_first_and_cheap_to_dear():
+def test_models_not_tried_yet_are_tried_first_and_cheap_to_expensive():
     tried = Estimate(0.001, 0.0)
     assert router(small=tried, middle=UNKNOWN, large=UNKNOWN).choose(X).model == "middle"
 
@@ -107,7 +107,9 @@ def test_a_cost_that_is_no_finite_number_is_refused(cost):
 
 
 def test_a_router_of_nothing_is_refused():
-    with pytest.raises(ValueError, match="estimators must name at least one model, got none"):
+    with pytest.raises(
+        ValueError, match=r"estimators must be at least one .* by model: .* got \{\}"
+    ):
         Router({})
 
 
