@@ -29,7 +29,8 @@ Bounds: at the default width, how often the mean bounds of a group of scored que
 rate.
 
 Designs and constants were chosen on other draws (seeds from 100) and orders than those scored (0-4,
-0-9). Intervals: 95 %, bootstrap over questions, the same resamples for every router.
+10-19). Orders 0-9 were scored once: one of them met two failures first and never asked the small model
+again, which is why the bound before the first fit is wider now. Intervals: 95 %, bootstrap over questions, the same resamples for every router.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ from langchain_cachemux.route.networks import TorchClassifier, TransformerClassi
 RESULTS = Path(__file__).parent / "results"
 SMALL, LARGE = "mistralai/Mixtral-8x7B-Instruct-v0.1", "gpt-4-1106-preview"
 LABELS = {"mmlu": 1500, "gsm8k": 650}
-DRAWS, ORDERS = range(5), range(10)
+DRAWS, ORDERS = range(5), range(10, 20)
 RESAMPLES = 1000
 PUBLISHED = {
     "mmlu": {"RouteLLM, best": (0.603, 35.4, 71.6)},
@@ -516,7 +517,7 @@ def main() -> None:
     progressive = []
     for setting, costs in STREAMS.items():
         figures = []
-        for seed in range(arguments.orders):
+        for seed in ORDERS[: arguments.orders]:
             scored, figure = cells(
                 f"stream {setting} {seed}",
                 partial(stream, benches["mmlu"], Classifier, seed, costs),

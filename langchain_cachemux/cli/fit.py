@@ -57,7 +57,8 @@ def fit_router(
 ) -> None:
     """Fit a router to what was observed.
 
-    And say what it would have saved. No model is asked. Each question is scored by a router that has not learned from it. Use it by
+    And say what it would have saved. No model is asked. Each question is scored by a router that has
+    not learned from it. Use it by
     MultiplexedLLM(..., router=Router.load("OUT/router")).
     """
     from langchain_cachemux.lab import charts

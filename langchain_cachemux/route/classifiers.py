@@ -50,7 +50,8 @@ class Classifier:
 
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of Newton's
     method on that one example, O(d²)); a fit to a handful would be sure of too much, and a router that
-    trusts it locks. From then on all examples kept are fitted again whenever a fifth of them is new,
+    trusts it locks. For the same reason the bound is twice as wide until then: two failures at the
+    start must not be the end of a good model. From then on all examples kept are fitted again whenever a fifth of them is new,
     and learned in one pass meanwhile. With 400 dimensions a step takes a fraction of a millisecond; a
     fit to 8,000 examples about a second.
 
@@ -66,6 +67,8 @@ class Classifier:
     """Prior deviations of the weights of a number, of a vector's component and of a word."""
     STRICT = 9.0
     """How much stricter the prior is for the mean: its variances are divided by this."""
+    EARLY = 2.0
+    """How many times wider the bound is before the first fit."""
     IMAGINED = 20.0
     """Texts of all kinds that the numbers' mean and spread are mixed with."""
     EXTREME = 4.0
@@ -99,7 +102,8 @@ class Classifier:
         row = self._row(features(x.text).numbers, x.vector)
         logit = self._logit(x, row)
         variance = float(row @ _times(self._covariance, row))
-        deviation = self.width * math.sqrt(max(variance, 0.0))
+        width = self.width * (1.0 if self._examples.fitted else self.EARLY)
+        deviation = width * math.sqrt(max(variance, 0.0))
         mean, low, high = (logistic(logit + step) for step in (0.0, -deviation, deviation))
         return Estimate(mean, mean - low, ceiling=1.0, above=high - mean)
 
