@@ -29,8 +29,9 @@ Bounds: at the default width, how often the mean bounds of a group of scored que
 rate.
 
 Designs and constants were chosen on other draws (seeds from 100) and orders than those scored (0-4,
-10-19). Orders 0-9 were scored once: one of them met two failures first and never asked the small model
-again, which is why the bound before the first fit is wider now. Intervals: 95 %, bootstrap over questions, the same resamples for every router.
+10-19). Orders 0-9 were scored once: one of them met two failures first and never asked the small
+model again, which is why the bound before the first fit is wider now. Intervals: 95 %, bootstrap
+over questions, the same resamples for every router.
 """
 
 from __future__ import annotations

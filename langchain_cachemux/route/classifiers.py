@@ -48,12 +48,12 @@ class Classifier:
     fit the logits are stretched by what best explains each outcome from all the *others*. To leave one
     out takes no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²).
 
-    Until there were some twenty outcomes of both kinds each is learned in one pass (a step of Newton's
-    method on that one example, O(d²)); a fit to a handful would be sure of too much, and a router that
-    trusts it locks. For the same reason the bound is twice as wide until then: two failures at the
-    start must not be the end of a good model. From then on all examples kept are fitted again whenever a fifth of them is new,
-    and learned in one pass meanwhile. With 400 dimensions a step takes a fraction of a millisecond; a
-    fit to 8,000 examples about a second.
+    Until there were some twenty outcomes of both kinds each is learned in one pass (a step of
+    Newton's method on that one example, O(d²)); a fit to a handful would be sure of too much, and a
+    router that trusts it locks. For the same reason the bound is twice as wide until then: two
+    failures at the start must not be the end of a good model. From then on all examples kept are
+    fitted again whenever a fifth of them is new, and learned in one pass meanwhile. With 400
+    dimensions a step takes a fraction of a millisecond; a fit to 8,000 examples about a second.
 
     Args:
         width: z above.
