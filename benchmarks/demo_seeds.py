@@ -4,9 +4,10 @@ python benchmarks/demo_seeds.py [RECORDING]    # about 8 minutes
 
 A recording (`cachemux demo --record FILE` writes one, and this script too) is taken up where it ends.
 
-`demo.json` is the run of seed 0 that the README shows. These seeds were first drawn when everything was
-fixed; the judge was set, and the guards written, on half of the questions and on seeds 0-9. Seconds are those of this machine; the claims
-are the ratios, with their spread over the seeds. Cost is in TFLOP.
+`demo.json` is the run of seed 0 that the README shows. These seeds were first drawn when everything
+was fixed; the judge was set, and the guards written, on half of the questions and on seeds 0-9.
+Seconds are those of this machine; the claims are the ratios, with their spread over the seeds. Cost
+is in TFLOP.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
 from langchain_cachemux.agree import Agree, Same
-from langchain_cachemux.arguments import is_number
+from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, takes
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
@@ -140,6 +140,20 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         seed: int | None = None,
         **fields: Any,
     ) -> None:
+        _check(
+            models=models,
+            router=router,
+            cache=cache,
+            embeddings=embeddings,
+            error_price=error_price,
+            safe=safe,
+            audit=audit,
+            same=same,
+            stickiness=stickiness,
+            path=path,
+            observations=observations,
+            seed=seed,
+        )
         price = price_of(price)
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
         budget = _limit(budget)
@@ -164,11 +178,11 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             reader=reader,
             billed={name: _billed(price, name, model) for name, model in named.items()},
             budget=errors,
-            error_price=_amount("error_price", error_price or 0.0),
+            error_price=error_price or 0.0,
             safe=(errors is not None and accept is None) if safe is None else safe,
-            audit=_share("audit", AUDIT * alone if audit is None else audit),
+            audit=AUDIT * alone if audit is None else audit,
             same=same or Agree(reader.vector),
-            stickiness=_amount("stickiness", stickiness),
+            stickiness=stickiness,
             observations=_file(observations),
             **fields,
         )
@@ -189,9 +203,8 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         Raises:
             ValueError: The score is not in [0, 1], or the message is none of a multiplexer's.
         """
-        if not 0 <= score <= 1:
-            msg = f"score must be in [0, 1], 1 for an answer that did, got {score!r}"
-            raise ValueError(msg)
+        share = is_number(score) and 0 <= score <= 1
+        expect(share, "score", "in [0, 1], 1 for an answer that did", score)
         name: Any = answer
         if isinstance(answer, BaseMessage):
             told = metadata.read(answer)
@@ -415,12 +428,47 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         yield call.rest()
 
 
+def _check(**given: Any) -> None:
+    """Refuse, by name, value and remedy, what could not work."""
+    text = (str, os.PathLike)
+    rules: dict[str, tuple[Callable[[Any], bool], str]] = {
+        "models": (lambda m: isinstance(m, Mapping), "models by name, {name: model}"),
+        "router": (
+            lambda r: isinstance(r, Router),
+            "a Router of the models, Router({name: Costs()})",
+        ),
+        "cache": (
+            lambda c: isinstance(c, BaseCache),
+            "one of LangChain's caches, such as LECCache()",
+        ),
+        "embeddings": (lambda e: is_made(e, "embed_query"), "any LangChain embeddings, made"),
+        "error_price": (_is_amount, "a finite number >= 0, in the unit of the price"),
+        "safe": (lambda s: isinstance(s, bool), "True or False"),
+        "audit": (lambda a: _is_amount(a) and a <= 1, "a share in [0, 1], such as 0.3"),
+        "same": (
+            lambda s: takes(s, 2),
+            "a plain function (answer, answer) -> bool, such as Agree()",
+        ),
+        "stickiness": (_is_amount, "a finite number >= 0, such as 1.0"),
+        "path": (lambda p: isinstance(p, text), "a folder, as text or a Path"),
+        "observations": (lambda o: isinstance(o, (*text, Observations)), "a file to append to"),
+        "seed": (is_whole, "a whole number"),
+    }
+    for name, value in given.items():
+        holds, what = rules[name]
+        expect(value is None or holds(value), name, what, value)
+
+
+def _is_amount(value: Any) -> bool:
+    return is_number(value) and 0 <= value < math.inf
+
+
 def _named(
     small: str | Runnable[Any, Any] | None,
     large: str | Runnable[Any, Any] | None,
     models: Mapping[str, str | Runnable[Any, Any]] | None,
 ) -> dict[str, Runnable[Any, Any]]:
-    """Return the models by name, cheap to dear: the user's names, or the models' own."""
+    """Return the models by name, cheap to expensive: the user's names, or the models' own."""
     if models is not None:
         if small is not None or large is not None:
             msg = "models was given, so small and large must not be"
@@ -514,20 +562,6 @@ def _saved(
     learned = {name: parts[name] for name in ("router", "budget", "spending", "experience")}
     kept = {name: one for name, one in learned.items() if one is not None}
     return Saved(Path(folder) / file, kept, background=parts["background"])
-
-
-def _amount(name: str, value: float) -> float:
-    if not 0 <= value < math.inf:
-        msg = f"{name} must be a finite number >= 0, got {value!r}"
-        raise ValueError(msg)
-    return value
-
-
-def _share(name: str, value: float) -> float:
-    if not 0 <= value <= 1:
-        msg = f"{name} must be a share in [0, 1], got {value!r}"
-        raise ValueError(msg)
-    return value
 
 
 def _model(argument: str, model: Any) -> Runnable[Any, Any]:

@@ -1202,8 +1202,8 @@ WRONG = {
         r"router knows \['huge', 'small'\], the models are \['large', 'small'\]",
     ),
     "no judge": ({**PAIR, "accept": 0.5}, r"accept must be.*got 0\.5"),
-    "no cache": ({**PAIR, "cache": True}, "cache\n.*instance of BaseCache.*input_value=True"),
-    "no router": ({**PAIR, "router": 3}, "router\n.*instance of Router.*input_value=3"),
+    "no cache": ({**PAIR, "cache": True}, "cache must be one of LangChain's caches.*got True"),
+    "no router": ({**PAIR, "router": 3}, "router must be a Router.*got 3"),
     "a budget that is none": (
         {**PAIR, "budget": "5 $"},
         r"budget must be 5\.0, at most 5 a day, .*got '5 \$'",
@@ -1218,6 +1218,13 @@ WRONG = {
     ),
     "no share": ({**PAIR, "max_error": 2.0}, r"max_error must be in \(0, 1\).*got 2\.0"),
     "no amount": ({**PAIR, "audit": -1.0}, r"audit must be.*got -1\.0"),
+    "a list of models": ({"models": [SMALL, LARGE]}, "models must be models by name.*got \\["),
+    "no path": ({**PAIR, "path": 3}, "path must be a folder.*got 3"),
+    "no comparison": ({**PAIR, "same": 3}, "same must be a plain function.*got 3"),
+    "no seed": ({**PAIR, "seed": "x"}, "seed must be a whole number, got 'x'"),
+    "no price of an error": ({**PAIR, "error_price": "x"}, "error_price must be.*got 'x'"),
+    "no stickiness": ({**PAIR, "stickiness": math.nan}, "stickiness must be.*got nan"),
+    "no truth value": ({**PAIR, "safe": "yes"}, "safe must be True or False, got 'yes'"),
 }
 
 
