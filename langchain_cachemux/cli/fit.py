@@ -57,9 +57,8 @@ def fit_router(
 ) -> None:
     """Fit a router to what was observed.
 
-    And say what it would have saved. No model is asked. Each question is scored by a router that has
-    not learned from it. Use it by
-    MultiplexedLLM(..., router=Router.load("OUT/router")).
+    And say what it would have saved. No model is asked; each question is scored by a router that has
+    not learned from it. Use it by MultiplexedLLM(..., router=Router.load("OUT/router")).
     """
     from langchain_cachemux.lab import charts
     from langchain_cachemux.lab.stamp import stamp
