@@ -12,7 +12,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
@@ -140,32 +140,18 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         seed: int | None = None,
         **fields: Any,
     ) -> None:
-        _check(
-            models=models,
-            router=router,
-            cache=cache,
-            embeddings=embeddings,
-            error_price=error_price,
-            safe=safe,
-            audit=audit,
-            same=same,
-            stickiness=stickiness,
-            path=path,
-            observations=observations,
-            seed=seed,
-        )
         price = price_of(price)
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
         budget = _limit(budget)
-        named = _named(small, large, models)
-        folder = path or (getattr(cache, "path", None) if router is None else None)
-        router = _router(router, strategy, list(named))
-        reader = fields.pop("reader", None) or _reader(cache, embeddings)
+        named = _named(small, large, _right("models", models))
+        folder = _right("path", path) or (getattr(cache, "path", None) if router is None else None)
+        router = _router(_right("router", router), strategy, list(named))
+        reader = fields.pop("reader", None) or _reader(_right("cache", cache), embeddings)
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None and len(named) > 1
         errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
         fields.setdefault("spending", budget if isinstance(budget, Spending) else None)
-        fields.setdefault("experience", Experience(errors, seed=seed))
+        fields.setdefault("experience", Experience(errors, seed=_right("seed", seed)))
         fields.setdefault("background", Background())
         kept = {**fields, "router": router, "budget": errors}
         fields["saved"] = fields.get("saved") or _saved(folder, kept, list(named))
@@ -178,12 +164,12 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             reader=reader,
             billed={name: _billed(price, name, model) for name, model in named.items()},
             budget=errors,
-            error_price=error_price or 0.0,
-            safe=(errors is not None and accept is None) if safe is None else safe,
-            audit=AUDIT * alone if audit is None else audit,
-            same=same or Agree(reader.vector),
-            stickiness=stickiness,
-            observations=_file(observations),
+            error_price=_right("error_price", error_price) or 0.0,
+            safe=(errors is not None and accept is None) if safe is None else _right("safe", safe),
+            audit=AUDIT * alone if audit is None else _right("audit", audit),
+            same=_right("same", same) or Agree(reader.vector),
+            stickiness=_right("stickiness", stickiness),
+            observations=_file(_right("observations", observations)),
             **fields,
         )
         if alone:
@@ -428,39 +414,37 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         yield call.rest()
 
 
-def _check(**given: Any) -> None:
-    """Refuse, by name, value and remedy, what could not work."""
-    text = (str, os.PathLike)
-    rules: dict[str, tuple[Callable[[Any], bool], str]] = {
-        "models": (lambda m: isinstance(m, Mapping), "models by name, {name: model}"),
-        "router": (
-            lambda r: isinstance(r, Router),
-            "a Router of the models, Router({name: Costs()})",
-        ),
-        "cache": (
-            lambda c: isinstance(c, BaseCache),
-            "one of LangChain's caches, such as LECCache()",
-        ),
-        "embeddings": (lambda e: is_made(e, "embed_query"), "any LangChain embeddings, made"),
-        "error_price": (_is_amount, "a finite number >= 0, in the unit of the price"),
-        "safe": (lambda s: isinstance(s, bool), "True or False"),
-        "audit": (lambda a: _is_amount(a) and a <= 1, "a share in [0, 1], such as 0.3"),
-        "same": (
-            lambda s: takes(s, 2),
-            "a plain function (answer, answer) -> bool, such as Agree()",
-        ),
-        "stickiness": (_is_amount, "a finite number >= 0, such as 1.0"),
-        "path": (lambda p: isinstance(p, text), "a folder, as text or a Path"),
-        "observations": (lambda o: isinstance(o, (*text, Observations)), "a file to append to"),
-        "seed": (is_whole, "a whole number"),
-    }
-    for name, value in given.items():
-        holds, what = rules[name]
-        expect(value is None or holds(value), name, what, value)
-
-
 def _is_amount(value: Any) -> bool:
     return is_number(value) and 0 <= value < math.inf
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "models": (lambda m: isinstance(m, Mapping), "models by name, {name: model}"),
+    "router": (lambda r: isinstance(r, Router), "a Router of the models, Router({name: Costs()})"),
+    "cache": (lambda c: isinstance(c, BaseCache), "one of LangChain's caches, such as LECCache()"),
+    "embeddings": (lambda e: is_made(e, "embed_query"), "any LangChain embeddings, made"),
+    "error_price": (_is_amount, "a finite number >= 0, in the unit of the price"),
+    "safe": (lambda s: isinstance(s, bool), "True or False"),
+    "audit": (lambda a: _is_amount(a) and a <= 1, "a share in [0, 1], such as 0.3"),
+    "same": (lambda s: takes(s, 2), "a plain function (answer, answer) -> bool, such as Agree()"),
+    "stickiness": (_is_amount, "a finite number >= 0, such as 1.0"),
+    "path": (lambda p: isinstance(p, str | os.PathLike), "a folder, as text or a Path"),
+    "observations": (
+        lambda o: isinstance(o, str | os.PathLike | Observations),
+        "a file to append to",
+    ),
+    "seed": (is_whole, "a whole number"),
+}
+"""What each argument must be: a test, and the words for it."""
+
+T = TypeVar("T")
+
+
+def _right(name: str, given: T) -> T:
+    """Return an argument, or refuse it by name, value and remedy when it could not work."""
+    holds, what = _RULES[name]
+    expect(given is None or holds(given), name, what, given)
+    return given
 
 
 def _named(
@@ -512,6 +496,7 @@ def _limit(
 
 def _reader(cache: BaseCache | None, embeddings: Embeddings | None) -> Reader:
     """The cache's reader, so that a question is embedded once; else one of its own."""
+    _right("embeddings", embeddings)
     reader: Reader | None = getattr(cache, "reader", None)
     if reader is not None and embeddings is not None:
         msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
