@@ -180,6 +180,34 @@ def test_the_figures_on_forgetting_are_those_of_the_committed_run():
         assert printed(said) in text.replace("  %", " %")
 
 
+def test_the_figures_of_the_router_are_those_of_the_committed_runs():
+    routing = json.loads((ROOT / "benchmarks/results/routing.json").read_text())
+    budget = json.loads((ROOT / "benchmarks/results/budget.json").read_text())
+    rows = {(r["benchmark"], r["setting"], r["router"]): r for r in routing["rows"]}
+    ours = [rows[name, "labels", "Classifier"] for name in ("mmlu", "gsm8k")]
+    length = [rows[name, "no-label", "prompt length"]["apgr"] for name in ("mmlu", "gsm8k")]
+    published = [
+        max(r["apgr"] for r in routing["rows"] if (r["benchmark"], r["setting"]) == key)
+        for key in (("mmlu", "published"), ("gsm8k", "published"))
+    ]
+    streams = routing["streams of MMLU"]
+    judged, alone = streams["judge, 1:1.5"], streams["no judge, 1:10, wrong costs 72"]
+    loose = [row for row in budget["rows"] if row["max_error"] == 0.05]
+    saved, most = ([row[name]["saved"] for row in loose] for name in ("one", "oracle"))
+    text = printed(" ".join(README.split())).replace("  %", " %")
+    for said in (
+        f"recovers {ours[0]['apgr']:.3f} ({ours[1]['apgr']:.3f}) of",
+        f"published router has {published[0]:.3f} ({published[1]:.3f})",
+        f"off by {ours[0]['ece']:.0%} ({ours[1]['ece']:.0%})",
+        f"length of the prompt, {length[0]:.3f} ({length[1]:.3f})",
+        f"cost {judged['cost']:.3f} each (the better model alone {judged['best fixed']:.3f})",
+        f"an error worth 72, {alone['cost']:.1f} ({alone['best fixed']:.1f})",
+        f"saves {min(saved):.0%}".replace("%", "").strip() + f" to {max(saved):.0%} of the cost",
+        f"would save {min(most):.0%}".replace("%", "").strip() + f" to {max(most):.0%}",
+    ):
+        assert printed(said) in text, said
+
+
 def test_the_figures_over_ten_seeds_are_those_of_the_committed_run():
     seeds = json.loads((ROOT / "benchmarks/results/demo_seeds.json").read_text())["summary"]
     whole, cached = seeds["LEC cache + multiplexer"], seeds["LEC cache + large"]
