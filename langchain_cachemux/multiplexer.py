@@ -149,9 +149,11 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         reader = fields.pop("reader", None) or _reader(_right("cache", cache), embeddings)
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None and len(named) > 1
-        errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
+        errors = _error_budget(
+            max_error, quality, budget, alone=alone, learns=learns, seed=_right("seed", seed)
+        )
         fields.setdefault("spending", budget if isinstance(budget, Spending) else None)
-        fields.setdefault("experience", Experience(errors, seed=_right("seed", seed)))
+        fields.setdefault("experience", Experience(errors, seed=seed))
         fields.setdefault("background", Background())
         kept = {**fields, "router": router, "budget": errors}
         fields["saved"] = fields.get("saved") or _saved(folder, kept, list(named))
@@ -490,6 +492,9 @@ def _limit(
 ) -> ErrorBudget | Spending | None:
     """A number is what may be spent in a day."""
     if isinstance(budget, int | float) and is_number(budget):
+        expect(
+            0 < budget < math.inf, "budget", "a finite positive number, such as 5.0 a day", budget
+        )
         return Spending(budget)
     return budget  # type: ignore[return-value]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import math
 import re
 import threading
@@ -1170,6 +1171,10 @@ def test_what_only_a_call_can_show_to_be_wrong_is_named(ask, parts, error, messa
 # Wrong arguments
 
 
+async def judge_in_vain(_one, _other):
+    return True
+
+
 SMALL, LARGE = Fake(model="small"), Fake(model="large")
 PAIR = {"small": SMALL, "large": LARGE}
 WRONG = {
@@ -1238,3 +1243,44 @@ def test_embeddings_beside_a_cache_that_has_its_own_are_refused():
     words = Words()
     with pytest.raises(ValueError, match=re.escape(f"embeddings was given as {words!r}")):
         MultiplexedLLM(SMALL, LARGE, cache=lec(), embeddings=words)
+
+
+NOT = {
+    "small": [3, object(), int],
+    "large": [3, object(), int],
+    "models": [3, [SMALL, LARGE], {}, {"a": 3}],
+    "router": [object(), 3, Router, "cheap"],
+    "accept": [3, "yes", object(), bool],
+    "cache": [3, True, object(), InMemoryCache],
+    "price": [3, "euros", object()],
+    "embeddings": [3, "all-MiniLM", object(), Words],
+    "strategy": [3, "sometimes", object()],
+    "max_error": ["2 %", 2, -0.1, math.nan, object()],
+    "quality": ["98 %", 2, -0.1, math.nan, object()],
+    "budget": ["5 $", -1.0, 0, math.nan, object()],
+    "error_price": ["x", -1.0, math.inf, math.nan, object()],
+    "safe": ["yes", 3, object()],
+    "audit": ["x", -1.0, 1.5, math.nan, object()],
+    "same": [3, "equal", object(), judge_in_vain],
+    "stickiness": ["x", -1.0, math.inf, math.nan, object()],
+    "path": [3, object()],
+    "observations": [3, object()],
+    "seed": ["x", 1.5, object()],
+}
+"""For each argument, what cannot work in its place."""
+
+
+def test_every_argument_has_its_wrong_kinds():
+    assert NOT.keys() == inspect.signature(MultiplexedLLM.__init__).parameters.keys() - {
+        "self",
+        "fields",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), [(name, wrong) for name, kinds in NOT.items() for wrong in kinds]
+)
+def test_what_cannot_work_is_refused_by_the_arguments_name(name, wrong):
+    given = {} if name == "models" else dict(PAIR)
+    with pytest.raises(ValueError, match=rf"(?s)\b{name}\b|\ba must be a model"):
+        MultiplexedLLM(**{**given, "embeddings": Words(), name: wrong})
