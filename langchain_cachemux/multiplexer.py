@@ -140,7 +140,6 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         seed: int | None = None,
         **fields: Any,
     ) -> None:
-        price = price_of(price)
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
         budget = _limit(budget)
         named = _named(small, large, _right("models", models))
@@ -149,9 +148,8 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         reader = fields.pop("reader", None) or _reader(_right("cache", cache), embeddings)
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None and len(named) > 1
-        errors = _error_budget(
-            max_error, quality, budget, alone=alone, learns=learns, seed=_right("seed", seed)
-        )
+        seed = _right("seed", seed)
+        errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
         fields.setdefault("spending", budget if isinstance(budget, Spending) else None)
         fields.setdefault("experience", Experience(errors, seed=seed))
         fields.setdefault("background", Background())
@@ -162,9 +160,9 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             router=router,
             accept=None if accept is None else judge_of(accept),
             cache=cache,
-            price=price,
+            price=price_of(price),
             reader=reader,
-            billed={name: _billed(price, name, model) for name, model in named.items()},
+            billed={name: _billed(price_of(price), name, m) for name, m in named.items()},
             budget=errors,
             error_price=_right("error_price", error_price) or 0.0,
             safe=(errors is not None and accept is None) if safe is None else _right("safe", safe),
