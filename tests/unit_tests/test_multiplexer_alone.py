@@ -152,7 +152,7 @@ def test_safe_asks_the_large_model_until_something_is_known_of_the_small():
 
 @every_way
 def test_feedback_teaches_late_out_of_order_and_by_id(ask):
-    mux = alone(audit=0.0, error_price=5.0)
+    mux = alone(audit=0.0, error_price=20.0)
     answers = [ask(mux, f"question {n}") for n in range(20)]
     asked = [told(answer)["model"] for answer in answers]
     for n in reversed(range(20)):
