@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from abc import abstractmethod
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -43,11 +44,11 @@ class _Asking(Judge):
     timeout: float | None = None
     """Seconds to wait for one answer."""
 
+    @abstractmethod
     def steps(
         self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any
     ) -> Generator[_Question, Any, Verdict]:
         """Yield what is to be asked of whom, be sent each answer, return the verdict."""
-        raise NotImplementedError
 
     def judge(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -28,7 +29,7 @@ SURE = 1e-3
 """No member's chance counts as nearer to 0 or 1 than this: its logit must stay finite."""
 
 
-class Bag:
+class Bag(ABC):
     """Members fitted to resamples of the examples (bagging, Breiman 1996), calibrated by those left out.
 
     Each member is fitted to n examples drawn from the n with replacement; a score between 0 and 1 is
@@ -79,6 +80,7 @@ class Bag:
         self._fitted: Any = None
         self._slope, self._shift, self._margin, self._doubt = 1.0, 0.0, 1.0, 4.0
 
+    @abstractmethod
     def fit_members(self, rows: Floats, labels: Floats, draws: NDArray[np.int64]) -> Any:
         """Fit each member; what is returned is passed to `member_chances`.
 
@@ -87,11 +89,10 @@ class Bag:
             labels: 0 or 1, shape (members, n).
             draws: How often each example was drawn, shape (members, n); both labels are among them.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def member_chances(self, fitted: Any, rows: Floats) -> Floats:
         """Return what each member says of each row, shape (members, n)."""
-        raise NotImplementedError
 
     def predict(self, x: Query) -> Estimate:
         """Estimate the chance that the answer will not do; anything, before one was learned.

@@ -12,6 +12,7 @@ import asyncio
 import json
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,13 +54,14 @@ class Verdict:
         return self.ok
 
 
-class Judge:
+class Judge(ABC):
     """Says whether an answer will do. Override `judge`, and `ajudge` when it waits for something.
 
     A judge may raise: whoever asked it takes that for a no. It is itself a function
     `(messages, answer) -> bool`.
     """
 
+    @abstractmethod
     def judge(
         self,
         conversation: Sequence[BaseMessage],
@@ -74,7 +76,6 @@ class Judge:
             answer: The answer.
             model: What gave the answer, for a judge that asks it again.
         """
-        raise NotImplementedError
 
     async def ajudge(
         self,
