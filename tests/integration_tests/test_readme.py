@@ -208,7 +208,7 @@ def test_the_figures_of_the_router_are_those_of_the_committed_runs():
         assert printed(said) in text, said
 
 
-def test_the_figures_over_ten_seeds_are_those_of_the_committed_run():
+def test_the_figures_over_five_seeds_are_those_of_the_committed_run():
     seeds = json.loads((ROOT / "benchmarks/results/demo_seeds.json").read_text())["summary"]
     whole, cached = seeds["LEC cache + multiplexer"], seeds["LEC cache + large"]
     points = whole["accuracy minus large only, points"]
