@@ -64,7 +64,7 @@ def test_it_runs_without_the_real_data_too(path, tmp_path, monkeypatch):
 
 
 def run(path, tmp_path, monkeypatch):
-    # What a notebook runs is tested elsewhere; measured line by line, its replays take five times as long.
+    # What it runs is tested elsewhere; measured line by line, its replays take five times as long.
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     for name in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(name, str(tmp_path / name))
