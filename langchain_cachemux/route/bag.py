@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from langchain_cachemux.types import Query
 
     Floats = NDArray[np.float64]
+
+log = logging.getLogger(__name__)
 
 NUMBER = 0.1
 """Scale of a number beside a unit vector, for members that measure distances."""
@@ -122,12 +125,18 @@ class Bag(ABC):
     def learn(self, x: Query, cost: float) -> None:
         """Learn how far an answer would not do: 1 not at all, 0 well, or a score between.
 
+        Members that cannot be fitted to so few examples (40 neighbours of 30) stay as they were until
+        there are more.
+
         Raises:
             ValueError: It is not in [0, 1], or the vector is not like those learned from.
         """
         self._examples.add(x, cost)
         if self._examples.due:
-            self.fit()
+            try:
+                self.fit()
+            except ValueError as error:
+                log.info("%r is not fitted to %d examples: %s", self, len(self._examples), error)
 
     def fit(self) -> None:
         """Fit all examples kept, now; `learn` does it by itself when a fifth of them is new."""
@@ -170,8 +179,9 @@ class Bag(ABC):
         draws = rng.multinomial(n, np.full(n, 1 / n), size=self.members)
         labels[:, [np.argmin(y), np.argmax(y)]] = (0.0, 1.0)
         draws[:, [np.argmin(y), np.argmax(y)]] += draws[:, [np.argmin(y), np.argmax(y)]] == 0
-        self._fitted = self.fit_members(rows, labels, draws)
-        said = np.ma.array(_logits(self.member_chances(self._fitted, rows)), mask=draws > 0)
+        fitted = self.fit_members(rows, labels, draws)
+        said = np.ma.array(_logits(self.member_chances(fitted, rows)), mask=draws > 0)
+        self._fitted = fitted
         unseen = said.mean(axis=0)
         told = ~np.ma.getmaskarray(unseen)
         if told.any():

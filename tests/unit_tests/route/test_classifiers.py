@@ -10,6 +10,7 @@ from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
 from langchain_cachemux import route
@@ -25,6 +26,7 @@ FAST = {
     "its own history first": lambda: estimators.Mean(prior=Classifier()),
     "logistic": lambda: SklearnClassifier(members=4),
     "forest": lambda: SklearnClassifier(RandomForestClassifier(5, random_state=0), members=2),
+    "neighbours": lambda: SklearnClassifier(KNeighborsClassifier(25), members=2),
     "naive Bayes": lambda: SklearnClassifier(GaussianNB(), members=4),
     "conformal": lambda: SklearnClassifier(width="conformal", members=4),
     "torch": lambda: TorchClassifier(hidden=4, epochs=4, members=3),
