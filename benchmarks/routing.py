@@ -89,7 +89,7 @@ def _boosting() -> Any:
 def _trees() -> Any:
     from sklearn.ensemble import ExtraTreesClassifier
 
-    return ExtraTreesClassifier(100, min_samples_leaf=8, max_features=0.15, random_state=0)
+    return ExtraTreesClassifier(40, min_samples_leaf=8, max_features=0.15, random_state=0)
 
 
 def _neighbours() -> Any:
