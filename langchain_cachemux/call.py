@@ -80,7 +80,7 @@ class Call:
 
     Ask `hit`. If there is none, ask models within `answering`, and `judge` each answer, until `next`
     names no more; then `settle` and `store`. What the caller gets is the `result`, or of a stream what
-    was `showing` and the `rest`.
+    was `shown` and the `rest`.
 
     Args:
         parts: Whose models, router, judge and cache these are.
@@ -209,9 +209,8 @@ class Call:
                 return
         self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
-    @contextmanager
-    def showing(self, chunk: Any) -> Iterator[AIMessageChunk]:
-        """Show the caller a chunk; the time it takes over it is not the model's."""
+    def shown(self, chunk: Any) -> Iterator[AIMessageChunk]:
+        """Yield a chunk for the caller to see; the time it takes over it is not the model's."""
         chunk = _chunk(chunk)
         self.answer = chunk if self.answer is None else self.answer + chunk
         self._shown, started = self._shown or 0.0, time.perf_counter()

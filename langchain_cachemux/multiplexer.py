@@ -386,8 +386,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
                         call.answer = model.invoke(call.conversation, config, **kwargs)
                     else:
                         for chunk in model.stream(call.conversation, config, **kwargs):
-                            with call.showing(chunk) as shown:
-                                yield shown
+                            yield from call.shown(chunk)
                 call.judge()
             call.settle()
             call.store()
@@ -406,7 +405,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
                         call.answer = await model.ainvoke(call.conversation, config, **kwargs)
                     else:
                         async for chunk in model.astream(call.conversation, config, **kwargs):
-                            with call.showing(chunk) as shown:
+                            for shown in call.shown(chunk):
                                 yield shown
                 await call.ajudge()
             await run_in_executor(config, call.settle)

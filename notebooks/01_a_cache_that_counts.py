@@ -31,9 +31,10 @@ from langchain_core.messages import HumanMessage
 from langchain_core.outputs import Generation
 
 from langchain_cachemux import LEC, LRU, Hit, LECCache, MultiplexedLLM, SentenceEncoder, Threshold
-from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.demo.models import local_pair
-from langchain_cachemux.types import Entry
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.lab.replay import follow
+from langchain_cachemux.types import Request
 
 stack = ExitStack()
 pair = stack.enter_context(local_pair())
@@ -198,20 +199,18 @@ asked = (
 ).split()
 
 
-def replay(policy):
+def serve(policy):
     """Send the requests through a ledger of three places; what was held after each, and the bill."""
     ledger, held, paid = MemoryLedger(3, policy=policy), [], 0
-    for name in asked:
-        if not ledger.use(name):
-            paid += costs[name]
-            ledger.admit(Entry(name, cost=costs[name]))
+    for outcome in follow((Request(name, costs[name]) for name in asked), ledger):
+        paid += outcome.paid
         held.append({entry.key for entry in ledger})
     return held, paid
 
 
 figure, panels = plt.subplots(1, 2, figsize=(9, 2.6), sharey=True)
 for axes, policy in zip(panels, (LRU(), LEC(half_life=60)), strict=True):
-    held, paid = replay(policy)
+    held, paid = serve(policy)
     for row, name in enumerate(costs):
         for request, keys in enumerate(held):
             if name in keys:
@@ -224,7 +223,7 @@ for axes, policy in zip(panels, (LRU(), LEC(half_life=60)), strict=True):
     axes.set_yticks(range(len(costs)), [f"{name} ({cost})" for name, cost in costs.items()])
     axes.invert_yaxis()
     axes.set(xlabel="request", xlim=(0, len(asked)))
-    axes.set_title(f"{type(policy).__name__}: {paid} paid", fontsize=10, loc="left")
+    axes.set_title(f"{type(policy).__name__}: {paid:g} paid", fontsize=10, loc="left")
     axes.spines[["top", "right"]].set_visible(False)
 figure.suptitle("bars: held; dots: asked, a hit in green, a miss in red", fontsize=9, x=0.5)
 figure.tight_layout()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -19,7 +19,7 @@ from langchain_cachemux.agree import Agree, Same
 from langchain_cachemux.arguments import as_call, expect, is_number, is_whole, takes
 from langchain_cachemux.extras import needs
 from langchain_cachemux.route.judges import Judge, Verdict, failed, words
-from langchain_cachemux.route.meter import Meter, within
+from langchain_cachemux.route.meter import Meter, at_once, within
 
 QUESTION = """\
 Below are a conversation and an answer to its last message.
@@ -35,20 +35,20 @@ Below are a conversation and an answer to its last message.
 Is the answer correct, complete and to the point? Reply with one word, yes or no."""
 
 
-_Question: TypeAlias = tuple[Runnable[Any, Any], list[BaseMessage]]
+_Ask: TypeAlias = Callable[[Runnable[Any, Any], list[BaseMessage]], Awaitable[Any]]
 
 
 class _Asking(Judge):
-    """A judge that asks models: its steps are written once, and taken with or without a loop."""
+    """A judge that asks models: what it asks is written once, and waited for with or without a loop."""
 
     timeout: float | None = None
     """Seconds to wait for one answer."""
 
     @abstractmethod
-    def steps(
-        self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any
-    ) -> Generator[_Question, Any, Verdict]:
-        """Yield what is to be asked of whom, be sent each answer, return the verdict."""
+    async def ruling(
+        self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any, ask: _Ask
+    ) -> Verdict:
+        """Judge an answer, and wait for nothing but `ask(whom, what)`."""
 
     def judge(
         self,
@@ -58,20 +58,13 @@ class _Asking(Judge):
         model: Runnable[Any, Any] | None = None,
     ) -> Verdict:
         """Ask, one after the other; a model that fails accepts nothing."""
-        steps, meter, said = self.steps(conversation, answer, model), Meter(), None
-        while True:
-            try:
-                asked, prompt = steps.send(said)
-            except StopIteration as end:
-                verdict: Verdict = end.value
-                return replace(verdict, usages=meter.usages)
-            except Exception as error:  # noqa: BLE001
-                return failed(self, error, meter.usages)
-            try:
-                ask = partial(asked.invoke, prompt, meter.config)
-                said = ask() if self.timeout is None else within(self.timeout, ask)
-            except Exception as error:  # noqa: BLE001
-                return failed(self, error, meter.usages)
+        meter = Meter()
+
+        async def ask(asked: Runnable[Any, Any], prompt: list[BaseMessage]) -> Any:
+            invoke = partial(asked.invoke, prompt, meter.config)
+            return invoke() if self.timeout is None else within(self.timeout, invoke)
+
+        return at_once(self._metered(self.ruling(conversation, answer, model, ask), meter))
 
     async def ajudge(
         self,
@@ -81,19 +74,19 @@ class _Asking(Judge):
         model: Runnable[Any, Any] | None = None,
     ) -> Verdict:
         """As `judge`, without holding up the loop."""
-        steps, meter, said = self.steps(conversation, answer, model), Meter(), None
-        while True:
-            try:
-                asked, prompt = steps.send(said)
-            except StopIteration as end:
-                verdict: Verdict = end.value
-                return replace(verdict, usages=meter.usages)
-            except Exception as error:  # noqa: BLE001
-                return failed(self, error, meter.usages)
-            try:
-                said = await asyncio.wait_for(asked.ainvoke(prompt, meter.config), self.timeout)
-            except Exception as error:  # noqa: BLE001
-                return failed(self, error, meter.usages)
+        meter = Meter()
+
+        async def ask(asked: Runnable[Any, Any], prompt: list[BaseMessage]) -> Any:
+            return await asyncio.wait_for(asked.ainvoke(prompt, meter.config), self.timeout)
+
+        return await self._metered(self.ruling(conversation, answer, model, ask), meter)
+
+    async def _metered(self, ruling: Awaitable[Verdict], meter: Meter) -> Verdict:
+        try:
+            verdict = await ruling
+        except Exception as error:  # noqa: BLE001
+            return failed(self, error, meter.usages)
+        return replace(verdict, usages=meter.usages)
 
 
 class Agrees(_Asking):
@@ -141,16 +134,16 @@ class Agrees(_Asking):
         """How it was made."""
         return as_call(self, "n least temperature timeout")
 
-    def steps(
-        self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any
-    ) -> Generator[_Question, Any, Verdict]:
+    async def ruling(
+        self, conversation: Sequence[BaseMessage], answer: AIMessage, model: Any, ask: _Ask
+    ) -> Verdict:
         """Ask again, as often as the outcome is open."""
         if model is None:
             msg = "Agrees asks the model that gave the answer again, but was told of none"
             raise ValueError(msg)
         agreeing, asked = 1, 1
         while agreeing < self.least <= agreeing + self.n - asked:
-            again = yield _sampling(model, self.temperature, asked), list(conversation)
+            again = await ask(_sampling(model, self.temperature, asked), list(conversation))
             agreeing += self.same(words(answer), words(again))
             asked += 1
         return Verdict(agreeing >= self.least, reason=f"{agreeing} of {asked} answers agree")
@@ -204,16 +197,17 @@ class Asks(_Asking):
         """How it was made."""
         return as_call(self, "model prompt yes timeout")
 
-    def steps(
+    async def ruling(
         self,
         conversation: Sequence[BaseMessage],
         answer: AIMessage,
         model: Any,  # noqa: ARG002
-    ) -> Generator[_Question, Any, Verdict]:
+        ask: _Ask,
+    ) -> Verdict:
         """Ask once."""
         history = get_buffer_string(conversation)
         prompt = self.prompt.format(conversation=history, answer=words(answer))
-        reply = words((yield self.model, [HumanMessage(prompt)])).strip()
+        reply = words(await ask(self.model, [HumanMessage(prompt)])).strip()
         first = re.match(r"\W*(\w*)", reply)
         ok = first is not None and first[1].casefold() == self.yes.casefold()
         return Verdict(ok, reason=f"asked whether it will do, a model said {reply[:80]!r}")

@@ -29,7 +29,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import SchemaError
 
 from langchain_cachemux.arguments import as_call, expect, is_number, shown
-from langchain_cachemux.route.meter import SILENT, Meter, awaited, run_to_end
+from langchain_cachemux.route.meter import SILENT, Meter, at_once, awaited, run_to_end
 from langchain_cachemux.types import Usage
 
 log = logging.getLogger(__name__)
@@ -313,16 +313,11 @@ class _Pair(Judge):
         model: Runnable[Any, Any] | None = None,
     ) -> Verdict:
         """Ask the first, then perhaps the second; one that fails accepts nothing."""
-        usages: tuple[Usage, ...] = ()
-        for judge in (self.first, self.second):
-            try:
-                said = judge.judge(conversation, answer, model=model)
-            except Exception as error:  # noqa: BLE001
-                said = failed(judge, error)
-            usages += said.usages
-            if said.ok is self.until:
-                break
-        return replace(said, usages=usages)
+
+        async def ask(judge: Judge) -> Verdict:
+            return judge.judge(conversation, answer, model=model)
+
+        return at_once(self._verdict(ask))
 
     async def ajudge(
         self,
@@ -332,10 +327,13 @@ class _Pair(Judge):
         model: Runnable[Any, Any] | None = None,
     ) -> Verdict:
         """As `judge`, without holding up the loop."""
+        return await self._verdict(lambda judge: judge.ajudge(conversation, answer, model=model))
+
+    async def _verdict(self, ask: Callable[[Judge], Awaitable[Verdict]]) -> Verdict:
         usages: tuple[Usage, ...] = ()
         for judge in (self.first, self.second):
             try:
-                said = await judge.ajudge(conversation, answer, model=model)
+                said = await ask(judge)
             except Exception as error:  # noqa: BLE001
                 said = failed(judge, error)
             usages += said.usages

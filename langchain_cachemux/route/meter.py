@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -24,6 +24,8 @@ from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
+
+T = TypeVar("T")
 
 SILENT = RunnableConfig(callbacks=[], tags=["nostream"], run_name="cachemux judge")
 """How a judge asks a model: not as part of the caller's run, and its tokens go to nobody's stream."""
@@ -89,6 +91,25 @@ def within(seconds: float, ask: Callable[[], Any]) -> Any:
 async def awaited(said: Awaitable[Any]) -> Any:
     """Await it, as a coroutine."""
     return await said
+
+
+def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never has to wait for a loop: what it awaits is there when it awaits it.
+
+    So what is asked both with and without a loop is written once, as a coroutine that is given what to
+    await.
+
+    Raises:
+        RuntimeError: It did have to wait.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    coroutine.close()
+    msg = "at_once was given a coroutine that waits for a loop"
+    raise RuntimeError(msg)
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:

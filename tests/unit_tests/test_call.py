@@ -110,8 +110,7 @@ def test_without_accept_the_routed_models_answer_is_given_and_may_be_shown_as_it
     assert call.live
     with call.answering():
         for word in ("Paris ", "it ", "is"):
-            with call.showing(AIMessageChunk(word)) as shown:
-                assert shown.text == word
+            assert [shown.text for shown in call.shown(AIMessageChunk(word))] == [word]
     assert call.next() is None
     call.settle()
     call.store()
@@ -152,7 +151,7 @@ def test_only_the_time_that_the_caller_takes_over_a_chunk_is_not_the_models(monk
     with call.answering():
         for word in ("Paris ", "it ", "is"):
             now[0] += 1.0
-            with call.showing(AIMessageChunk(word)):
+            for _ in call.shown(AIMessageChunk(word)):
                 now[0] += 100.0
     call.settle()
     assert (told(call)["seconds"], told(call)["cost"]) == (3.0, 3.0)

@@ -26,6 +26,7 @@ from langchain_cachemux.route.judges import (
     log_probabilities,
     words,
 )
+from langchain_cachemux.route.meter import at_once
 from langchain_cachemux.types import Usage
 
 ASKED = [HumanMessage("What is the capital of France?")]
@@ -416,6 +417,15 @@ def test_judging_in_a_loop_does_not_hold_it_up():
 
     for judge in (judge_of(slow), Slow(), Asks(Says(0.2))):
         assert asyncio.run(ticks(judge)) >= 5
+
+
+def test_without_a_loop_nothing_is_waited_for_that_only_a_loop_could_bring():
+    async def sum_of(numbers):
+        return sum(numbers)
+
+    assert at_once(sum_of([1, 2])) == 3
+    with pytest.raises(RuntimeError, match="waits for a loop"):
+        at_once(asyncio.sleep(0))
 
 
 @pytest.mark.parametrize("accept", [lambda m, a: time.sleep(0.2), lambda m, a: asyncio.sleep(9)])

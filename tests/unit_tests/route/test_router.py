@@ -516,6 +516,42 @@ def test_threads_that_choose_and_learn_lose_nothing():
     assert [part.n for part in parts] == [2000] * 4
 
 
+def test_eight_threads_of_ten_thousand_calls_lose_nothing_that_the_default_learns():
+    rng = np.random.default_rng(0)
+    queries = [Query(str(n), text=f"question {n}", vector=rng.random(4)) for n in range(40)]
+    models = Router({"small": Costs(), "large": Costs()})
+    start, failed = threading.Barrier(8), []
+
+    def work():
+        start.wait()
+        for n in range(5000):
+            query, name = queries[n % 40], ("small", "large")[n % 3 == 0]
+            try:
+                models.choose(query, among=[name], judged=True, error_price=1.0)
+                models.learn(query, float(1 + n % 2), name, failed=float(n % 5 == 0))
+            except Exception as error:
+                failed.append(error)
+                raise
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    for name, told in (("small", 8 * 3333), ("large", 8 * 1667)):
+        learned = models.dump()["models"][name]
+        price, fails = learned["price"], learned["fails"]
+        own = [n for n in range(5000) if (n % 3 == 0) == (name == "large")]
+        assert price["prior"]["n"] == fails["prior"]["examples"]["seen"] == told == 8 * len(own)
+        assert fails["prior"]["examples"]["bad"] == 8 * sum(n % 5 == 0 for n in own)
+        for part, cost in ((price, lambda n: 1 + n % 2), (fails, lambda n: n % 5 == 0)):
+            sums = np.bincount([n % 40 for n in own], [8 * cost(n) for n in own])
+            assert part["counts"].sum() == told
+            at = [int(key) for key in part["keys"]]
+            assert part["counts"] * part["means"] == pytest.approx(sums[at])
+
+
 def test_once_prices_are_known_no_expensive_model_is_asked_for_what_it_might_cost():
     # Calls cost 1 and 3, times lengths that the 384 numbers of a question say nothing about.
     rng = np.random.default_rng(0)
