@@ -19,10 +19,11 @@ from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.threshold import Matcher, matcher_of
+from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
 from langchain_cachemux.route.estimators import Estimator, Mean
-from langchain_cachemux.route.prices import Price, price_of, seconds, usage_of
+from langchain_cachemux.route.prices import Price, price_of, seconds
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
 

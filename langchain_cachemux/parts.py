@@ -18,6 +18,7 @@ from langchain_cachemux.agree import Same
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.experience import Experience
+from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, plain, written
@@ -25,7 +26,7 @@ from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.read.thoughts import without_foreign_thoughts
 from langchain_cachemux.route.judges import Judge
 from langchain_cachemux.route.observations import Observations
-from langchain_cachemux.route.prices import Price, billed, cost_of, usage_of
+from langchain_cachemux.route.prices import Price, billed, cost_of
 from langchain_cachemux.route.router import Router, Terms
 from langchain_cachemux.saved import Saved
 from langchain_cachemux.types import (

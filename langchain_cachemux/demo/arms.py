@@ -23,9 +23,10 @@ from langchain_cachemux.demo.stream import Question, Request
 from langchain_cachemux.keep.policies import LFU, robust
 from langchain_cachemux.lab.optimum import optimum
 from langchain_cachemux.match.threshold import Threshold
+from langchain_cachemux.meter import usage_of
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.route.judges import Accept
-from langchain_cachemux.route.prices import Decoder, Price, dollars, flops, seconds, usage_of
+from langchain_cachemux.route.prices import Decoder, Price, dollars, flops, seconds
 from langchain_cachemux.types import Hit, Usage
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage, message_to_dict, me
 from langchain_core.runnables.base import RunnableSerializable
 from pydantic import ConfigDict
 
-from langchain_cachemux.route.prices import usage_of
+from langchain_cachemux.meter import usage_of
 from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from pydantic import BaseModel
 from langchain_cachemux.agree import Agree, Same
 from langchain_cachemux.arguments import as_call, expect, is_number, is_whole, takes
 from langchain_cachemux.extras import needs
+from langchain_cachemux.meter import Meter, at_once, within
 from langchain_cachemux.route.judges import Judge, Verdict, failed, words
-from langchain_cachemux.route.meter import Meter, at_once, within
 
 QUESTION = """\
 Below are a conversation and an answer to its last message.

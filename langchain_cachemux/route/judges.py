@@ -8,7 +8,6 @@ the opposite of a failure would be an approval.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import math
@@ -23,13 +22,13 @@ from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.runnables import Runnable
-from langchain_core.runnables.config import run_in_executor, set_config_context
+from langchain_core.runnables.config import run_in_executor
 from langchain_core.utils.json import parse_json_markdown
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
 from langchain_cachemux.arguments import as_call, expect, is_number, shown
-from langchain_cachemux.route.meter import SILENT, Meter, at_once, awaited, run_to_end
+from langchain_cachemux.meter import SILENT, Meter, aask, ask, at_once
 from langchain_cachemux.types import Usage
 
 log = logging.getLogger(__name__)
@@ -253,10 +252,7 @@ class _Own(Judge):
     ) -> Verdict:
         """Call it; what is to be awaited is run to its end in a loop of its own."""
         meter = Meter()
-        with set_config_context(meter.config) as context:
-            said = context.run(self._asked, conversation, answer)
-            if isawaitable(said):
-                said = context.run(run_to_end, awaited(said))
+        said = ask(partial(self._asked, conversation, answer), meter)
         return self._verdict(said, meter)
 
     async def ajudge(
@@ -267,18 +263,12 @@ class _Own(Judge):
         model: Runnable[Any, Any] | None = None,  # noqa: ARG002
     ) -> Verdict:
         """Await what is to be awaited; a plain function is called in a thread."""
-        meter = Meter()
-        with set_config_context(meter.config) as context:
-            if isinstance(self.accept, Runnable):
-                given = {"messages": list(conversation), "answer": answer}
-                said = await self.accept.ainvoke(given, meter.config)
-            elif iscoroutinefunction(self.accept):
-                said = self._asked(conversation, answer)
-            else:
-                ask = partial(context.copy().run, self._asked, conversation, answer)
-                said = await asyncio.get_running_loop().run_in_executor(None, ask)
-            if isawaitable(said):
-                said = await asyncio.create_task(awaited(said), context=context)
+        meter, question = Meter(), partial(self._asked, conversation, answer)
+        waits = iscoroutinefunction(self.accept)
+        if isinstance(self.accept, Runnable):
+            given = {"messages": list(conversation), "answer": answer}
+            question, waits = partial(self.accept.ainvoke, given, meter.config), True
+        said = await aask(question, meter, waits=waits)
         return self._verdict(said, meter)
 
     def _asked(self, conversation: Sequence[BaseMessage], answer: AIMessage) -> Any:

@@ -267,51 +267,6 @@ def cost_of(usage: Usage, price: Price) -> float:
     return cost
 
 
-def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
-    """Read the usage of an `AIMessage`: its tokens, and the model and the provider that gave it.
-
-    LangChain's integrations mostly agree. Where one leaves cached tokens out of its input (Bedrock) or
-    reasoning out of its output (older Google, xAI), its total gives it away, and they are added.
-
-    Args:
-        message: Anything with `usage_metadata` and `response_metadata`, as LangChain's messages have.
-        seconds: What the caller's stopwatch said, of which the time that Ollama took to load the model
-            is none of this call's. A provider's own `response_metadata["seconds"]` goes before it.
-        model: Name to use when the message carries none.
-    """
-    tokens = getattr(message, "usage_metadata", None) or {}
-    metadata = getattr(message, "response_metadata", None) or {}
-    into, out = _details(tokens, "input"), _details(tokens, "output")
-    hour, minutes = into("ephemeral_1h_input_tokens"), into("ephemeral_5m_input_tokens")
-    read, write, reasoning = into("cache_read"), into("cache_creation"), out("reasoning")
-    write = max(write, hour + minutes)  # Anthropic's integration sets the sum to 0 beside its parts
-    inputs, outputs = int(tokens.get("input_tokens") or 0), int(tokens.get("output_tokens") or 0)
-    missing = int(tokens.get("total_tokens") or 0) - inputs - outputs
-    cached = read + write
-    if cached > inputs or (cached and missing in (cached, cached + reasoning)):
-        missing -= cached
-        inputs += cached
-    if reasoning > outputs or (reasoning and missing == reasoning):
-        outputs += reasoning
-    loading = float(metadata.get("load_duration") or 0.0) / 1e9
-    return Usage(
-        input_tokens=inputs,
-        output_tokens=outputs,
-        cached_tokens=read,
-        seconds=float(metadata.get("seconds", max(seconds - loading, 0.0))),
-        model=str(
-            metadata.get("model_name") or metadata.get("model") or metadata.get("model_id") or model
-        ),
-        provider=str(metadata.get("model_provider") or ""),
-        tier=str(metadata.get("service_tier") or ""),
-        cache_write_tokens=write,
-        cache_write_1h_tokens=hour,
-        reasoning_tokens=reasoning,
-        audio_input_tokens=into("audio"),
-        audio_output_tokens=out("audio"),
-    )
-
-
 def billed(usage: Usage, price: Price, *, asked: str, own: Mapping[str, str]) -> Usage:
     """Return a usage under the name by which `price` knows the model that answered.
 
@@ -404,16 +359,6 @@ def _references(usage: Usage) -> Iterator[tuple[str, str | None]]:
     yield model, None
     if "/" in model:
         yield model.rpartition("/")[2], None
-
-
-def _details(tokens: Mapping[str, Any], side: str) -> Callable[[str], int]:
-    """A reader of one side's parts, those of a service tier (`flex_cache_read`) among them."""
-    details = tokens.get(f"{side}_token_details") or {}
-
-    def read(name: str) -> int:
-        return sum(int(details.get(f"{tier}{name}") or 0) for tier in ("", "priority_", "flex_"))
-
-    return read
 
 
 def _given(cost: float | None, default: float) -> float:

@@ -1,4 +1,4 @@
-"""The model calls that a judge makes: silent, counted, and waited for only so long."""
+"""What model calls consume, and those that a judge makes: silent, counted, waited for only so long."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
+from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -18,8 +19,8 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import set_config_context
 
-from langchain_cachemux.route.prices import usage_of
 from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:
@@ -29,6 +30,51 @@ T = TypeVar("T")
 
 SILENT = RunnableConfig(callbacks=[], tags=["nostream"], run_name="cachemux judge")
 """How a judge asks a model: not as part of the caller's run, and its tokens go to nobody's stream."""
+
+
+def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
+    """Read the usage of an `AIMessage`: its tokens, and the model and the provider that gave it.
+
+    LangChain's integrations mostly agree. Where one leaves cached tokens out of its input (Bedrock) or
+    reasoning out of its output (older Google, xAI), its total gives it away, and they are added.
+
+    Args:
+        message: Anything with `usage_metadata` and `response_metadata`, as LangChain's messages have.
+        seconds: What the caller's stopwatch said, of which the time that Ollama took to load the model
+            is none of this call's. A provider's own `response_metadata["seconds"]` goes before it.
+        model: Name to use when the message carries none.
+    """
+    tokens = getattr(message, "usage_metadata", None) or {}
+    metadata = getattr(message, "response_metadata", None) or {}
+    into, out = _details(tokens, "input"), _details(tokens, "output")
+    hour, minutes = into("ephemeral_1h_input_tokens"), into("ephemeral_5m_input_tokens")
+    read, write, reasoning = into("cache_read"), into("cache_creation"), out("reasoning")
+    write = max(write, hour + minutes)  # Anthropic's integration sets the sum to 0 beside its parts
+    inputs, outputs = int(tokens.get("input_tokens") or 0), int(tokens.get("output_tokens") or 0)
+    missing = int(tokens.get("total_tokens") or 0) - inputs - outputs
+    cached = read + write
+    if cached > inputs or (cached and missing in (cached, cached + reasoning)):
+        missing -= cached
+        inputs += cached
+    if reasoning > outputs or (reasoning and missing == reasoning):
+        outputs += reasoning
+    loading = float(metadata.get("load_duration") or 0.0) / 1e9
+    return Usage(
+        input_tokens=inputs,
+        output_tokens=outputs,
+        cached_tokens=read,
+        seconds=float(metadata.get("seconds", max(seconds - loading, 0.0))),
+        model=str(
+            metadata.get("model_name") or metadata.get("model") or metadata.get("model_id") or model
+        ),
+        provider=str(metadata.get("model_provider") or ""),
+        tier=str(metadata.get("service_tier") or ""),
+        cache_write_tokens=write,
+        cache_write_1h_tokens=hour,
+        reasoning_tokens=reasoning,
+        audio_input_tokens=into("audio"),
+        audio_output_tokens=out("audio"),
+    )
 
 
 class Meter(BaseCallbackHandler):
@@ -77,6 +123,28 @@ class Meter(BaseCallbackHandler):
                 said = count_tokens_approximately([AIMessage(generations[0].text)])
                 usage = replace(usage, input_tokens=asked, output_tokens=said)
             self._usages.append(usage)
+
+
+def ask(question: Callable[[], Any], meter: Meter) -> Any:
+    """Ask a user's function under a meter; what is to be awaited is run to its end."""
+    with set_config_context(meter.config) as context:
+        said = context.run(question)
+        if isawaitable(said):
+            said = context.run(run_to_end, awaited(said))
+    return said
+
+
+async def aask(question: Callable[[], Any], meter: Meter, *, waits: bool) -> Any:
+    """As `ask`; in a thread, unless the function itself only `waits`."""
+    with set_config_context(meter.config) as context:
+        if waits:
+            said = context.run(question)
+        else:
+            asked = partial(context.copy().run, question)
+            said = await asyncio.get_running_loop().run_in_executor(None, asked)
+        if isawaitable(said):
+            said = await asyncio.create_task(awaited(said), context=context)
+    return said
 
 
 def within(seconds: float, ask: Callable[[], Any]) -> Any:
@@ -131,3 +199,13 @@ def _loop(_process: int) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
     thread = threading.Thread(target=loop.run_forever, name="cachemux judges", daemon=True)
     thread.start()
     return loop, thread
+
+
+def _details(tokens: Mapping[str, Any], side: str) -> Callable[[str], int]:
+    """A reader of one side's parts, those of a service tier (`flex_cache_read`) among them."""
+    details = tokens.get(f"{side}_token_details") or {}
+
+    def read(name: str) -> int:
+        return sum(int(details.get(f"{tier}{name}") or 0) for tier in ("", "priority_", "flex_"))
+
+    return read
