@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Entry
+    from langchain_cachemux.types import Entry, Wording
 
 TYPICAL_BYTES = 4096
 """An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
@@ -75,7 +75,8 @@ class Ledger(Protocol):
     """The truth about what the cache holds. One call is one transaction; safe between threads.
 
     Time is its own counter of requests: `use` and `admit` each advance it by one. What it hands out are
-    copies, and what it is handed it leaves as it is.
+    copies, and what it is handed it leaves as it is. A key is an entry's or an alias' (`reword`), never
+    both; `get`, `standing`, `use` and `wording` take either.
     """
 
     capacity: int
@@ -94,11 +95,22 @@ class Ledger(Protocol):
         ...
 
     def get(self, key: str) -> Entry | None:
-        """Return the entry held under `key`; counts nothing."""
+        """Return the entry that answers `key`, its own or an alias'; counts nothing."""
+        ...
+
+    def wording(self, key: str) -> Wording | None:
+        """Return the words held under `key` with their slot and their entry, in one read.
+
+        A row of the index is confirmed by it: the key in the row is held, in that slot.
+        """
+        ...
+
+    def wordings(self, key: str | None = None) -> Iterator[Wording]:
+        """The wordings of the entry held under `key`, or of all: every row the index should have."""
         ...
 
     def standing(self, key: str) -> Standing | None:
-        """Return what the policy followed now thinks of the entry held under `key`.
+        """Return what the policy followed now thinks of the entry that answers `key`.
 
         If that policy alone would not hold it: no uses, and a worth of -inf.
         """
@@ -108,7 +120,7 @@ class Ledger(Protocol):
         """Count a request answered by `key` and freeze its new worth; False when it is not held.
 
         Args:
-            key: Of the entry that answered.
+            key: Of the entry that answered, or of its alias, which is then the last to give way.
             credit: How much of a request it counts for, in [0, 1]: the share of the cost of a miss
                 that would have been paid without this entry, because no other would have served. At
                 0 time passes, and nothing else.
@@ -120,12 +132,37 @@ class Ledger(Protocol):
         """Count a request for a new answer and keep it, unless it is the least worth keeping."""
         ...
 
+    def reword(self, wording: Wording) -> Admission:
+        """Let an entry be asked for in other words too: an alias, until its entry leaves.
+
+        No request is counted. The least recently used aliases give way, of an entry beyond `WORDINGS`,
+        of all beyond as many as the capacity. In bytes an entry grows by its aliases, and what is worth
+        less leaves for them. An alias of another entry changes sides.
+
+        Returns:
+            The slot of its row, and who left. No slot when `wording.of` is not held, `wording.key` is
+            an entry's, the two are known to differ (`differ`), or the entry is not worth the room.
+        """
+        ...
+
+    def unword(self, key: str) -> bool:
+        """Take an alias back, its entry stays; True when it was one."""
+        ...
+
+    def differ(self, one: str, other: str) -> None:
+        """Remember that two keys are different questions, whether held or not; bounded, in any order."""
+        ...
+
+    def differs(self, one: str, other: str) -> bool:
+        """Whether two keys were found to be different questions."""
+        ...
+
     def forget(self, key: str) -> bool:
-        """Drop an entry, its count included; True when it was held."""
+        """Drop an entry, its count and its aliases included; True when it was held."""
         ...
 
     def clear(self) -> None:
-        """Drop everything, counts and slots too."""
+        """Drop everything: counts, aliases, differences and slots too."""
         ...
 
     def check(self) -> list[str]:
