@@ -107,6 +107,11 @@ class Wording:
     entry: Entry | None = field(default=None, repr=False)
     """What answers it; the ledger's to give."""
 
+    @property
+    def partition(self) -> str:
+        """As its entry's."""
+        return "" if self.entry is None else self.entry.partition
+
 
 @dataclass(slots=True, eq=False)
 class Standing:
