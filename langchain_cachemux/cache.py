@@ -201,7 +201,7 @@ class LECCache(BaseCache):
             The problems found, in words; none in a sound cache.
         """
         with self._writing:
-            return [*self.ledger.check(), *self.index.check(self.ledger, fix=fix)]
+            return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
 
     def value_by(self, estimator: Estimator) -> None:
         """Value answers by `estimator` from now on, unless one was given at construction.

@@ -87,6 +87,32 @@ class Entry:
     """Its row in the index; the ledger's to give."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Wording:
+    """One way to ask what an entry answers: its own words, or an alias found to ask the same.
+
+    Each has a row in the index; the answer is stored once, with the entry.
+    """
+
+    key: str
+    """Of its own exact prompt."""
+    of: str
+    """Key of the entry whose answer it shares: its own, where the words are the entry's."""
+    text: str = ""
+    vector: Vector | None = field(default=None, repr=False)
+    size: int = 0
+    """What an alias adds to its entry's size: nothing when that is counted in entries, else bytes."""
+    slot: int = -1
+    """Its row in the index; the ledger's to give."""
+    entry: Entry | None = field(default=None, repr=False)
+    """What answers it; the ledger's to give."""
+
+    @property
+    def partition(self) -> str:
+        """As its entry's."""
+        return "" if self.entry is None else self.entry.partition
+
+
 @dataclass(slots=True, eq=False)
 class Standing:
     """How an entry stands with a policy: all that the policy may read, and what it said."""
@@ -126,6 +152,13 @@ class Match:
 
     entry: Entry
     similarity: float
+    text: str = ""
+    """The words that are near: those of the entry, unless an alias of it is nearer."""
+
+    def __post_init__(self) -> None:
+        """Take the entry's own words where no others are given."""
+        if not self.text:
+            object.__setattr__(self, "text", self.entry.text)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,10 +184,13 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """What became of a new answer: its slot, or None when it was itself the least worth keeping."""
+    """What became of a new answer or alias: its slot, or None when it is not kept."""
 
     slot: int | None
     evicted: tuple[str, ...] = ()
+    """Keys of the entries that left for it."""
+    vacated: tuple[int, ...] = ()
+    """Other slots that became free; their rows in the index now lead to nothing."""
 
 
 @dataclass(frozen=True, slots=True)

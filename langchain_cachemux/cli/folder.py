@@ -59,7 +59,7 @@ def check_folder(
         books = folder.check()
         index = _index(path)
         try:
-            missing = index.check(folder, fix=fix)
+            missing = index.check(folder.wordings(), fix=fix)
         finally:
             index.close()
         held = len(folder)

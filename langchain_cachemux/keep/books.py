@@ -19,18 +19,19 @@ from operator import index
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from langchain_cachemux.arguments import expect, is_made, is_number, is_whole
+from langchain_cachemux.keep.wordings import Alias
 from langchain_cachemux.types import Admission, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Entry
+    from langchain_cachemux.keep.shadows import Shadow
+    from langchain_cachemux.keep.wordings import Wordings
+    from langchain_cachemux.types import Entry, Wording
 
 TYPICAL_BYTES = 4096
 """An entry with its vector, to turn a capacity in bytes into an order of magnitude of entries."""
-FADE = 2.0 ** (-1 / 30_000)
-"""What a shadow's miss is worth one request later in the choice of the leader: half after 30,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class Ledger(Protocol):
     """The truth about what the cache holds. One call is one transaction; safe between threads.
 
     Time is its own counter of requests: `use` and `admit` each advance it by one. What it hands out are
-    copies, and what it is handed it leaves as it is.
+    copies, and what it is handed it leaves as it is. A key is an entry's or an alias' (`reword`), never
+    both; `get`, `standing`, `use` and `wording` take either.
     """
 
     capacity: int
@@ -94,11 +96,22 @@ class Ledger(Protocol):
         ...
 
     def get(self, key: str) -> Entry | None:
-        """Return the entry held under `key`; counts nothing."""
+        """Return the entry that answers `key`, its own or an alias'; counts nothing."""
+        ...
+
+    def wording(self, key: str) -> Wording | None:
+        """Return the words held under `key` with their slot and their entry, in one read.
+
+        A row of the index is confirmed by it: the key in the row is held, in that slot.
+        """
+        ...
+
+    def wordings(self, key: str | None = None) -> Iterator[Wording]:
+        """The wordings of the entry that answers `key`, or of all: the rows the index should have."""
         ...
 
     def standing(self, key: str) -> Standing | None:
-        """Return what the policy followed now thinks of the entry held under `key`.
+        """Return what the policy followed now thinks of the entry that answers `key`.
 
         If that policy alone would not hold it: no uses, and a worth of -inf.
         """
@@ -108,7 +121,7 @@ class Ledger(Protocol):
         """Count a request answered by `key` and freeze its new worth; False when it is not held.
 
         Args:
-            key: Of the entry that answered.
+            key: Of the entry that answered, or of its alias, which is then the last to give way.
             credit: How much of a request it counts for, in [0, 1]: the share of the cost of a miss
                 that would have been paid without this entry, because no other would have served. At
                 0 time passes, and nothing else.
@@ -120,12 +133,37 @@ class Ledger(Protocol):
         """Count a request for a new answer and keep it, unless it is the least worth keeping."""
         ...
 
+    def reword(self, wording: Wording) -> Admission:
+        """Let an entry be asked for in other words too: an alias, until its entry leaves.
+
+        No request is counted. The least recently used aliases give way, of an entry beyond `WORDINGS`,
+        of all beyond as many as the capacity. In bytes an entry grows by its aliases, and what is worth
+        less leaves for them. An alias of another entry changes sides.
+
+        Returns:
+            The slot of its row, and who left. No slot when `wording.of` is not held, `wording.key` is
+            an entry's, the two are known to differ (`differ`), or the entry is not worth the room.
+        """
+        ...
+
+    def unword(self, key: str) -> bool:
+        """Take an alias back, its entry stays; True when it was one."""
+        ...
+
+    def differ(self, one: str, other: str) -> None:
+        """Remember that two keys are different questions, whether held or not; bounded, in any order."""
+        ...
+
+    def differs(self, one: str, other: str) -> bool:
+        """Whether two keys were found to be different questions."""
+        ...
+
     def forget(self, key: str) -> bool:
-        """Drop an entry, its count included; True when it was held."""
+        """Drop an entry, its count and its aliases included; True when it was held."""
         ...
 
     def clear(self) -> None:
-        """Drop everything, counts and slots too."""
+        """Drop everything: counts, aliases, differences and slots too."""
         ...
 
     def check(self) -> list[str]:
@@ -205,131 +243,22 @@ class Account:
         self.last = now
 
 
-class Shadow(ABC):
-    """The keys that one policy alone would hold.
-
-    Args:
-        policy: Whose.
-        capacity: Sum of sizes that it may hold.
-        age: Place among `Account.counts` of the count that the policy reads.
-    """
-
-    def __init__(self, policy: Policy, *, capacity: int, age: int) -> None:
-        self.policy = policy
-        self.capacity = capacity
-        self.age = age
-        self.size = 0
-        self.loss = 0.0
-        """Cost of its misses, each fading by `FADE` a request."""
-        self.held: dict[str, Standing] = {}
-        """By key; a store that cannot have them all has those that it was asked for."""
-
-    def request(self, asked: Account, credit: float) -> None:
-        """Count a request, value it, and decide who is held from now on."""
-        key, old = asked.key, self.held.get(asked.key)
-        self.loss = self.loss * FADE + (asked.cost * credit if old is None else 0.0)
-        if old is not None and old.size == asked.size:
-            standing = old
-            standing.cost = asked.cost
-        else:
-            standing = Standing(key, asked.cost, asked.size)
-            if old is not None:
-                standing.uses = old.uses
-                self.drop(old)
-        standing.count = asked.counts[self.age]
-        standing.uses += credit
-        standing.last = asked.last
-        standing.worth = self.policy.worth(standing)
-        if standing is old:
-            self.renew(standing)
-        elif standing.size <= self.capacity:
-            self._enter(standing, stored=asked.slot >= 0)
-
-    def evict(self, victim: Standing) -> None:
-        """Let the least go; if its answer is stored, it is a stray from now on."""
-        self.drop(victim)
-        self.evicted(victim)
-        self.stray(victim.key)
-
-    def evicted(self, victim: Standing) -> None:
-        """Tell the policy who was the least worth keeping."""
-        self.policy.evicted(victim)
-
-    def check(self, stored: set[str]) -> list[str]:
-        """What does not hold of it, when the answers to `stored` are."""
-        sizes, strays = self.sizes(), self.strays()
-        problems = {
-            f"size {self.size} is not the sum of sizes": sum(sizes.values()) != self.size,
-            f"size {self.size} exceeds capacity {self.capacity}": self.size > self.capacity,
-            "a stray is no stray": strays != stored - sizes.keys(),
-        }
-        return [problem for problem, found in problems.items() if found]
-
-    def _enter(self, newcomer: Standing, *, stored: bool) -> None:
-        """Hold a newcomer, unless it is itself the least."""
-        excess = self.size + newcomer.size - self.capacity
-        if excess > 0:
-            least = self.least()
-            leaving = victims(newcomer, excess, least)
-            least.close()
-            if leaving is None:
-                self.evicted(newcomer)
-                return
-            for victim in leaving:
-                self.evict(victim)
-        self.hold(newcomer)
-        if stored:
-            self.unstray(newcomer.key)
-
-    @abstractmethod
-    def least(self) -> Generator[Standing]:
-        """Those held, least (worth, last) first; it is closed before anybody leaves."""
-
-    @abstractmethod
-    def hold(self, standing: Standing) -> None:
-        """Hold a key more."""
-
-    @abstractmethod
-    def renew(self, standing: Standing) -> None:
-        """Write down what became of one that is held."""
-
-    @abstractmethod
-    def drop(self, standing: Standing) -> None:
-        """Hold it no longer."""
-
-    @abstractmethod
-    def stray(self, key: str) -> None:
-        """Call a key a stray, the last of them, if its answer is stored."""
-
-    @abstractmethod
-    def unstray(self, key: str) -> None:
-        """Call a key a stray no more."""
-
-    @abstractmethod
-    def first_stray(self) -> str:
-        """The stray that became one first."""
-
-    @abstractmethod
-    def sizes(self) -> Mapping[str, int]:
-        """The size of every key held."""
-
-    @abstractmethod
-    def strays(self) -> set[str]:
-        """The keys stored that it does not hold, by its own account."""
-
-
 class Books(ABC):
     """The books of one ledger: what each of its calls decides.
 
     Args:
         rules: What the ledger was told.
         shadows: One for each policy.
+        wordings: The aliases.
     """
 
-    def __init__(self, rules: Rules, shadows: Sequence[Shadow]) -> None:
+    def __init__(self, rules: Rules, shadows: Sequence[Shadow], wordings: Wordings) -> None:
         self.rules = rules
         self.half_lives = rules.half_lives
         self.shadows = shadows
+        self.wordings = wordings
+        self.vacated: list[int] = []
+        """Slots that became free in the call that is running, and are so still."""
         self.leader = 0
         self.now = 0
         self.size = 0
@@ -340,12 +269,14 @@ class Books(ABC):
 
     def use(self, key: str, credit: float, cost: float | None) -> bool:
         """As `Ledger.use`."""
-        account = self.find(key)
+        account = self.answering(key)
         if account is None:
             return False
         if not credit:
             self.now += 1
             return True
+        if key != account.key:
+            self.wordings.renew(key)
         if cost is not None:
             account.cost = cost
         self.request(account, credit)
@@ -355,6 +286,8 @@ class Books(ABC):
         """As `Ledger.admit`."""
         account = Account(entry.key, entry.cost, entry.size)
         key = account.key
+        self.vacated = []
+        self.unword(key)
         old = self.find(key)
         if old is not None:
             account.counts, account.last = old.counts, old.last
@@ -364,24 +297,45 @@ class Books(ABC):
         self.request(account, 1.0)
         if key not in self.shadows[self.leader].held:
             self.remember(account)
-            return Admission(None, () if old is None else (key,))
+            return Admission(None, () if old is None else (key,), tuple(self.vacated))
         evicted = self.make_room(entry.size)
-        slot = self.free_slot()
-        if slot is None:
-            slot = self.slots
-            self.slots += 1
-            self.bound = self.rules.shared(self.slots)
-        account.slot = slot
+        account.slot = self.take_slot()
         self.keep(account, entry)
         self.size += account.size
         for shadow in self.shadows:
             if key not in shadow.held:
                 shadow.stray(key)
-        return Admission(slot, evicted)
+        return Admission(account.slot, evicted, tuple(self.vacated))
+
+    def reword(self, wording: Wording) -> Admission:
+        """As `Ledger.reword`."""
+        account, known, self.vacated = self.answering(wording.of), self.find(wording.key), []
+        if account is None or known is not None or self.wordings.differs(wording.key, account.key):
+            return Admission(None)
+        leaving = self.wordings.giving_way(account.key, wording.key)
+        self.look_up(account.key)
+        more = wording.size - sum(alias.size for alias in leaving if alias.of == account.key)
+        if more > 0 and not self.shadows[self.leader].keeps(account.key, more):
+            return Admission(None)
+        for alias in leaving:
+            self.take_back(alias)
+        self.resize(account.key, wording.size)
+        evicted = self.make_room(0)
+        alias = Alias(wording.key, account.key, wording.size, self.take_slot())
+        self.wordings.add(alias, wording)
+        return Admission(alias.slot, evicted, tuple(self.vacated))
+
+    def unword(self, key: str) -> bool:
+        """As `Ledger.unword`."""
+        alias = self.wordings.find(key)
+        if alias is not None:
+            self.take_back(alias)
+        return alias is not None
 
     def forget(self, key: str) -> bool:
         """As `Ledger.forget`."""
         self.recall(key)
+        self.look_up(key)
         for shadow in self.shadows:
             standing = shadow.held.get(key)
             if standing is not None:
@@ -403,22 +357,27 @@ class Books(ABC):
         """As `Ledger.check`."""
         held = list(self.accounts())
         keys, capacity = {account.key for account in held}, self.rules.capacity
-        slots = [*(account.slot for account in held), *self.free_slots()]
+        slots = [account.slot for account in held] + [*self.wordings.slots(), *self.free_slots()]
         problems = {
             f"size {self.size} is not the sum of sizes": sum(a.size for a in held) != self.size,
             f"size {self.size} exceeds capacity {capacity}": self.size > capacity,
             "slots are not a permutation": sorted(slots) != list(range(self.slots)),
             "a ghost is held": not keys.isdisjoint(self.ghosts()),
         }
-        return [problem for problem, found in problems.items() if found] + [
-            f"shadow {place}: {problem}"
-            for place, shadow in enumerate(self.shadows)
-            for problem in shadow.check(keys)
+        return [
+            *(problem for problem, found in problems.items() if found),
+            *self.wordings.check(held),
+            *(
+                f"shadow {place}: {problem}"
+                for place, shadow in enumerate(self.shadows)
+                for problem in shadow.check({account.key: account.size for account in held})
+            ),
         ]
 
     def request(self, account: Account, credit: float) -> None:
         """Tell every policy of a request, and see whom to follow."""
         self.now += 1
+        self.look_up(account.key)
         account.requested(self.now, self.half_lives, credit)
         for shadow in self.shadows:
             shadow.request(account, credit)
@@ -440,10 +399,56 @@ class Books(ABC):
         return tuple(evicted)
 
     def drop(self, account: Account) -> None:
-        """Keep an answer no longer; what the shadows hold is their own affair."""
+        """Keep an answer no longer, nor its aliases; what the shadows hold is their own affair."""
+        for alias in self.wordings.of(account.key):
+            self.wordings.remove(alias)
+            self.vacate(alias.slot)
         self.remove(account)
+        self.vacate(account.slot)
         self.size -= account.size
         account.slot = -1
+
+    def take_back(self, alias: Alias) -> None:
+        """Keep an alias no longer: its slot is free, and its entry takes less room."""
+        self.wordings.remove(alias)
+        self.vacate(alias.slot)
+        self.resize(alias.of, -alias.size)
+
+    def resize(self, key: str, more: int) -> None:
+        """Let an answer stored take so much more room, or less; every policy holds it so large."""
+        account = self.find(key)
+        if account is None or not more:
+            return
+        account.size += more
+        self.size += more
+        self.resized(account)
+        self.look_up(key)
+        for shadow in self.shadows:
+            shadow.resize(key, account.size)
+
+    def vacate(self, slot: int) -> None:
+        """Call a slot free."""
+        self.free(slot)
+        self.vacated.append(slot)
+
+    def take_slot(self) -> int:
+        """A slot that became free, or else one more than were ever used at once."""
+        slot = self.free_slot()
+        if slot is None:
+            slot = self.slots
+            self.slots += 1
+            self.bound = self.rules.shared(self.slots)
+        elif slot in self.vacated:
+            self.vacated.remove(slot)
+        return slot
+
+    @abstractmethod
+    def look_up(self, key: str) -> None:
+        """See to it that each shadow knows whether it holds a key."""
+
+    @abstractmethod
+    def answering(self, key: str) -> Account | None:
+        """The account of the stored answer to a key, be it the answer's own or an alias'."""
 
     @abstractmethod
     def find(self, key: str) -> Account | None:
@@ -455,7 +460,11 @@ class Books(ABC):
 
     @abstractmethod
     def remove(self, account: Account) -> None:
-        """Take an answer out of the store: its slot is free, and it is nobody's stray."""
+        """Take an answer out of the store, and it is nobody's stray."""
+
+    @abstractmethod
+    def resized(self, account: Account) -> None:
+        """Write down how much room an answer takes."""
 
     @abstractmethod
     def remember(self, account: Account) -> None:
@@ -464,6 +473,10 @@ class Books(ABC):
     @abstractmethod
     def recall(self, key: str) -> tuple[tuple[float, ...], int]:
         """What is remembered of a ghost, which is one no more: its counts, and as of when."""
+
+    @abstractmethod
+    def free(self, slot: int) -> None:
+        """Write down that a slot is free."""
 
     @abstractmethod
     def free_slot(self) -> int | None:
@@ -480,30 +493,6 @@ class Books(ABC):
     @abstractmethod
     def ghosts(self) -> Iterable[str]:
         """The keys of which only the counts are left."""
-
-
-def victims(newcomer: Standing, excess: int, least: Iterable[Standing]) -> list[Standing] | None:
-    """Choose who leaves so that `newcomer` fits: admission and eviction are this one decision.
-
-    Args:
-        newcomer: Of the key just requested, its worth already set.
-        excess: Size that must be freed; none when 0 or less.
-        least: Those held, least (worth, last) first.
-
-    Returns:
-        Who is evicted, least first; None when the newcomer is itself the least.
-    """
-    if excess <= 0:
-        return []
-    leaving: list[Standing] = []
-    for standing in least:
-        if (newcomer.worth, newcomer.last) < (standing.worth, standing.last):
-            break
-        leaving.append(standing)
-        excess -= standing.size
-        if excess <= 0:
-            return leaving
-    return None
 
 
 def leader(losses: Sequence[float], followed: int) -> int:

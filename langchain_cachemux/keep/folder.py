@@ -6,13 +6,13 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import sqlalchemy as sa
 
-from langchain_cachemux.keep import sql
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.policies import LRU
-from langchain_cachemux.types import Entry
+from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, SHADOWS, WORDINGS, upgrade
+from langchain_cachemux.keep.transaction import SqlBooks, vector_of
+from langchain_cachemux.types import Entry, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,13 +59,13 @@ class Folder:
             raise ValueError(msg)
         self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path / LEDGER)))
         try:
-            with self._engine.connect() as db:
-                rows = db.execute(sa.select(sql._about)).all()
+            with self._engine.begin() as db:
+                about = upgrade(db)
         except sa.exc.DatabaseError as error:
             self.close()
             msg = f"{path / LEDGER} cannot be read as a cache's ledger: {error.orig}"
             raise ValueError(msg) from error
-        self.about = {row.name: row.value for row in rows}
+        self.about = about
         """What the entries are true of: the embedder, the unit of capacity, the policies."""
 
     def close(self) -> None:
@@ -83,23 +83,26 @@ class Folder:
     def __len__(self) -> int:
         """Answers held."""
         with self._engine.connect() as db:
-            return int(
-                db.execute(sa.select(sa.func.count()).select_from(sql._entries)).scalar_one()
-            )
+            return int(db.execute(sa.select(sa.func.count()).select_from(ENTRIES)).scalar_one())
 
-    def __iter__(self) -> Iterator[Entry]:
-        """What the index needs to know of each entry: key, slot, partition and vector."""
-        columns = sql._entries.c.key, sql._entries.c.slot, sql._payloads.c.partition
-        joined = sql._payloads.c.key == sql._entries.c.key
-        asked = sa.select(*columns, sql._payloads.c.vector).join(sql._payloads, joined)
+    def wordings(self) -> Iterator[Wording]:
+        """The rows that the index should have: of each its key, slot, vector and partition."""
+        held, aliases, partition = ENTRIES.c, WORDINGS.c, PAYLOADS.c.partition
+        own = sa.select(held.key, held.key.label("of"), held.slot, PAYLOADS.c.vector, partition)
+        others = sa.select(aliases.key, aliases.of, aliases.slot, aliases.vector, partition)
+        rows = own.join(PAYLOADS, PAYLOADS.c.key == held.key).union_all(
+            others.join(PAYLOADS, PAYLOADS.c.key == aliases.of)
+        )
         with self._engine.connect() as db:
-            for row in db.execute(asked):
-                vector = None if row.vector is None else np.frombuffer(row.vector, np.float32)
-                yield Entry(row.key, slot=row.slot, partition=row.partition, vector=vector)
+            for row in db.execute(rows):
+                entry = Entry(row.of, partition=row.partition)
+                yield Wording(
+                    row.key, row.of, vector=vector_of(row.vector), slot=row.slot, entry=entry
+                )
 
     def totals(self) -> dict[str, Any]:
         """What the entries come to: `answers`, `vectors`, `cost` and `characters`."""
-        entries, payloads = sql._entries.c, sql._payloads.c
+        entries, payloads = ENTRIES.c, PAYLOADS.c
         length = sa.func.length
         stored = length(payloads.answer) + length(payloads.text)
         asked = sa.select(
@@ -107,7 +110,7 @@ class Folder:
             sa.func.count(payloads.vector).label("vectors"),
             sa.func.coalesce(sa.func.sum(entries.cost), 0.0).label("cost"),
             sa.func.coalesce(sa.func.sum(stored), 0).label("characters"),
-        ).join(sql._payloads, payloads.key == entries.key)
+        ).join(PAYLOADS, payloads.key == entries.key)
         with self._engine.connect() as db:
             return dict(db.execute(asked).one()._mapping)
 
@@ -123,8 +126,8 @@ class Folder:
             books.clear()
             books.close()
 
-    def _books(self, db: sa.Connection) -> sql.SqlBooks:
+    def _books(self, db: sa.Connection) -> SqlBooks:
         """The books under rules that nothing is asked of: any policy for each shadow, no limit."""
-        shadows = db.execute(sa.select(sa.func.count()).select_from(sql._shadows)).scalar_one()
+        shadows = db.execute(sa.select(sa.func.count()).select_from(SHADOWS)).scalar_one()
         rules = Rules.parse(capacity=sys.maxsize, policy=[LRU()] * shadows, ghosts=None)
-        return sql.SqlBooks(rules, db)
+        return SqlBooks(rules, db)

@@ -6,18 +6,22 @@ import heapq
 import threading
 from collections import OrderedDict
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from langchain_cachemux.keep.books import Account, Books, Rules, Shadow
+from langchain_cachemux.keep import wordings as bounds
+from langchain_cachemux.keep.books import Account, Books, Rules
+from langchain_cachemux.keep.shadows import Shadow
+from langchain_cachemux.keep.wordings import Alias, Wordings, own
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Admission, Standing
+    from langchain_cachemux.types import Admission, Standing, Vector, Wording
 
 
 class MemoryLedger:
@@ -46,7 +50,7 @@ class MemoryLedger:
         return f"MemoryLedger({self.rules})"
 
     def clear(self) -> None:
-        """Drop everything, counts and slots too."""
+        """Drop everything: counts, aliases, differences and slots too."""
         with self._lock:
             self._books = MemoryBooks(self.rules)
 
@@ -70,14 +74,30 @@ class MemoryLedger:
         return self._books.size
 
     def get(self, key: str) -> Entry | None:
-        """Return the entry held under `key`; counts nothing."""
+        """Return the entry that answers `key`, its own or an alias'; counts nothing."""
         with self._lock:
-            return self._books.entry(key) if key in self._books.entries else None
+            account = self._books.answering(key)
+            return None if account is None else self._books.entry(account.key)
+
+    def wording(self, key: str) -> Wording | None:
+        """Return the words held under `key` with their slot and their entry."""
+        with self._lock:
+            return self._books.wording(key)
+
+    def wordings(self, key: str | None = None) -> Iterator[Wording]:
+        """The wordings of the entry held under `key`, or of all, when iteration began."""
+        with self._lock:
+            books = self._books
+            keys = [
+                key for key in (books.entries if key is None else (key,)) if key in books.entries
+            ]
+            held = [k for key in keys for k in (key, *(a.key for a in books.wordings.of(key)))]
+            return iter([wording for wording in map(books.wording, held) if wording is not None])
 
     def standing(self, key: str) -> Standing | None:
-        """Return what the policy followed now thinks of the entry held under `key`."""
+        """Return what the policy followed now thinks of the entry that answers `key`."""
         with self._lock:
-            account = self._books.find(key)
+            account = self._books.answering(key)
             return None if account is None else self._books.standing(account)
 
     def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
@@ -90,8 +110,28 @@ class MemoryLedger:
         with self._lock:
             return self._books.admit(entry)
 
+    def reword(self, wording: Wording) -> Admission:
+        """Let an entry be asked for in other words too."""
+        with self._lock:
+            return self._books.reword(wording)
+
+    def unword(self, key: str) -> bool:
+        """Take an alias back, its entry stays; True when it was one."""
+        with self._lock:
+            return self._books.unword(key)
+
+    def differ(self, one: str, other: str) -> None:
+        """Remember that two keys are different questions."""
+        with self._lock:
+            self._books.wordings.differ(one, other)
+
+    def differs(self, one: str, other: str) -> bool:
+        """Whether two keys were found to be different questions."""
+        with self._lock:
+            return self._books.wordings.differs(one, other)
+
     def forget(self, key: str) -> bool:
-        """Drop an entry, its count included; True when it was held."""
+        """Drop an entry, its count and its aliases included; True when it was held."""
         with self._lock:
             return self._books.forget(key)
 
@@ -105,6 +145,7 @@ class MemoryBooks(Books):
     """Books in dictionaries."""
 
     shadows: list[HeapShadow]
+    wordings: MemoryWordings
 
     def __init__(self, rules: Rules) -> None:
         self.entries: dict[str, Entry] = {}
@@ -117,12 +158,35 @@ class MemoryBooks(Books):
                 HeapShadow(policy, capacity=rules.capacity, age=age, stored=self.entries)
                 for policy, age in zip(rules.policies, rules.ages, strict=True)
             ],
+            MemoryWordings(rules.capacity),
         )
 
     def entry(self, key: str) -> Entry:
-        """A copy of the entry stored under `key`, with its cost by now and its slot."""
+        """A copy of the entry stored under `key`, with its cost and size by now and its slot."""
         account = self._accounts[key]
-        return replace(self.entries[key], cost=account.cost, slot=account.slot)
+        entry = self.entries[key]
+        return replace(entry, cost=account.cost, size=account.size, slot=account.slot)
+
+    def wording(self, key: str) -> Wording | None:
+        """A copy of the words held under `key`, with their entry."""
+        if key in self.entries:
+            return own(self.entry(key))
+        alias = self.wordings.find(key)
+        if alias is None:
+            return None
+        entry = self.entry(alias.of)
+        return replace(self.wordings.words[key], of=alias.of, slot=alias.slot, entry=entry)
+
+    @override
+    def look_up(self, key: str) -> None:
+        """Nothing: shadows in memory know all they hold."""
+
+    @override
+    def answering(self, key: str) -> Account | None:
+        account = self._accounts.get(key)
+        if account is None and (alias := self.wordings.find(key)) is not None:
+            account = self._accounts[alias.of]
+        return account
 
     @override
     def find(self, key: str) -> Account | None:
@@ -130,20 +194,19 @@ class MemoryBooks(Books):
 
     @override
     def keep(self, account: Account, entry: Entry) -> None:
-        if entry.vector is not None:
-            vector = entry.vector.copy()
-            vector.setflags(write=False)
-            entry = replace(entry, vector=vector)
-        self.entries[account.key] = entry
+        self.entries[account.key] = replace(entry, vector=_frozen(entry.vector))
         self._accounts[account.key] = account
 
     @override
     def remove(self, account: Account) -> None:
         key = account.key
         del self.entries[key], self._accounts[key]
-        self._free.append(account.slot)
         for shadow in self.shadows:
             shadow.unstray(key)
+
+    @override
+    def resized(self, account: Account) -> None:
+        """Nothing: the account is the one that is kept."""
 
     @override
     def remember(self, account: Account) -> None:
@@ -155,6 +218,10 @@ class MemoryBooks(Books):
     @override
     def recall(self, key: str) -> tuple[tuple[float, ...], int]:
         return self._ghosts.pop(key, ((), 0))
+
+    @override
+    def free(self, slot: int) -> None:
+        self._free.append(slot)
 
     @override
     def free_slot(self) -> int | None:
@@ -173,6 +240,64 @@ class MemoryBooks(Books):
         return list(self._ghosts)
 
 
+class MemoryWordings(Wordings):
+    """Aliases in dictionaries, each in the order of their use."""
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__(capacity)
+        self.words: dict[str, Wording] = {}
+        self._aliases: OrderedDict[str, Alias] = OrderedDict()
+        self._of: dict[str, OrderedDict[str, Alias]] = {}
+        self._differences: OrderedDict[frozenset[str], None] = OrderedDict()
+
+    @override
+    def __len__(self) -> int:
+        return len(self._aliases)
+
+    @override
+    def aliases(self) -> list[Alias]:
+        return list(self._aliases.values())
+
+    @override
+    def find(self, key: str) -> Alias | None:
+        return self._aliases.get(key)
+
+    @override
+    def of(self, key: str) -> list[Alias]:
+        return list(self._of.get(key, {}).values())
+
+    @override
+    def oldest(self, number: int) -> list[Alias]:
+        return list(islice(self._aliases.values(), number))
+
+    @override
+    def add(self, alias: Alias, wording: Wording) -> None:
+        self._aliases[alias.key] = alias
+        self._of.setdefault(alias.of, OrderedDict())[alias.key] = alias
+        self.words[alias.key] = replace(wording, vector=_frozen(wording.vector), entry=None)
+
+    @override
+    def renew(self, key: str) -> None:
+        self._aliases.move_to_end(key)
+        self._of[self._aliases[key].of].move_to_end(key)
+
+    @override
+    def remove(self, alias: Alias) -> None:
+        del self._aliases[alias.key], self._of[alias.of][alias.key], self.words[alias.key]
+        if not self._of[alias.of]:
+            del self._of[alias.of]
+
+    @override
+    def differ(self, one: str, other: str) -> None:
+        self._differences[frozenset((one, other))] = None
+        while len(self._differences) > bounds.DIFFERENCES:
+            self._differences.popitem(last=False)
+
+    @override
+    def differs(self, one: str, other: str) -> bool:
+        return frozenset((one, other)) in self._differences
+
+
 class HeapShadow(Shadow):
     """A dictionary and a heap over (worth, last), O(log n).
 
@@ -189,7 +314,7 @@ class HeapShadow(Shadow):
         self._strays: OrderedDict[str, None] = OrderedDict()
 
     @override
-    def check(self, stored: set[str]) -> list[str]:
+    def check(self, stored: Mapping[str, int]) -> list[str]:
         true = {key for _, _, key in filter(self._true, self._heap)}
         missing = ["an entry is missing from the heap"] if true != set(self.held) else []
         return super().check(stored) + missing
@@ -224,6 +349,10 @@ class HeapShadow(Shadow):
             heapq.heapify(self._heap)
 
     @override
+    def resized(self, standing: Standing) -> None:
+        """Nothing: the heap knows worths, not sizes."""
+
+    @override
     def drop(self, standing: Standing) -> None:
         del self.held[standing.key]
         self.size -= standing.size
@@ -252,3 +381,11 @@ class HeapShadow(Shadow):
     def _true(self, item: tuple[float, int, str]) -> bool:
         standing = self.held.get(item[2])
         return standing is not None and standing.worth == item[0] and standing.last == item[1]
+
+
+def _frozen(vector: Vector | None) -> Vector | None:
+    """A copy that nobody can write to."""
+    if vector is not None:
+        vector = vector.copy()
+        vector.setflags(write=False)
+    return vector

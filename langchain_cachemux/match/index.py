@@ -1,6 +1,7 @@
 """Where answers are found: the vectors of the entries held, in a Chroma collection.
 
-The index is a hint. It says which keys are near; the ledger says whether they are held.
+The index is a hint. It says which keys are near; the ledger says whether they are held. Every wording
+of an entry has a row: its own words, and each alias.
 
 Two choices keep a query at one nearest-neighbour search, however many models, tenants and
 conversations share the collection. Rows are *slots*, overwritten in place, because deleted rows go on
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from chromadb.api import ClientAPI
     from chromadb.api.models.Collection import Collection
 
-    from langchain_cachemux.types import Entry, Vector
+    from langchain_cachemux.types import Vector, Wording
 
 SIGNS = 64
 """Length of h, the partition's part of a row."""
@@ -125,23 +126,25 @@ class ChromaIndex:
                 break
         return rows
 
-    def check(self, entries: Iterable[Entry], *, fix: bool = False) -> list[str]:
-        """Compare the rows with the entries that they should be of; those that lack one, in words.
+    def check(self, wordings: Iterable[Wording], *, fix: bool = False) -> list[str]:
+        """Compare the rows with the wordings that they should be of; those that lack one, in words.
 
         Args:
-            entries: All that are held.
-            fix: Also write the rows that are missing, and delete those of no entry.
+            wordings: All that are held, of all entries.
+            fix: Also write the rows that are missing, and delete those of no wording.
         """
         rows, problems = self.rows(), []
         stale = set(rows)
-        for entry in entries:
-            if entry.vector is None:
+        for wording in wordings:
+            if wording.vector is None:
                 continue
-            stale.discard(entry.slot)
-            if rows.get(entry.slot) != entry.key:
-                problems.append(f"slot {entry.slot}: the index lacks entry {entry.key}")
+            slot, key = wording.slot, wording.key
+            stale.discard(slot)
+            if rows.get(slot) != key:
+                what = f"entry {key}" if key == wording.of else f"alias {key} of {wording.of}"
+                problems.append(f"slot {slot}: the index lacks {what}")
                 if fix:
-                    self.put(entry.slot, entry.key, entry.vector, entry.partition)
+                    self.put(slot, key, wording.vector, wording.partition)
         if fix:
             self.remove(stale)
         return problems

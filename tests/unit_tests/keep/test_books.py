@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.keep.books import Capacity, Rules, ghosts_for, leader, victims
+from langchain_cachemux.keep.books import Capacity, Rules, ghosts_for, leader
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, robust
+from langchain_cachemux.keep.shadows import victims
 from langchain_cachemux.types import Standing
 
 

@@ -422,7 +422,7 @@ def test_an_entry_too_large_for_the_ledger_does_not_age_the_others(make):
 def test_an_answer_that_outgrew_the_ledger_leaves_with_its_old_self(make):
     ledger = make(10, LEC())
     play(ledger, [("A", 1.0, 3), ("B", 1.0, 3)])
-    assert ledger.admit(Entry("A", cost=1e9, size=11)) == Admission(None, ("A",))
+    assert ledger.admit(Entry("A", cost=1e9, size=11)) == Admission(None, ("A",), (0,))
     assert books(ledger).keys() == {"B"}
     assert ledger.check() == []
 
