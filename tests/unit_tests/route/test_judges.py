@@ -16,6 +16,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
+from langchain_cachemux.meter import at_once
 from langchain_cachemux.route.asking import Agrees, Asks
 from langchain_cachemux.route.judges import (
     Judge,
@@ -26,7 +27,6 @@ from langchain_cachemux.route.judges import (
     log_probabilities,
     words,
 )
-from langchain_cachemux.route.meter import at_once
 from langchain_cachemux.types import Usage
 
 ASKED = [HumanMessage("What is the capital of France?")]
