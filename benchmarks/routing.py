@@ -86,12 +86,6 @@ def _boosting() -> Any:
     )
 
 
-def _trees() -> Any:
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    return ExtraTreesClassifier(40, min_samples_leaf=8, max_features=0.15, random_state=0)
-
-
 def _neighbours() -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -119,14 +113,15 @@ ROUTERS: dict[str, Callable[[], Any]] = {
     "Mean(prior=Ridge()), of the cost 1 + failing": lambda: Total(Mean(prior=Ridge())),
     "SklearnClassifier(): logistic": SklearnClassifier,
     "SklearnClassifier(40 neighbours)": lambda: SklearnClassifier(_neighbours(), members=4),
-    "SklearnClassifier(boosting)": lambda: SklearnClassifier(_boosting(), members=4),
-    "SklearnClassifier(extra trees)": lambda: SklearnClassifier(_trees(), members=4),
     "TorchClassifier": TorchClassifier,
-    "Blend(Classifier, extra trees, TorchClassifier)": lambda: Blend(
-        Classifier(), SklearnClassifier(_trees(), members=4), TorchClassifier()
+    "Blend(Classifier, logistic, TorchClassifier)": lambda: Blend(
+        Classifier(), SklearnClassifier(), TorchClassifier()
     ),
 }
-SLOW: dict[str, Callable[[], Any]] = {"TransformerClassifier": TransformerClassifier}
+SLOW: dict[str, Callable[[], Any]] = {
+    "SklearnClassifier(boosting)": lambda: SklearnClassifier(_boosting(), members=4),
+    "TransformerClassifier": TransformerClassifier,
+}
 """Measured on the first draw alone."""
 DEFAULT = "Classifier"
 
