@@ -23,7 +23,9 @@ Settings.
 
 Streams: all of MMLU in ten orders, bandit feedback, prices 1 and 2, 1 and 1.5 with a judge (a wrong
 small answer costs the large call on top), 1 and 10 without (a wrong answer of either costs 72). Chosen
-is the least price + cost of failing x lower bound of failing.
+is the least price + cost of failing x lower bound of failing. In a fourth stream nobody says which
+answers were wrong: audits tell, and are paid; the small model is asked where that is cheaper at the
+upper bound of its being worse.
 
 Bounds: at the default width, how often the mean bounds of a group of scored questions hold its observed
 rate.
@@ -40,6 +42,7 @@ import argparse
 import csv
 import importlib.util
 import json
+import math
 import os
 import platform
 import sys
@@ -56,6 +59,8 @@ import numpy as np
 from rich.progress import track
 
 from langchain_cachemux import Estimate, Estimator, Mean, Query, Ridge, SentenceEncoder
+from langchain_cachemux.audits import TYPICAL
+from langchain_cachemux.multiplexer import AUDIT
 from langchain_cachemux.route.classifiers import Blend, Classifier
 from langchain_cachemux.route.fitted import SklearnClassifier
 from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
@@ -288,6 +293,45 @@ def stream(
     }
 
 
+def audited(bench: Bench, seed: int) -> tuple[Scored, dict[str, float]]:
+    """Route all questions in a random order where nobody says which answers did: audits must.
+
+    On a falling share of the questions (`audits.due`) the other model is asked too, and paid; then it is
+    known whether the small one was worse. It is asked where that is cheaper even if it is worse as often
+    as it may be, as a `MultiplexedLLM` of two models does by itself.
+    """
+    small, large, wrong = 1.0, 10.0, 72.0
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(bench.queries))
+    worse = Classifier()
+    paid = {"answers": 0.0, "audits": 0.0}
+    told, sent, made = np.zeros(len(order)), 0, 0
+    for step, i in enumerate(order):
+        x = bench.queries[i]
+        estimate = worse.predict(x)
+        told[step] = estimate.mean
+        asks_small = small + wrong * estimate.upper <= large
+        sent += asks_small
+        answer = small + wrong * bench.small[i], large + wrong * bench.large[i]
+        paid["answers"] += answer[0 if asks_small else 1]
+        if rng.random() < AUDIT * math.sqrt(TYPICAL / (made + 1)):
+            made += 1
+            paid["audits"] += large if asks_small else small
+            worse.learn(x, float(max(bench.gain[i], 0.0)))
+    n = len(order)
+    error = ece(told, np.maximum(bench.gain[order], 0.0))
+    return Scored(order, told, error), {
+        "cost": (paid["answers"] + paid["audits"]) / n,
+        "audits": paid["audits"] / n,
+        "always small": float((small + wrong * bench.small).mean()),
+        "always large": float((large + wrong * bench.large).mean()),
+        "oracle": float(
+            np.minimum(small + wrong * bench.small, large + wrong * bench.large).mean()
+        ),
+        "small": sent / n,
+    }
+
+
 def bounds(bench: Bench, seed: int, groups: int) -> dict[str, float]:
     """How often the default bounds, averaged over a group, hold the rate observed in it."""
     from sklearn.cluster import MiniBatchKMeans
@@ -459,6 +503,18 @@ def chart(rows: list[dict[str, Any]], file: Path) -> None:
     figure.savefig(file, dpi=100)
 
 
+def summed(figures: list[dict[str, float]]) -> dict[str, Any]:
+    """What a stream cost a question, over its orders, with the floor and the ceiling."""
+    spent = np.array([figure["cost"] for figure in figures])
+    return {
+        "cost": round(float(spent.mean()), 4),
+        "worst order": round(float(spent.max()), 4),
+        "best fixed": round(min(figures[0]["always small"], figures[0]["always large"]), 4),
+        "oracle": round(figures[0]["oracle"], 4),
+        "asked small": [round(figure["small"], 3) for figure in figures],
+    }
+
+
 def _shown(arguments: argparse.Namespace) -> list[str]:
     """The arguments that change what is measured, when they are not the defaults."""
     shown = []
@@ -521,15 +577,15 @@ def main() -> None:
             figures.append(figure)
             if costs[3]:
                 progressive.append(scored)
-        spent = np.array([figure["cost"] for figure in figures])
-        streams[setting] = {
-            "cost": round(float(spent.mean()), 4),
-            "worst order": round(float(spent.max()), 4),
-            "best fixed": round(min(figures[0]["always small"], figures[0]["always large"]), 4),
-            "oracle": round(figures[0]["oracle"], 4),
-            "asked small": [round(figure["small"], 3) for figure in figures],
-        }
+        streams[setting] = summed(figures)
         print(setting, json.dumps(streams[setting]), flush=True)
+    figures = [
+        cells(f"stream audited {seed}", partial(audited, benches["mmlu"], seed))[1]
+        for seed in ORDERS[: arguments.orders]
+    ]
+    streams["nobody judges, audits paid, 1:10, wrong costs 72"] = summed(figures) | {
+        "of it audits": round(float(np.mean([figure["audits"] for figure in figures])), 4)
+    }
     rows.append(row(benches["mmlu"], "progressive", DEFAULT, progressive[:5], None)[0])
     last = [
         cells(
