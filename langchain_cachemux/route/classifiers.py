@@ -17,6 +17,7 @@ from langchain_cachemux.arguments import expect, is_number
 from langchain_cachemux.route.estimators import Kept, array, check_kind
 from langchain_cachemux.route.examples import Examples
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, features
+from langchain_cachemux.route.symmetric import add, times, whole
 from langchain_cachemux.types import Estimate, Query
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Classifier:
             return UNTRIED
         row = self._row(features(x.text).numbers, x.vector)
         logit = self._logit(x, row)
-        variance = float(row @ _times(self._covariance, row))
+        variance = float(row @ times(self._covariance, row))
         width = self.width * (1.0 if self._examples.fitted else self.EARLY)
         deviation = width * math.sqrt(max(variance, 0.0))
         mean, low, high = (logistic(logit + step) for step in (0.0, -deviation, deviation))
@@ -119,11 +120,11 @@ class Classifier:
         chance = logistic(self._logit(x, row))
         variance = chance * (1 - chance)
         for covariance in (self._covariance, self._strict):
-            gain = _times(covariance, row)
+            gain = times(covariance, row)
             shrink = 1.0 + variance * float(gain @ row)
             if covariance is (self._strict if self._examples.fitted else self._covariance):
                 self._weights += gain * ((cost - chance) / shrink)
-            _add(covariance, -variance / shrink, gain)
+            add(covariance, -variance / shrink, gain)
         if self._examples.due:
             self.fit()
 
@@ -180,8 +181,8 @@ class Classifier:
             "centre": self._centre,
             "spread": self._spread,
             "weights": self._weights,
-            "covariance": _whole(self._covariance),
-            "strict": _whole(self._strict),
+            "covariance": whole(self._covariance),
+            "strict": whole(self._strict),
             "words": self._words[used],
             "words_at": used,
             "examples": self._examples.dump(),
@@ -220,7 +221,8 @@ class Classifier:
         row[0] = self.INTERCEPT
         ends = 1 + len(NUMBERS)
         of_number, of_vector, _ = self.DEVIATIONS
-        scaled = np.clip((numbers - self._centre) / self._spread, -self.EXTREME, self.EXTREME)
+        scaled = (numbers - self._centre) / self._spread
+        scaled = np.minimum(np.maximum(scaled, -self.EXTREME), self.EXTREME)  # np.clip is slow
         row[1:ends] = scaled * of_number
         if vector is not None and len(row) > ends:
             row[ends:] = vector
@@ -325,25 +327,6 @@ def logistic(logit: float) -> float:
 def chances(logits: Floats) -> Floats:
     """σ of each logit."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
-
-
-def _whole(matrix: Floats) -> Floats:
-    """A symmetric matrix, of which only the lower triangle is kept up."""
-    return np.asarray(np.tril(matrix) + np.tril(matrix, -1).T)
-
-
-def _times(matrix: Floats, vector: Floats) -> Floats:
-    """A symmetric matrix, of which only the lower triangle is read, times a vector."""
-    from scipy.linalg.blas import dsymv
-
-    return np.asarray(dsymv(1.0, matrix, vector, lower=1))
-
-
-def _add(matrix: Floats, factor: float, vector: Floats) -> None:
-    """Add factor·vvᵀ to a symmetric matrix in place, in its lower triangle."""
-    from scipy.linalg.blas import dsyr
-
-    dsyr(factor, vector, a=matrix, lower=1, overwrite_a=1)
 
 
 def _fitted(

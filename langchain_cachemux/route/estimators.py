@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from langchain_cachemux.arguments import expect, is_made, is_number, is_whole
+from langchain_cachemux.route.symmetric import add, times, whole
 from langchain_cachemux.types import LARGEST_COST, Estimate
 
 if TYPE_CHECKING:
@@ -375,7 +376,7 @@ class Ridge:
         expect(right, "shrinkage", "a finite positive number", shrinkage)
         self.width = width
         self.shrinkage = shrinkage
-        self._inverse: NDArray[np.float64] = np.eye(1) / shrinkage
+        self._inverse: NDArray[np.float64] = np.eye(1, order="F") / shrinkage
         self._weights: NDArray[np.float64] = np.zeros(1)
         self._n = 0
         self._squared_errors = 0.0
@@ -391,7 +392,7 @@ class Ridge:
             return UNKNOWN
         features = self._features(x)
         sigma = math.sqrt(self._squared_errors / self._n)
-        leverage = float(features @ self._inverse @ features)
+        leverage = float(features @ times(self._inverse, features))
         width = self.width * sigma * math.sqrt(max(leverage, 0.0))
         mean = max(float(self._weights @ features), self._floor.value)
         return Estimate(mean, width, self._floor.value)
@@ -405,10 +406,9 @@ class Ridge:
         checked(cost)
         features = self._features(x)
         error = cost - float(self._weights @ features)
-        gain = self._inverse @ features
-        gain /= math.sqrt(1.0 + float(features @ gain))
-        self._inverse -= np.outer(gain, gain)
-        self._weights += (self._inverse @ features) * error
+        gain = times(self._inverse, features)
+        add(self._inverse, -1.0 / (1.0 + float(features @ gain)), gain)
+        self._weights += times(self._inverse, features) * error
         self._n += 1
         self._squared_errors += error**2
         self._floor.add(cost)
@@ -418,7 +418,7 @@ class Ridge:
         return {
             "kind": type(self).__name__,
             "version": self.VERSION,
-            "inverse": self._inverse.copy(),
+            "inverse": whole(self._inverse),
             "weights": self._weights.copy(),
             "n": self._n,
             "squared_errors": self._squared_errors,
@@ -437,14 +437,14 @@ class Ridge:
         n, squared_errors, floor = (
             float(array(state, name, ())) for name in ("n", "squared_errors", "floor")
         )
-        self._weights, self._inverse = weights, inverse
+        self._weights, self._inverse = weights, np.asfortranarray(inverse)
         self._n, self._squared_errors, self._floor.value = int(n), squared_errors, floor
 
     def _features(self, x: Query) -> NDArray[np.float64]:
         """(intercept, vector); the model grows when the first vector comes."""
         have = len(self._weights)
         if x.vector is not None and have == 1:
-            inverse = np.eye(len(x.vector) + 1) / self.shrinkage
+            inverse = np.eye(len(x.vector) + 1, order="F") / self.shrinkage
             inverse[0, 0] = self._inverse[0, 0]
             self._inverse = inverse
             self._weights = np.append(self._weights, np.zeros(len(x.vector)))

@@ -150,7 +150,7 @@ def _features(text: str, characters: int) -> Features:
     words = letters = long = capitals = capitalised = 0
     distinct_numbers = digits = longest_number = decimals = 0
     for token, n in Counter(tokens).items():
-        kind, size, bucket = _looked_up(token)
+        kind, size, bucket, capital, all_capitals = _looked_up(token)
         counts[kind] += n
         if bucket is not None:
             buckets[bucket] = buckets.get(bucket, 0) + n
@@ -158,8 +158,8 @@ def _features(text: str, characters: int) -> Features:
             words += n
             letters += n * size
             long += n * (size >= LONG)
-            capitalised += n * token[0].isupper()
-            capitals += n * (size > 1 and token[0].isupper() and token.isupper())
+            capitalised += n * capital
+            capitals += n * all_capitals
         elif kind == _NUMBER:
             distinct_numbers += 1
             digits += n * (len(token) == 1)
@@ -215,8 +215,11 @@ def _with_words(numbers: NDArray[np.float64], counts: Mapping[int, int]) -> Feat
 
 
 @lru_cache(maxsize=50_000)
-def _looked_up(token: str) -> tuple[int, int, int | None]:
-    """Kind of a token, its letters when it is a word, and its hash when it means something alone."""
+def _looked_up(token: str) -> tuple[int, int, int | None, bool, bool]:
+    """Kind of a token, its letters when it is a word, its hash when it means something alone, capitals.
+
+    These are two: whether it begins with one, and whether it is of several and of nothing else.
+    """
     low = token.lower()
     kind = _KIND.get(low, _OTHER)
     if low == "\n":
@@ -228,4 +231,6 @@ def _looked_up(token: str) -> tuple[int, int, int | None]:
     elif low[0] == "_":
         kind = _AT["blank"]
     hashed = None if kind in _UNHASHED else zlib.crc32(low.encode())
-    return kind, len(token) if low[0].isalpha() else 0, hashed
+    size = len(token) if low[0].isalpha() else 0
+    capital = token[0].isupper()
+    return kind, size, hashed, capital, capital and size > 1 and token.isupper()
