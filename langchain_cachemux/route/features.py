@@ -157,9 +157,11 @@ def _features(text: str, characters: int) -> Features:
         if size:
             words += n
             letters += n * size
-            long += n * (size >= LONG)
-            capitalised += n * capital
-            capitals += n * all_capitals
+            if size >= LONG:
+                long += n
+            if capital:
+                capitalised += n
+                capitals += n * all_capitals
         elif kind == _NUMBER:
             distinct_numbers += 1
             digits += n * (len(token) == 1)
