@@ -6,9 +6,9 @@ Two models, each learned from 1,500 outcomes. The questions are drawn word by wo
 demo, 10 to 60 words, none is asked twice, and a random unit vector stands in for each embedding. A round
 times `choose` on 100 questions for every router in turn. A row says the median of the rounds' medians,
 with the least and the most of them, by the wall clock and by this thread's CPU time alone. Other
-programs slow both down, for they share caches and cores, so the result says how many there were, and what
-lasts is the ratio of two rows. Beside the routers: one that only looks keys up, the least there is to do,
-and the embedding that comes before any decision.
+programs slow both down, for they share caches and cores. So the result says how many there were, and
+what lasts is the ratio of two rows. Beside the routers: one that only looks keys up, the least there is to
+do, and the embedding that comes before any decision.
 """
 
 from __future__ import annotations
