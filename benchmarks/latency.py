@@ -7,8 +7,8 @@ demo, 10 to 60 words, none is asked twice, and a random unit vector stands in fo
 times `choose` on 100 questions for every router in turn. A row says the median of the rounds' medians,
 with the least and the most of them, by the wall clock and by this thread's CPU time alone. Other
 programs slow both down, for they share caches and cores. So the result says how many there were, and
-what lasts is the ratio of two rows. Beside the routers: one that only looks keys up, the least there is to
-do, and the embedding that comes before any decision.
+what lasts is the ratio of two rows. Beside the routers: one that only looks keys up, the least there is
+to do, and the embedding that comes before any decision.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,9 +91,7 @@ def measured(rounds: int, outcomes: int = OUTCOMES, asked: int = ASKED) -> list[
     deciding: dict[str, Callable[[Query], object]] = {}
     for name, make in ROUTERS.items():
         router = learned(make, seen)
-        deciding[name] = lambda query, router=router: router.choose(
-            query, judged=True, error_price=10.0
-        )
+        deciding[name] = partial(router.choose, judged=True, error_price=10.0)
     encoder = SentenceEncoder()
     deciding["the embedding"] = lambda query: encoder.embed_query(query.text)
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in deciding}

@@ -7,6 +7,7 @@ mistakes would show at run time only, where a cache raises nothing, so it would 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from inspect import iscoroutinefunction, signature
 from numbers import Real
 from operator import index
@@ -42,8 +43,13 @@ def takes(given: object, arguments: int) -> bool:
         return False
     if iscoroutinefunction(given) or iscoroutinefunction(type(given).__call__):
         return False
+    return accepts(given, arguments)
+
+
+def accepts(function: Callable[..., Any], arguments: int) -> bool:
+    """Whether a function, plain or async, can be called with so many arguments."""
     try:
-        signature(given).bind(*[None] * arguments)
+        signature(function).bind(*[None] * arguments)
     except TypeError:
         return False
     except ValueError:  # written in C, and does not tell

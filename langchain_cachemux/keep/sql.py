@@ -114,15 +114,7 @@ class SqlLedger:
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries held, read in batches by key."""
-        after = ""
-        while True:
-            page = _HELD.where(ENTRIES.c.key > after).order_by(ENTRIES.c.key).limit(256)
-            with self._reader.connect() as db:
-                rows = db.execute(page).all()
-            yield from map(_entry, rows)
-            if not rows:
-                return
-            after = rows[-1].key
+        return map(_entry, self._paged(_HELD, ENTRIES.c.key, ""))
 
     def get(self, key: str) -> Entry | None:
         """Return the entry that answers `key`, its own or an alias'; counts nothing."""
@@ -141,15 +133,7 @@ class SqlLedger:
         aliases = _ALIASES if key is None else _ALIASES.where(ANSWERING).params(asked=key)
         for entry in self if key is None else filter(None, [self.get(key)]):
             yield own(entry)
-        after = -1
-        while True:
-            page = aliases.where(WORDINGS.c.slot > after).order_by(WORDINGS.c.slot).limit(256)
-            with self._reader.connect() as db:
-                rows = db.execute(page).all()
-            yield from map(_wording, rows)
-            if not rows:
-                return
-            after = rows[-1].alias_slot
+        yield from map(_wording, self._paged(aliases, WORDINGS.c.slot, -1))
 
     def standing(self, key: str) -> Standing | None:
         """Return what the policy followed now thinks of the entry that answers `key`."""
@@ -200,6 +184,19 @@ class SqlLedger:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
         with self._transaction() as books:
             return books.check()
+
+    def _paged(
+        self, rows: sa.Select[Any], column: sa.Column[Any], after: Any
+    ) -> Iterator[sa.Row[Any]]:
+        """The rows in which a column, no two of whose values are equal, is greater: read in batches."""
+        while True:
+            page = rows.where(column > after).order_by(column).limit(256)
+            with self._reader.connect() as db:
+                found = db.execute(page).all()
+            yield from found
+            if not found:
+                return
+            after = found[-1]._mapping[column]
 
     def _open(self, about: dict[str, str]) -> None:
         with self._engine.begin() as db:

@@ -19,7 +19,7 @@ import numpy as np
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import Runnable
 
-from langchain_cachemux.arguments import expect, is_made, is_number, shown
+from langchain_cachemux.arguments import accepts, expect, is_made, is_number, shown
 from langchain_cachemux.meter import Meter, aask, ask
 from langchain_cachemux.types import Usage
 
@@ -109,12 +109,12 @@ def pair_judge_of(judge: Judging) -> PairJudge:
         ' or "local"'
     )
     if is_made(given, "judge ajudge"):  # those of answers (`accept=`) have the names, and take more
-        expect(_accepts(given.judge, 1), "judge", what, given)
+        expect(accepts(given.judge, 1), "judge", what, given)
         made: PairJudge = given
         return made
     if is_made(given, "predict"):
         return _Scores(given)
-    right = is_made(given, "__call__") and (_accepts(given, 2) or _accepts(given, 3))
+    right = is_made(given, "__call__") and (accepts(given, 2) or accepts(given, 3))
     expect(right, "judge", what, given)
     return _Function(given)
 
@@ -244,20 +244,9 @@ def _opinion(said: Any, meter: Meter, reason: str) -> Opinion:
     return Opinion(float(said), reason, meter.usages)
 
 
-def _accepts(function: Any, arguments: int) -> bool:
-    """Whether a function, plain or async, can be called with so many arguments."""
-    try:
-        signature(function).bind(*[None] * arguments)
-    except TypeError:
-        return False
-    except ValueError:  # written in C, and does not tell
-        return True
-    return True
-
-
 def _wants_answer(function: Any) -> bool:
     """Whether a function has a third argument that is for the stored answer."""
-    if not _accepts(function, 2):
+    if not accepts(function, 2):
         return True
     try:
         names = list(signature(function).parameters.values())
