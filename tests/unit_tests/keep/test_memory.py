@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy.exc import IntegrityError
 
+from langchain_cachemux.keep import wordings
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
 from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.testing import check_ledger
-from langchain_cachemux.types import Admission, Entry, Standing
+from langchain_cachemux.types import Admission, Entry, Standing, Wording
 
 POLICIES = {
     "LEC": LEC,
@@ -44,6 +45,16 @@ class Known:
     last: int = 0
 
 
+@dataclass
+class Other:
+    """What a ledger that scans knows of an alias."""
+
+    key: str
+    of: str
+    text: str
+    size: int
+
+
 class Scan:
     """The ledger as one would explain it: lists of what it knows, scanned for the least."""
 
@@ -55,12 +66,20 @@ class Scan:
 
     def clear(self):
         self.held, self.ghosts, self.now, self.most = [], [], 0, 0
+        self.aliases, self.different = [], []
         self.shadows = [[] for _ in self.policies]
         self.left = [[] for _ in self.policies]
         self.losses, self.leader = [0.0 for _ in self.policies], 0
 
-    def get(self, key):
+    def stored(self, key):
         return next((entry for entry in self.held if entry.key == key), None)
+
+    def alias(self, key):
+        return next((alias for alias in self.aliases if alias.key == key), None)
+
+    def get(self, key):
+        alias = self.alias(key)
+        return self.stored(alias.of if alias else key)
 
     def request(self, entry, credit=1.0):
         self.now += 1
@@ -111,33 +130,93 @@ class Scan:
             if cost is not None:
                 entry.cost = cost
             self.request(entry, credit)
+            used = self.alias(key)
+            self.aliases = [a for a in self.aliases if a is not used] + [used] * bool(used)
         return entry is not None
 
+    def reword(self, given):
+        entry = self.get(given.of)
+        if entry is None or self.stored(given.key) or self.differs(given.key, entry.key):
+            return False, ()
+        leaving = [a for a in self.aliases if a.key == given.key]
+        own = [a for a in self.aliases if a.of == entry.key and a.key != given.key]
+        leaving += own[: max(0, len(own) + 1 - wordings.WORDINGS)]
+        if not leaving and len(self.aliases) == self.capacity:
+            leaving = self.aliases[:1]
+        more = given.size - sum(a.size for a in leaving if a.of == entry.key)
+        if more > 0:
+            followed = self.shadows[self.leader]
+            known = next((e for e in followed if e.key == entry.key), None)
+            if known is None:
+                return False, ()
+            stay = [e for e in followed if (e.worth, e.last) >= (known.worth, known.last)]
+            if sum(e.size for e in stay) + more > self.capacity:
+                return False, ()
+        for alias in leaving:
+            self.unword(alias.key)
+        self.resize(entry, given.size)
+        evicted = self.make_room(0)
+        self.aliases.append(Other(given.key, entry.key, given.text, given.size))
+        return True, evicted
+
+    def unword(self, key):
+        alias = self.alias(key)
+        if alias is not None:
+            self.aliases.remove(alias)
+            self.resize(self.stored(alias.of), -alias.size)
+        return alias is not None
+
+    def resize(self, entry, more):
+        entry.size += more
+        for place, policy in enumerate(self.policies):
+            for known in [e for e in self.shadows[place] if e.key == entry.key]:
+                known.size = entry.size
+            while sum(e.size for e in self.shadows[place]) > self.capacity:
+                least = min(self.shadows[place], key=lambda e: (e.worth, e.last))
+                self.shadows[place] = [e for e in self.shadows[place] if e is not least]
+                self.left[place].append(least.key)
+                policy.evicted(least)
+
+    def differ(self, one, other):
+        if not self.differs(one, other):
+            self.different = [*self.different, {one, other}][-wordings.DIFFERENCES :]
+
+    def differs(self, one, other):
+        return {one, other} in self.different
+
     def admit(self, given):
+        self.unword(given.key)
         entry = Known(given.key, given.cost, given.size, given.answer)
         old = self.get(entry.key)
         for before in [old] if old else [g for g in self.ghosts if g.key == entry.key]:
             entry.counts, entry.last = before.counts, before.last
         self.ghosts = [g for g in self.ghosts if g.key != entry.key]
-        self.held = [e for e in self.held if e is not old]
+        self.drop(old)
         self.request(entry)
-        followed = {e.key for e in self.shadows[self.leader]}
-        if entry.key not in followed:
+        if entry.key not in {e.key for e in self.shadows[self.leader]}:
             self.leave(entry)
             return None, (entry.key,) if old else ()
-        evicted = []
-        while sum(e.size for e in self.held) + entry.size > self.capacity:
-            strays = [e for e in self.held if e.key not in followed]
-            victim = min(strays, key=lambda e: self.when_it_left(e.key))
-            self.held.remove(victim)
-            self.leave(victim)
-            evicted.append(victim.key)
+        evicted = self.make_room(entry.size)
         self.held.append(entry)
         for place, shadow in enumerate(self.shadows):
             if entry.key not in {e.key for e in shadow}:
                 self.left[place].append(entry.key)
         self.most = max(self.most, len(self.held))
-        return entry, tuple(evicted)
+        return entry, evicted
+
+    def make_room(self, size):
+        followed, evicted = {e.key for e in self.shadows[self.leader]}, []
+        while sum(e.size for e in self.held) + size > self.capacity:
+            strays = [e for e in self.held if e.key not in followed]
+            victim = min(strays, key=lambda e: self.when_it_left(e.key))
+            self.drop(victim)
+            self.leave(victim)
+            evicted.append(victim.key)
+        return tuple(evicted)
+
+    def drop(self, entry):
+        self.held = [e for e in self.held if e is not entry]
+        self.aliases = [a for a in self.aliases if entry is None or a.of != entry.key]
 
     def when_it_left(self, key):
         """Its last place in the list of those that left the leader's shadow, one after another."""
@@ -149,8 +228,8 @@ class Scan:
         self.ghosts = [*self.ghosts, entry][-bound:] if bound else []
 
     def forget(self, key):
-        held = self.get(key) is not None
-        self.held = [e for e in self.held if e.key != key]
+        held = self.stored(key) is not None
+        self.drop(self.stored(key))
         self.ghosts = [g for g in self.ghosts if g.key != key]
         self.shadows = [[e for e in shadow if e.key != key] for shadow in self.shadows]
         return held
@@ -171,6 +250,14 @@ def books(ledger):
     """Everything that two ledgers must agree on; a slot is each one's own affair."""
     standings = {entry.key: ledger.standing(entry.key) for entry in ledger}
     return {e.key: (e.cost, e.size, e.answer, *astuple(standings[e.key])) for e in ledger}
+
+
+def words(ledger):
+    """Every wording held, and what it leads to."""
+    if isinstance(ledger, Scan):
+        own = [(e.key, e.key, "", 0, e.answer) for e in ledger.held]
+        return sorted([*own, *((*astuple(a), ledger.get(a.key).answer) for a in ledger.aliases)])
+    return sorted((w.key, w.of, w.text, w.size, w.entry.answer) for w in ledger.wordings())
 
 
 def counted(ledger):
@@ -242,6 +329,7 @@ class Same(RuleBasedStateMachine):
         self.memory = MemoryLedger(self.capacity, policy=self.policy(), ghosts=ghosts)
         self.connect()
         self.requests = 0
+        self.rows = {MemoryLedger: {}, SqlLedger: {}}
 
     def connect(self):
         url = f"sqlite:///{self.folder.name}/ledger.db"
@@ -269,9 +357,46 @@ class Same(RuleBasedStateMachine):
         kept, evicted = self.scan.admit(self.entry(key, cost, size))
         for ledger in (self.memory, self.sql):
             admission = ledger.admit(self.entry(key, cost, size))
+            self.write(ledger, key, admission)
             assert admission.evicted == evicted
             assert (admission.slot is None) == (kept is None)
             assert kept is None or ledger.get(key).slot == admission.slot
+
+    def write(self, ledger, key, admission):
+        """Do to the rows of an index what a cache does."""
+        for slot in admission.vacated:
+            del self.rows[type(ledger)][slot]
+        if admission.slot is not None:
+            self.rows[type(ledger)][admission.slot] = key
+
+    @rule(key=keys, of=keys, size=st.integers(0, 6), text=st.sampled_from(["", "words"]))
+    def reword(self, key, of, size, text):
+        size = size if self.in_bytes else 0
+        kept, evicted = self.scan.reword(Wording(key, of, text, size=size))
+        for ledger in (self.memory, self.sql):
+            admission = ledger.reword(Wording(key, of, text, size=size))
+            self.write(ledger, key, admission)
+            assert admission.evicted == evicted
+            assert (admission.slot is not None) == kept
+            assert not kept or ledger.wording(key).slot == admission.slot
+
+    @rule(key=keys)
+    def unword(self, key):
+        expected = self.scan.unword(key)
+        for ledger in (self.memory, self.sql):
+            slots = [w.slot for w in ledger.wordings(key) if w.key == key != w.of]
+            assert ledger.unword(key) == expected == (len(slots) == 1)
+            self.write(ledger, key, Admission(None, vacated=tuple(slots)))
+
+    @rule(one=keys, other=keys)
+    def differ(self, one, other):
+        for ledger in (self.scan, self.memory, self.sql):
+            ledger.differ(one, other)
+
+    @rule(one=keys, other=keys)
+    def differs(self, one, other):
+        expected = self.scan.differs(one, other)
+        assert self.memory.differs(one, other) == self.sql.differs(one, other) == expected
 
     def use(self, key, credit=1.0, cost=None):
         self.requests += 1
@@ -294,12 +419,16 @@ class Same(RuleBasedStateMachine):
     @rule(key=keys)
     def forget(self, key):
         expected = self.scan.forget(key)
-        assert self.memory.forget(key) == self.sql.forget(key) == expected
+        for ledger in (self.memory, self.sql):
+            slots = [w.slot for w in ledger.wordings(key) if w.of == key] if expected else []
+            assert ledger.forget(key) == expected
+            self.write(ledger, key, Admission(None, vacated=tuple(slots)))
 
     @precondition(lambda self: self.requests > 15)
     @rule()
     def clear(self):
         self.requests = 0
+        self.rows = {MemoryLedger: {}, SqlLedger: {}}
         for ledger in (self.scan, self.memory, self.sql):
             ledger.clear()
 
@@ -315,6 +444,8 @@ class Same(RuleBasedStateMachine):
         for ledger in (self.memory, self.sql):
             assert books(ledger) == expected
             assert counted(ledger) == counted(self.scan)
+            assert words(ledger) == words(self.scan)
+            assert self.rows[type(ledger)] == {w.slot: w.key for w in ledger.wordings()}
             assert len(ledger) == len(expected) <= self.capacity
             assert ledger.size == sum(size for _, size, *_ in expected.values()) <= self.capacity
             assert ledger.check() == []
@@ -325,7 +456,10 @@ class Same(RuleBasedStateMachine):
 
 
 @each_policy
-def test_heap_database_and_scan_agree_whatever_happens(policy):
+def test_heap_database_and_scan_agree_whatever_happens(policy, monkeypatch):
+    monkeypatch.setattr(wordings, "WORDINGS", 2)
+    monkeypatch.setattr(wordings, "DIFFERENCES", 3)
+
     class Machine(Same):
         pass
 
