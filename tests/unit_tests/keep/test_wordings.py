@@ -1,12 +1,14 @@
 """Aliases and differences in both ledgers: who gives way, what grows, what survives a fault."""
 
 import math
+import random
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 import sqlalchemy as sa
+from slow_ledger import Scan, books, each_policy, words
 
 from langchain_cachemux.keep import wordings
 from langchain_cachemux.keep.folder import Folder
@@ -158,6 +160,48 @@ def test_slots_that_aliases_gave_up_are_used_again(make):
             filled(ledger, "a", "b")
     assert max(seen) < 2 * 4
     assert ledger.check() == []
+
+
+def asked_for(ledger, chance, *, in_bytes):
+    """One call drawn by chance, most often one that makes or uses an alias; what came of it."""
+    (kind,) = chance.choices(["ask", "reword", "unword", "forget", "differ"], [50, 40, 5, 3, 2])
+    key, other = chance.choices("abcdefgh", range(8, 0, -1), k=2)
+    sizes = chance.choices((1, 4, 2, 3), k=2) if in_bytes else (1, 0)
+    cost = chance.choice((0.5, 1.0, 4.0, 40.0))
+    if kind == "ask" and ledger.get(key) is None:
+        return kept(ledger.admit(Entry(key, cost, sizes[0])))
+    if kind == "reword":
+        return kept(ledger.reword(Wording(key, other, size=sizes[1])))
+    if kind == "differ":
+        return ledger.differ(key, other)
+    return ledger.use(key) if kind == "ask" else getattr(ledger, kind)(key)
+
+
+def kept(told):
+    """Whether it was, and who left."""
+    what, evicted = (told.slot, told.evicted) if isinstance(told, Admission) else told
+    return what is not None, evicted
+
+
+@each_policy
+@pytest.mark.parametrize("in_bytes", [True, False], ids=["bytes", "entries"])
+def test_aliases_come_and_go_as_in_a_ledger_that_scans(policy, in_bytes, sql, monkeypatch):
+    monkeypatch.setattr(wordings, "WORDINGS", 2)
+    monkeypatch.setattr(wordings, "DIFFERENCES", 3)
+    capacity = 12 if in_bytes else 4
+    for seed in range(5):
+        scan = Scan(capacity, policy(), None)
+        ledger = sql(capacity, policy()) if seed == 0 else MemoryLedger(capacity, policy=policy())
+        chances = random.Random(seed), random.Random(seed)
+        for _ in range(100 if seed == 0 else 500):
+            expected, told = (
+                asked_for(each, chance, in_bytes=in_bytes)
+                for each, chance in zip((scan, ledger), chances, strict=True)
+            )
+            assert told == expected
+            assert words(ledger) == words(scan)
+        assert books(ledger) == books(scan)
+        assert ledger.check() == []
 
 
 # In bytes
