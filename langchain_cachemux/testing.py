@@ -16,8 +16,9 @@ import numpy as np
 
 from langchain_cachemux.keep.books import Ledger
 from langchain_cachemux.keep.policies import LEC, LFU, LRU, GreedyDual, Policy
+from langchain_cachemux.keep.wordings import WORDINGS
 from langchain_cachemux.route.estimators import Estimator, Kept
-from langchain_cachemux.types import Admission, Entry, Estimate, Query, Standing
+from langchain_cachemux.types import Admission, Entry, Estimate, Query, Standing, Wording
 
 
 def check_policy(make: Callable[[], Policy]) -> None:
@@ -55,7 +56,7 @@ def check_policy(make: Callable[[], Policy]) -> None:
 def check_ledger(
     make: Callable[[int, Policy | Sequence[Policy], int | None], Ledger],
 ) -> None:
-    """Check that a ledger keeps its books: capacity, time, slots, ghosts, and who is evicted.
+    """Check that a ledger keeps its books: capacity, time, slots, ghosts, aliases, and who is evicted.
 
     Of several policies it follows the one whose misses have cost least; one policy given twice is that
     policy.
@@ -72,6 +73,10 @@ def check_ledger(
     _check_ghosts(make(1, LEC(half_life=4), 10), remembered=True)
     _check_ghosts(make(1, LEC(half_life=4), 0), remembered=False)
     _check_followed(make(1, [LRU(), LFU()], None))
+    _check_aliases(make(10, LEC(half_life=4), None))
+    _check_differences(make(10, LEC(half_life=4), None))
+    _check_bounds(make(20, LRU(), None))
+    _check_growth(make(10, LRU(), None))
     _check_twice(make(5, LEC(half_life=5), None), make(5, [LEC(half_life=5)] * 2, None))
 
 
@@ -269,6 +274,95 @@ def _check_twice(once: Ledger, twice: Ledger) -> None:
             evicted[0] == evicted[1],
             f"one policy given twice evicted {evicted[1]}, given once {evicted[0]}",
         )
+
+
+def _check_aliases(ledger: Ledger) -> None:
+    """An alias leads to its entry's answer, counts for it, and never to two."""
+    vector = np.array([0.5, -0.25], dtype=np.float32)
+    ledger.admit(Entry("a", partition="s:c", text="own", answer="1"))
+    ledger.admit(Entry("b"))
+    given = Wording("other", "a", "ü", vector)
+    slot, taken = ledger.reword(given).slot, {entry.slot for entry in ledger}
+    _expect(slot is not None and slot not in taken, f"an alias got the slot {slot} of {taken}")
+    found, entry = ledger.wording("other") or Wording("", ""), ledger.get("other") or Entry("lost")
+    read = (found.key, found.of, found.text, found.slot, found.partition, entry.key, entry.answer)
+    wrote = ("other", "a", "ü", slot, "s:c", "a", "1")
+    _expect(read == wrote, f"{wrote} was reworded, {read} came back")
+    vector[1] = 9.0
+    copied = found.vector is not None and [*found.vector] == [0.5, -0.25]
+    _expect(copied, f"what was handed in is not a copy: {found.vector}")
+    own = ledger.wording("a") or Wording("", "")
+    mine = (own.key, own.of, own.text) == ("a", "a", "own")
+    _expect(mine, f"the entry's own words are {own}")
+    listed = sorted(wording.key for wording in ledger.wordings("other"))
+    _expect(listed == ["a", "other"], f"the wordings of one entry are {listed}")
+    used, asked = ledger.use("other"), _standing(ledger, "a")
+    _expect(used and asked.uses == 2, f"a use of an alias left its entry {asked}")  # noqa: PLR2004
+    for key, of in (("b", "a"), ("a", "a"), ("new", "nobody")):
+        told = ledger.reword(Wording(key, of)).slot
+        _expect(told is None, f"{key} became an alias of {of} in slot {told}")
+    ledger.reword(Wording("other", "b"))
+    moved = ledger.get("other") or Entry("lost")
+    _expect(moved.key == "b", f"an alias that changed sides leads to {moved}")
+    taken_back = (ledger.unword("other"), ledger.unword("other"), ledger.unword("a"))
+    _expect(taken_back == (True, False, False), f"unword twice, and of an entry: {taken_back}")
+    ledger.reword(Wording("other", "a"))
+    ledger.admit(Entry("other"))
+    answered = ledger.get("other") or Entry("lost")
+    _expect(answered.key == "other", f"an alias that got an answer of its own gives {answered}")
+    ledger.reword(Wording("last", "a"))
+    ledger.forget("a")
+    gone = ledger.get("last") is None and ledger.wording("last") is None
+    _expect(gone, "an alias outlived its entry")
+    _expect(ledger.check() == [], f"check() finds {ledger.check()}")
+
+
+def _check_differences(ledger: Ledger) -> None:
+    """Keys found different are so in either order, no alias of one another, until all is cleared."""
+    ledger.admit(Entry("a"))
+    ledger.differ("no", "a")
+    told = [ledger.differs(*pair) for pair in (("no", "a"), ("a", "no"), ("no", "b"), ("a", "a"))]
+    _expect(told == [True, True, False, False], f"no and a differ, and of four pairs {told}")
+    slot = ledger.reword(Wording("no", "a")).slot
+    _expect(slot is None, "a key found different became an alias")
+    ledger.clear()
+    _expect(not ledger.differs("no", "a"), "clear left a difference behind")
+
+
+def _check_bounds(ledger: Ledger) -> None:
+    """The least recently used gives way: of an entry beyond `WORDINGS`, of all beyond the capacity."""
+    for key in "abcd":
+        ledger.admit(Entry(key))
+        for number in range(WORDINGS + 1):
+            ledger.reword(Wording(f"{key}{number}", key))
+            ledger.use(f"{key}0")
+    held = sorted(w.key for key in "abcd" for w in ledger.wordings(key) if w.key != w.of)
+    newest = [f"{key}{number}" for key in "cd" for number in (0, *range(2, WORDINGS + 1))]
+    rest = [f"b{number}" for number in (0, *range(WORDINGS + 1)[WORDINGS - 2 :])]
+    expected = sorted([*newest, *rest])
+    _expect(
+        held == expected, f"of nine aliases each of four entries {held} are left, not {expected}"
+    )
+    slots = {wording.slot for wording in ledger.wordings()}
+    _expect(len(slots) == 4 + 20, f"4 entries and 20 aliases have the slots {slots}")
+    _expect(ledger.check() == [], f"check() finds {ledger.check()}")
+
+
+def _check_growth(ledger: Ledger) -> None:
+    """An entry takes the room of its aliases too; what is worth less leaves for them, not the entry."""
+    for key in "ab":
+        ledger.admit(Entry(key, size=4))
+    refused = ledger.reword(Wording("least", "a", size=3))
+    _expect(refused == Admission(None), f"an alias of the least worth keeping came to {refused}")
+    (a, b), told = sorted(e.slot for e in ledger), ledger.reword(Wording("alias", "b", size=3))
+    left = (told.evicted, len(ledger), ledger.size, (ledger.get("b") or Entry("lost")).size)
+    _expect(left == (("a",), 1, 7, 7), f"an alias of 3 beside two answers of 4 in 10 left {left}")
+    huge = ledger.reword(Wording("huge", "b", size=7))
+    _expect(huge == Admission(None), f"an alias larger than the room came to {huge}")
+    known = ledger.admit(Entry("c", size=10))
+    freed = {*known.vacated, known.slot}
+    _expect(freed == {a, b}, f"the slots {a} and {b} became free, and it told of {freed}")
+    _expect(ledger.check() == [], f"check() finds {ledger.check()}")
 
 
 def _parts(estimate: Estimate) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ import heapq
 import threading
 from collections import OrderedDict
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -85,14 +85,12 @@ class MemoryLedger:
             return self._books.wording(key)
 
     def wordings(self, key: str | None = None) -> Iterator[Wording]:
-        """The wordings of the entry held under `key`, or of all, when iteration began."""
+        """The wordings of the entry that answers `key`, or of all, when iteration began."""
         with self._lock:
             books = self._books
-            keys = [
-                key for key in (books.entries if key is None else (key,)) if key in books.entries
-            ]
-            held = [k for key in keys for k in (key, *(a.key for a in books.wordings.of(key)))]
-            return iter([wording for wording in map(books.wording, held) if wording is not None])
+            asked = books.accounts() if key is None else filter(None, [books.answering(key)])
+            held = [(a.key, *(alias.key for alias in books.wordings.of(a.key))) for a in asked]
+            return iter([*filter(None, map(books.wording, chain.from_iterable(held)))])
 
     def standing(self, key: str) -> Standing | None:
         """Return what the policy followed now thinks of the entry that answers `key`."""

@@ -5,7 +5,7 @@ import random
 import sqlite3
 import tempfile
 import threading
-from dataclasses import FrozenInstanceError, astuple, dataclass, fields, replace
+from dataclasses import FrozenInstanceError, astuple, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,174 +13,15 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from slow_ledger import Scan, books, counted, each_policy, words
 from sqlalchemy.exc import IntegrityError
 
+from langchain_cachemux.keep import wordings
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
 from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.testing import check_ledger
-from langchain_cachemux.types import Admission, Entry, Standing
-
-POLICIES = {
-    "LEC": LEC,
-    "ageing LEC": lambda: LEC(half_life=7),
-    "GDSF": GDSF,
-    "LFU": LFU,
-    "LRU": LRU,
-    "the default": lambda: robust(3),
-}
-each_policy = pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
-
-
-@dataclass
-class Known:
-    """What a ledger that scans knows of a key."""
-
-    key: str
-    cost: float
-    size: int
-    answer: str = ""
-    counts: tuple[float, ...] = ()
-    last: int = 0
-
-
-class Scan:
-    """The ledger as one would explain it: lists of what it knows, scanned for the least."""
-
-    def __init__(self, capacity, policy, ghosts):
-        self.capacity, self.bound = capacity, ghosts
-        self.policies = policy if isinstance(policy, tuple) else (policy,)
-        self.half_lives = list(dict.fromkeys(p.half_life for p in self.policies))
-        self.clear()
-
-    def clear(self):
-        self.held, self.ghosts, self.now, self.most = [], [], 0, 0
-        self.shadows = [[] for _ in self.policies]
-        self.left = [[] for _ in self.policies]
-        self.losses, self.leader = [0.0 for _ in self.policies], 0
-
-    def get(self, key):
-        return next((entry for entry in self.held if entry.key == key), None)
-
-    def request(self, entry, credit=1.0):
-        self.now += 1
-        counts = entry.counts or (0.0,) * len(self.half_lives)
-        entry.counts = tuple(
-            count * 2 ** ((entry.last - self.now) / half_life) + credit
-            for count, half_life in zip(counts, self.half_lives, strict=True)
-        )
-        entry.last = self.now
-        for place, policy in enumerate(self.policies):
-            hit = self.shadow(place, policy, entry, credit)
-            self.losses[place] *= 2 ** (-1 / 30_000)
-            self.losses[place] += 0 if hit else entry.cost * credit
-        if self.losses[self.leader] > min(self.losses):
-            self.leader = self.losses.index(min(self.losses))
-
-    def shadow(self, place, policy, entry, credit):
-        held = self.shadows[place]
-        old = next((e for e in held if e.key == entry.key), None)
-        count = entry.counts[self.half_lives.index(policy.half_life)]
-        uses = (old.uses if old else 0.0) + credit
-        now = Standing(entry.key, entry.cost, entry.size, count, uses, entry.last)
-        now.worth = policy.worth(now)
-        if old is not None and old.size == now.size:
-            self.shadows[place] = [now if e is old else e for e in held]
-            return True
-        stay, leave = [e for e in held if e is not old], []
-        while sum(e.size for e in stay) + now.size > self.capacity:
-            least = min([*stay, now], key=lambda e: (e.worth, e.last))
-            if least is now:
-                stay, leave = [e for e in held if e is not old], [now]
-                break
-            stay.remove(least)
-            leave.append(least)
-        for victim in leave:
-            if victim.size <= self.capacity:
-                policy.evicted(victim)
-        was = {e.key for e in held}
-        self.left[place] += [e.key for e in leave if e.key in was]
-        self.shadows[place] = stay if now in leave else [*stay, now]
-        return old is not None
-
-    def use(self, key, credit=1.0, cost=None):
-        entry = self.get(key)
-        if entry is not None and not credit:
-            self.now += 1
-        elif entry is not None:
-            if cost is not None:
-                entry.cost = cost
-            self.request(entry, credit)
-        return entry is not None
-
-    def admit(self, given):
-        entry = Known(given.key, given.cost, given.size, given.answer)
-        old = self.get(entry.key)
-        for before in [old] if old else [g for g in self.ghosts if g.key == entry.key]:
-            entry.counts, entry.last = before.counts, before.last
-        self.ghosts = [g for g in self.ghosts if g.key != entry.key]
-        self.held = [e for e in self.held if e is not old]
-        self.request(entry)
-        followed = {e.key for e in self.shadows[self.leader]}
-        if entry.key not in followed:
-            self.leave(entry)
-            return None, (entry.key,) if old else ()
-        evicted = []
-        while sum(e.size for e in self.held) + entry.size > self.capacity:
-            strays = [e for e in self.held if e.key not in followed]
-            victim = min(strays, key=lambda e: self.when_it_left(e.key))
-            self.held.remove(victim)
-            self.leave(victim)
-            evicted.append(victim.key)
-        self.held.append(entry)
-        for place, shadow in enumerate(self.shadows):
-            if entry.key not in {e.key for e in shadow}:
-                self.left[place].append(entry.key)
-        self.most = max(self.most, len(self.held))
-        return entry, tuple(evicted)
-
-    def when_it_left(self, key):
-        """Its last place in the list of those that left the leader's shadow, one after another."""
-        left = self.left[self.leader]
-        return len(left) - 1 - left[::-1].index(key)
-
-    def leave(self, entry):
-        bound = max(10_000, 10 * self.most) if self.bound is None else self.bound
-        self.ghosts = [*self.ghosts, entry][-bound:] if bound else []
-
-    def forget(self, key):
-        held = self.get(key) is not None
-        self.held = [e for e in self.held if e.key != key]
-        self.ghosts = [g for g in self.ghosts if g.key != key]
-        self.shadows = [[e for e in shadow if e.key != key] for shadow in self.shadows]
-        return held
-
-    def __iter__(self):
-        return iter(self.held)
-
-    def standing(self, key):
-        """What the leader thinks of an entry."""
-        entry = self.get(key)
-        known = next((e for e in self.shadows[self.leader] if e.key == key), None)
-        count = entry.counts[self.half_lives.index(self.policies[self.leader].half_life)]
-        uses, worth = (known.uses, known.worth) if known else (0, -math.inf)
-        return Standing(key, entry.cost, entry.size, count, uses, entry.last, worth)
-
-
-def books(ledger):
-    """Everything that two ledgers must agree on; a slot is each one's own affair."""
-    standings = {entry.key: ledger.standing(entry.key) for entry in ledger}
-    return {e.key: (e.cost, e.size, e.answer, *astuple(standings[e.key])) for e in ledger}
-
-
-def counted(ledger):
-    """The counts of each key by every half-life, wherever a ledger keeps them."""
-    if isinstance(ledger, Scan):
-        return {entry.key: entry.counts for entry in ledger.held}
-    if isinstance(ledger, MemoryLedger):
-        return {account.key: account.counts for account in ledger._books.accounts()}
-    with ledger._transaction() as opened:
-        return {account.key: account.counts for account in opened.accounts()}
+from langchain_cachemux.types import Admission, Entry, Wording
 
 
 def trace(n, *, seed=0, keys=40, sizes=(1,)):
@@ -200,31 +41,6 @@ def play(ledger, requests):
     return evicted
 
 
-@pytest.fixture
-def sql(tmp_path):
-    """Open ledgers over SQLite files, by default each its own; all are closed at the end."""
-    opened = []
-
-    def make(capacity, policy, ghosts=None, *, name=None, about=None):
-        url = f"sqlite:///{tmp_path}/{name or len(opened)}.db"
-        opened.append(SqlLedger(url, capacity=capacity, policy=policy, ghosts=ghosts, about=about))
-        return opened[-1]
-
-    yield make
-    for ledger in opened:
-        ledger.close()
-
-
-@pytest.fixture(params=["memory", "sql"])
-def make(request, sql):
-    """Build either ledger from `(capacity, policy, ghosts)`."""
-    if request.param == "sql":
-        return sql
-    return lambda capacity, policy, ghosts=None: MemoryLedger(
-        capacity, policy=policy, ghosts=ghosts
-    )
-
-
 def test_ledger_keeps_the_contract(make):
     check_ledger(make)
 
@@ -242,6 +58,7 @@ class Same(RuleBasedStateMachine):
         self.memory = MemoryLedger(self.capacity, policy=self.policy(), ghosts=ghosts)
         self.connect()
         self.requests = 0
+        self.rows = {MemoryLedger: {}, SqlLedger: {}}
 
     def connect(self):
         url = f"sqlite:///{self.folder.name}/ledger.db"
@@ -269,9 +86,46 @@ class Same(RuleBasedStateMachine):
         kept, evicted = self.scan.admit(self.entry(key, cost, size))
         for ledger in (self.memory, self.sql):
             admission = ledger.admit(self.entry(key, cost, size))
+            self.write(ledger, key, admission)
             assert admission.evicted == evicted
             assert (admission.slot is None) == (kept is None)
             assert kept is None or ledger.get(key).slot == admission.slot
+
+    def write(self, ledger, key, admission):
+        """Do to the rows of an index what a cache does."""
+        for slot in admission.vacated:
+            del self.rows[type(ledger)][slot]
+        if admission.slot is not None:
+            self.rows[type(ledger)][admission.slot] = key
+
+    @rule(key=keys, of=keys, size=st.integers(0, 6), text=st.sampled_from(["", "words"]))
+    def reword(self, key, of, size, text):
+        size = size if self.in_bytes else 0
+        kept, evicted = self.scan.reword(Wording(key, of, text, size=size))
+        for ledger in (self.memory, self.sql):
+            admission = ledger.reword(Wording(key, of, text, size=size))
+            self.write(ledger, key, admission)
+            assert admission.evicted == evicted
+            assert (admission.slot is None) == (kept is None)
+            assert kept is None or ledger.wording(key).slot == admission.slot
+
+    @rule(key=keys)
+    def unword(self, key):
+        expected = self.scan.unword(key)
+        for ledger in (self.memory, self.sql):
+            slots = [w.slot for w in ledger.wordings(key) if w.key == key != w.of]
+            assert ledger.unword(key) == expected == (len(slots) == 1)
+            self.write(ledger, key, Admission(None, vacated=tuple(slots)))
+
+    @rule(one=keys, other=keys)
+    def differ(self, one, other):
+        for ledger in (self.scan, self.memory, self.sql):
+            ledger.differ(one, other)
+
+    @rule(one=keys, other=keys)
+    def differs(self, one, other):
+        expected = self.scan.differs(one, other)
+        assert self.memory.differs(one, other) == self.sql.differs(one, other) == expected
 
     def use(self, key, credit=1.0, cost=None):
         self.requests += 1
@@ -294,12 +148,16 @@ class Same(RuleBasedStateMachine):
     @rule(key=keys)
     def forget(self, key):
         expected = self.scan.forget(key)
-        assert self.memory.forget(key) == self.sql.forget(key) == expected
+        for ledger in (self.memory, self.sql):
+            slots = [w.slot for w in ledger.wordings(key) if w.of == key] if expected else []
+            assert ledger.forget(key) == expected
+            self.write(ledger, key, Admission(None, vacated=tuple(slots)))
 
     @precondition(lambda self: self.requests > 15)
     @rule()
     def clear(self):
         self.requests = 0
+        self.rows = {MemoryLedger: {}, SqlLedger: {}}
         for ledger in (self.scan, self.memory, self.sql):
             ledger.clear()
 
@@ -315,6 +173,8 @@ class Same(RuleBasedStateMachine):
         for ledger in (self.memory, self.sql):
             assert books(ledger) == expected
             assert counted(ledger) == counted(self.scan)
+            assert words(ledger) == words(self.scan)
+            assert self.rows[type(ledger)] == {w.slot: w.key for w in ledger.wordings()}
             assert len(ledger) == len(expected) <= self.capacity
             assert ledger.size == sum(size for _, size, *_ in expected.values()) <= self.capacity
             assert ledger.check() == []
@@ -325,7 +185,10 @@ class Same(RuleBasedStateMachine):
 
 
 @each_policy
-def test_heap_database_and_scan_agree_whatever_happens(policy):
+def test_heap_database_and_scan_agree_whatever_happens(policy, monkeypatch):
+    monkeypatch.setattr(wordings, "WORDINGS", 2)
+    monkeypatch.setattr(wordings, "DIFFERENCES", 3)
+
     class Machine(Same):
         pass
 
