@@ -144,25 +144,28 @@ class LECCache(BaseCache):
         A chat message's `response_metadata["cachemux"]` says what kind of hit it was, how similar,
         which model had answered and the cost that was saved.
         """
+        found = None
         with self._spared("lookup"):
-            query, verdict = self._opened(prompt, llm_string)
-            verdict = verdict or self._judged(query)
+            query, equal = self._opened(prompt, llm_string)
+            verdict = equal or self._judged(query)
             if isinstance(verdict, Miss):
                 verdict = self._brought(verdict, self.flights.join(query.key))
-            return self._told(verdict)[1]
-        return None
+            _, found = self._told(verdict)
+        return found
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """As `lookup`; what takes the processor runs in threads of the cache's own."""
+        found = None
         with self._spared("lookup"):
-            query, verdict = await self._workers.do(self._opened, prompt, llm_string)
+            query, equal = await self._workers.do(self._opened, prompt, llm_string)
+            verdict: Hit | Miss | None = equal
             if verdict is None:
                 query = await self._aembedded(query)
                 verdict = await self._workers.do(self._judged, query)
             if isinstance(verdict, Miss):
                 verdict = self._brought(verdict, await self.flights.ajoin(query.key))
-            return (await self._workers.do(self._told, verdict))[1]
-        return None
+            _, found = await self._workers.do(self._told, verdict)
+        return found
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Store an answer if it is worth keeping, and hand it to all who wait; never raises."""
@@ -216,14 +219,18 @@ class LECCache(BaseCache):
 
     def _judged(self, query: Query) -> Hit | Miss:
         """The verdict on what is near; a fault in it is a miss."""
-        with self._spared("lookup"):
+        try:
             return self._near(query)
-        return Miss(query, "what is near could not be looked up")
+        except Exception as error:  # noqa: BLE001
+            self._fail("lookup", error)
+            return Miss(query, "what is near could not be looked up")
 
     async def _aembedded(self, query: Query) -> Query:
         """The query as a natively asynchronous embedder embeds it; else as it is."""
-        with self._spared("embedding"):
-            return await self.reader.aembed(query) if hasattr(self.reader, "aembed") else query
+        aembed = getattr(self.reader, "aembed", None)
+        if aembed is not None:
+            with self._spared("embedding"):
+                query = await aembed(query)
         return query
 
     def _brought(self, miss: Miss, answer: str | None) -> Hit | Miss:

@@ -1,12 +1,13 @@
 """What became of the runs in which an answer was used: it is confirmed when the chain got through.
 
 LangChain tells a cache what was asked and what was answered, but not that the parser behind the model
-could do nothing with it; `with_retry` would then get the same answer as often as it asks. Callbacks tell.
-So one handler is attached to every run of the process. It reads nothing, and hears of two things only.
+could do nothing with it; `with_retry` would then get the same answer as often as it asks. Callbacks
+tell. So one handler is attached to every run of the process, and reads nothing of what passes.
 
 A chain ended: the answers used in it are handed up to the run that it is part of, for what comes later
-may still fail on them. A chain failed, by an error of the kind that unsuitable words cause (`UNSUITABLE`;
-a connection that broke says nothing of an answer): the answers used in it so far are forgotten.
+may still fail on them. A chain failed, by an error of the kind that unsuitable words cause
+(`UNSUITABLE`; a connection that broke says nothing of an answer): the answers used in it so far are
+forgotten. A model failed: nobody waits any longer for what it was asked.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Runs(BaseCallbackHandler):
     """Which answers were used in which run. Safe between threads; `watch` returns the one there is."""
 
     run_inline = True
-    ignore_agent = ignore_custom_event = True  # type: ignore[assignment]
-    ignore_retriever = ignore_retry = True  # type: ignore[assignment]
+    ignore_agent = ignore_custom_event = True
+    ignore_retriever = ignore_retry = True
 
     def __init__(self) -> None:
         self._begin()
@@ -144,7 +145,7 @@ def watch() -> Runs:
     from langchain_core.tracers.context import register_configure_hook
 
     runs = Runs()
-    attached = ContextVar("cachemux_runs", default=runs)
+    attached: ContextVar[Any] = ContextVar("cachemux_runs", default=runs)
     register_configure_hook(attached, inheritable=True)
     return runs
 

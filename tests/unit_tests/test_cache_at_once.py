@@ -133,7 +133,7 @@ def test_an_answer_that_is_not_worth_storing_is_handed_on_all_the_same():
 @pytest.mark.parametrize("way", ["threads", "tasks", "batch", "RunnableParallel"])
 def test_when_the_model_fails_everybody_goes_on_alone_and_soon(cache, way):
     model = Slow(model="slow", cache=cache, says=ConnectionError("down"))
-    asked = RunnableLambda(lambda q: model.invoke(q), lambda q: model.ainvoke(q))
+    asked = RunnableLambda(model.invoke, model.ainvoke)
     safe = asked.with_fallbacks([RunnableLambda(lambda _: AIMessage("nobody"))])
     started = time.monotonic()
     answers = WAYS[way](safe)
@@ -150,7 +150,7 @@ def test_when_the_answer_must_not_be_shared_everybody_asks_alone(cache):
 
 def test_a_chain_within_the_model_that_asks_the_same_does_not_wait_for_itself(cache):
     inner = Fake(model="m", cache=cache)
-    outer = Fake(model="m", cache=cache, says=lambda messages: inner.invoke(messages))
+    outer = Fake(model="m", cache=cache, says=inner.invoke)
     started = time.monotonic()
     assert outer.invoke(QUESTION).text == "Paris it is"
     assert time.monotonic() - started < flight_module.UNKNOWN / 2
@@ -208,7 +208,6 @@ async def test_the_loop_goes_on_with_fifty_lookups_under_way(cache):
     done.set()
     await beating
     p99 = statistics.quantiles(gaps, n=100)[98]
-    print(f"gaps {len(gaps)}, p99 {p99 * 1e3:.1f} ms, largest {max(gaps) * 1e3:.1f} ms")
     assert p99 < 0.1  # 20 ms on a machine that does nothing else
 
 

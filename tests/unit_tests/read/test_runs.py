@@ -68,7 +68,7 @@ ASK = {
     "invoke": lambda chain: chain.invoke("q"),
     "ainvoke": lambda chain: asyncio.run(_ainvoked(chain)),
     "batch": lambda chain: chain.batch(["q"])[0],
-    "stream": lambda chain: [*chain.stream("q")][0],
+    "stream": lambda chain: next(iter(chain.stream("q"))),
 }
 every_way = pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
 
@@ -111,7 +111,7 @@ def test_a_chain_that_gets_through_confirms_it(using, doubts, ask):
 
 
 def test_what_fails_further_out_doubts_what_was_used_within(using, doubts):
-    within = RunnableParallel(a=RunnableLambda(lambda q: (using | str.upper).invoke(q)))
+    within = RunnableParallel(a=RunnableLambda((using | str.upper).invoke))
     with pytest.raises(ValueError, match="outside"):
         (within | fail(ValueError("outside"))).invoke("q")
     assert doubts.keys == ["k"]
