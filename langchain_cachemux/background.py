@@ -1,4 +1,4 @@
-"""Work that nobody waits for: a bounded queue and a few threads, which die with the process.
+"""Work off the caller's path: a bounded queue that nobody waits for, and an event loop's own threads.
 
 What does not fit is refused, so a flood costs nothing but the work itself; what was not done when the
 process ends, or was forked, is forgotten.
@@ -6,6 +6,7 @@ process ends, or was forked, is forgotten.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -13,9 +14,15 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from contextvars import Context
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import Context, copy_context
+from functools import partial
+from typing import ParamSpec, TypeVar
 
 Job = Callable[[], None]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 IDLE = 10.0
 """Seconds after which a thread that has nothing to do ends."""
@@ -117,12 +124,48 @@ class Background:
                     changed.notify_all()
 
 
-_ALL: weakref.WeakSet[Background] = weakref.WeakSet()
+class Workers:
+    """A few threads to which an event loop hands work that it waits for; anew after a fork.
+
+    They are nobody else's: what a program does in threads never waits behind what is done here.
+
+    Args:
+        threads: At work at once.
+    """
+
+    def __init__(self, threads: int = 2) -> None:
+        self.threads = threads
+        self._begin()
+        _ALL.add(self)
+
+    async def do(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Do it in a thread, in a copy of the caller's context, and return what it returned.
+
+        Raises:
+            RuntimeError: They were closed.
+        """
+        job = partial(copy_context().run, work, *args, **kwargs)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, job)
+
+    def begin(self, work: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> None:
+        """Do it in a thread, and let nobody wait; nothing when they were closed."""
+        with suppress(RuntimeError):
+            self._pool.submit(work, *args, **kwargs)
+
+    def close(self) -> None:
+        """Take no more work."""
+        self._pool.shutdown(wait=False)
+
+    def _begin(self) -> None:
+        self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="cachemux")
+
+
+_ALL: weakref.WeakSet[Background | Workers] = weakref.WeakSet()
 
 
 def _begin_all() -> None:
-    for background in list(_ALL):
-        background._begin()
+    for one in list(_ALL):
+        one._begin()
 
 
 if hasattr(os, "register_at_fork"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -13,7 +14,9 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from langchain_core.caches import BaseCache
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux.arguments import expect, is_made, shown, takes
+from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
+from langchain_cachemux.background import Workers
+from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Ledger, Rules
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
@@ -22,6 +25,7 @@ from langchain_cachemux.match.threshold import Matcher, matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
+from langchain_cachemux.read.runs import watch
 from langchain_cachemux.route.estimators import Estimator, Mean
 from langchain_cachemux.route.prices import Price, price_of, seconds
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
@@ -63,6 +67,8 @@ class LECCache(BaseCache):
         estimator: What a miss would cost, learned from every miss; by default `Mean`. A
             multiplexer's `Router` values answers at what the routed miss would cost.
         on_event: Called with every `Hit`, `Miss` and `Admission`.
+        wait: Seconds that a lookup waits at most while an equal question is being asked; usually less,
+            as answers take (`Flights`). At 0 each is asked by itself.
 
     Raises:
         ValueError: An argument is wrong, or the folder was made with another embedder.
@@ -81,6 +87,7 @@ class LECCache(BaseCache):
         price: Price | str = seconds,
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
+        wait: float = 60.0,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
@@ -88,6 +95,7 @@ class LECCache(BaseCache):
             msg = "embeddings and reader were both given; the reader has embeddings of its own"
             raise ValueError(msg)
         _expect_parts(path, reader, estimator, on_event)
+        expect(is_number(wait) and wait >= 0, "wait", "seconds >= 0, such as 60.0", wait)
         self.match = matcher_of(match)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
@@ -102,11 +110,17 @@ class LECCache(BaseCache):
         self.on_event = on_event
         self.ledger: Ledger
         self.index: ChromaIndex
+        self.flights = Flights(wait)
+        """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._learned: set[str] = set()
+        self._doubted: set[str] = set()
         self._writing = threading.Lock()
         self._estimating = threading.Lock()
+        self._runs = watch()
+        self._workers = Workers()
         self._closing = ExitStack()
+        self._closing.callback(self._workers.close)
         try:
             if path is None:
                 self.ledger = MemoryLedger(room.total, policy=policy)
@@ -130,22 +144,54 @@ class LECCache(BaseCache):
         A chat message's `response_metadata["cachemux"]` says what kind of hit it was, how similar,
         which model had answered and the cost that was saved.
         """
-        try:
-            return self._find(prompt, llm_string)[1]
-        except UnstableKeyError as reason:
-            self._refuse(reason)
-        except Exception as error:  # noqa: BLE001
-            self._fail("lookup", error)
-        return None
+        found = None
+        with self._spared("lookup"):
+            query, equal = self._opened(prompt, llm_string)
+            verdict = equal or self._judged(query)
+            if isinstance(verdict, Miss):
+                verdict = self._brought(verdict, self.flights.join(query.key))
+            _, found = self._told(verdict)
+        return found
+
+    async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
+        """As `lookup`; what takes the processor runs in threads of the cache's own."""
+        found = None
+        with self._spared("lookup"):
+            query, equal = await self._workers.do(self._opened, prompt, llm_string)
+            verdict: Hit | Miss | None = equal
+            if verdict is None:
+                query = await self._aembedded(query)
+                verdict = await self._workers.do(self._judged, query)
+            if isinstance(verdict, Miss):
+                verdict = self._brought(verdict, await self.flights.ajoin(query.key))
+            _, found = await self._workers.do(self._told, verdict)
+        return found
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
-        """Store an answer if it is worth keeping; never raises."""
-        try:
-            self._update(prompt, llm_string, return_val)
-        except UnstableKeyError as reason:
-            self._refuse(reason)
-        except Exception as error:  # noqa: BLE001
-            self._fail("update", error)
+        """Store an answer if it is worth keeping, and hand it to all who wait; never raises."""
+        with self._spared("update"):
+            self._update(self.reader.read(prompt, llm_string), prompt, return_val)
+
+    async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
+        """As `update`; what takes the processor runs in threads of the cache's own."""
+        with self._spared("update"):
+            query = await self._workers.do(self.reader.read, prompt, llm_string)
+            query = await self._aembedded(query)
+            await self._workers.do(self._update, query, prompt, return_val)
+
+    def abandon(self, prompt: str, llm_string: str) -> None:
+        """Say that no answer will come, so that nobody waits for it; never raises."""
+        with self._spared("abandoning"):
+            self.flights.abandon(self.reader.read(prompt, llm_string).key)
+
+    def warm(self) -> None:
+        """Load the encoder and the index, so that no question has to wait for them; never raises."""
+        with self._spared("warming up"):
+            self.index.nearest(self.reader.vector("Is it warm?"), "", n=1)
+
+    async def aclear(self, **kwargs: Any) -> None:
+        """As `clear`."""
+        await self._workers.do(partial(self.clear, **kwargs))
 
     def clear(self, **_kwargs: Any) -> None:
         """Forget every answer and every count."""
@@ -153,6 +199,7 @@ class LECCache(BaseCache):
             self.ledger.clear()
             self.index.clear()
             self._learned.clear()
+            self._doubted.clear()
         self._stopwatch.clear()
 
     def find(self, prompt: str, llm_string: str) -> Hit | Miss:
@@ -162,33 +209,88 @@ class LECCache(BaseCache):
             UnstableKeyError: The prompt has no stable key.
             Exception: Whatever the embedder or the stores raise; `lookup` does not.
         """
-        return self._find(prompt, llm_string)[0]
+        query, verdict = self._opened(prompt, llm_string)
+        return self._told(verdict or self._near(query))[0]
 
-    def _find(self, prompt: str, llm_string: str) -> tuple[Hit | Miss, list[Generation] | None]:
+    def _opened(self, prompt: str, llm_string: str) -> tuple[Query, Hit | None]:
+        """A prompt as a query, and the answer to an equal one."""
         query = self.reader.read(prompt, llm_string)
-        self._stopwatch.start(query.key)
-        verdict = self._exact(query) or self._near(query)
+        return query, self._exact(query)
+
+    def _judged(self, query: Query) -> Hit | Miss:
+        """The verdict on what is near; a fault in it is a miss."""
+        try:
+            return self._near(query)
+        except Exception as error:  # noqa: BLE001
+            self._fail("lookup", error)
+            return Miss(query, "what is near could not be looked up")
+
+    async def _aembedded(self, query: Query) -> Query:
+        """The query as a natively asynchronous embedder embeds it; else as it is."""
+        aembed = getattr(self.reader, "aembed", None)
+        if aembed is not None:
+            with self._spared("embedding"):
+                query = await aembed(query)
+        return query
+
+    def _brought(self, miss: Miss, answer: str | None) -> Hit | Miss:
+        """What another call brought for an equal question, be it stored or not."""
+        if answer is None:
+            return miss
+        query = miss.query
+        entry = self.ledger.get(query.key) or Entry(query.key, self._expected(query), answer=answer)
+        return Hit(query, entry, "exact")
+
+    def _told(self, verdict: Hit | Miss) -> tuple[Hit | Miss, list[Generation] | None]:
+        """Count and tell what came of a lookup, with the answer to hand out."""
         generations: list[Generation] | None = None
+        if isinstance(verdict, Hit) and verdict.entry.key in self._doubted:
+            verdict = Miss(verdict.query, "a chain that used the answer came to nothing")
         if isinstance(verdict, Hit):
             try:
                 generations = _handed_out(verdict)
             except ValueError as error:
                 self._fail("reading a stored answer", error)
-                self.ledger.forget(verdict.entry.key)
+                with self._writing:
+                    self._forget(verdict.entry.key)
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
         saved = verdict.entry.cost if isinstance(verdict, Hit) else 0.0
-        if isinstance(verdict, Hit) and not self.ledger.use(
-            verdict.entry.key, credit=verdict.credit, cost=self._worth_by_now(verdict.entry)
-        ):
-            verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
+        if isinstance(verdict, Hit) and _is_held(verdict.entry):
+            used = self.ledger.use(
+                verdict.entry.key, credit=verdict.credit, cost=self._worth_by_now(verdict.entry)
+            )
+            if not used:
+                verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
-            self._stopwatch.stop(query.key)
+            self._runs.used(self, verdict.entry.key)
             kind: Counted = "hits_exact" if verdict.kind == "exact" else "hits_semantic"
             self._counters.add(kind, saved=saved)
         else:
             self._counters.add("misses")
+            self._stopwatch.start(verdict.query.key)
         self._tell(verdict)
         return verdict, generations
+
+    def doubt(self, key: str) -> None:
+        """Serve an answer no more, as the chain that used it came to nothing; it is forgotten soon."""
+        self._doubted.add(key)
+        self._workers.begin(self._forget_doubted, key)
+
+    def _forget_doubted(self, key: str) -> None:
+        with self._spared("forgetting"), self._writing:
+            if key in self._doubted:  # no other answer was stored meanwhile
+                self._doubted.discard(key)
+                self._forget(key)
+
+    def _forget(self, key: str) -> bool:
+        """Forget the answer under a key, and its row; True when it was held."""
+        entry = self.ledger.get(key)
+        if entry is None:
+            return False
+        self.ledger.forget(key)
+        self._learned.discard(key)
+        self.index.blank(entry.slot)
+        return True
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself.
@@ -279,14 +381,30 @@ class LECCache(BaseCache):
             ):
                 yield Match(entry, neighbour.similarity)
 
-    def _update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
-        query = self.reader.read(prompt, llm_string)
+    def _update(self, query: Query, prompt: str, generations: Sequence[Generation]) -> None:
         elapsed = self._stopwatch.stop(query.key)
-        reason = answers.objection(generations)
-        if reason is not None:
-            self._refuse(reason)
-            return
-        text = answers.write(generations, prompt=prompt)
+        text = None
+        try:
+            reason = answers.objection(generations)
+            if reason is None:
+                text = answers.write(generations, prompt=prompt)
+                self._store(query, text, generations, elapsed)
+            else:
+                self._refuse(reason)
+        finally:
+            self._runs.used(self, query.key)
+            if text is None:
+                self.flights.abandon(query.key)
+            else:
+                self.flights.land(query.key, text)
+
+    def _store(
+        self,
+        query: Query,
+        text: str,
+        generations: Sequence[Generation],
+        elapsed: float | None,
+    ) -> None:
         if answers.calls_tools(generations):
             query = Query(query.key, query.scope, query.context)
         try:
@@ -299,13 +417,14 @@ class LECCache(BaseCache):
             size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
         cost = self._cost(answers.read(text)[0], elapsed)
         with self._writing:
-            with self._estimating:
-                if cost is not None:
+            if cost is not None:
+                with self._estimating:
                     self.estimator.learn(query, cost)
-                expected = self.estimator.predict(query).lower
+            expected = self._expected(query)
             entry = Entry(
                 query.key, expected, size, query.partition, words, query.vector, answer=text
             )
+            self._doubted.discard(entry.key)
             admission = self.ledger.admit(entry)
             self._learned.difference_update(admission.evicted)
             if admission.slot is not None and cost is not None:
@@ -327,10 +446,12 @@ class LECCache(BaseCache):
         routed = callable(getattr(self.estimator, "choose", None))
         if not routed or entry.key not in self._learned:
             return None
+        return self._expected(Query(entry.key, text=entry.text, vector=entry.vector))
+
+    def _expected(self, query: Query) -> float:
+        """What a miss would cost, by the lower bound."""
         with self._estimating:
-            return self.estimator.predict(
-                Query(entry.key, text=entry.text, vector=entry.vector)
-            ).lower
+            return self.estimator.predict(query).lower
 
     def _cost(self, answer: Generation, elapsed: float | None) -> float | None:
         """What the miss cost: as the multiplexer measured it, or the price of the usage."""
@@ -347,6 +468,16 @@ class LECCache(BaseCache):
             log.warning("%s; the answer is valued at what others cost", error)
             return None
 
+    @contextmanager
+    def _spared(self, what: str) -> Iterator[None]:
+        """Spare the chain a fault; it is logged and counted."""
+        try:
+            yield
+        except UnstableKeyError as reason:
+            self._refuse(reason)
+        except Exception as error:  # noqa: BLE001
+            self._fail(what, error)
+
     def _refuse(self, reason: object) -> None:
         self._counters.add("refused")
         log.debug("not cached: %s", reason)
@@ -361,6 +492,11 @@ class LECCache(BaseCache):
                 self.on_event(event)
             except Exception as error:  # noqa: BLE001
                 self._fail("on_event", error)
+
+
+def _is_held(entry: Entry) -> bool:
+    """Whether it came from the ledger, and not from a call that was made at the same time."""
+    return entry.slot >= 0
 
 
 def _handed_out(hit: Hit) -> list[Generation]:

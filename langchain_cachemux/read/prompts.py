@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from langchain_core.embeddings import Embeddings
 from langchain_core.messages import HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
@@ -25,7 +26,6 @@ from langchain_cachemux.arguments import expect, is_made, is_whole, shown, takes
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
-    from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import BaseMessage
 
@@ -140,16 +140,36 @@ class Reader:
             return query
         return replace(query, vector=self.vector(query.text))
 
+    async def aembed(self, query: Query) -> Query:
+        """As `embed` where the embedder is natively asynchronous; else unchanged, as `embed` blocks.
+
+        Raises:
+            ValueError: As `embed`.
+        """
+        own = getattr(type(self.embeddings), "aembed_query", Embeddings.aembed_query)
+        if not query.text or query.vector is not None or own is Embeddings.aembed_query:
+            return query
+        vector = self._remembered(query.text)
+        if vector is None:
+            vector = self._unit(await self.embeddings.aembed_query(query.text))
+        return replace(query, vector=self._remember(query.text, vector))
+
     def vector(self, text: str) -> Vector:
         """Return the unit vector of a text, shape (d,).
 
         Raises:
             ValueError: As `embed`.
         """
-        with self._lock:
-            vector = self._vectors.get(text)
+        vector = self._remembered(text)
         if vector is None:
             vector = self._unit(self.embeddings.embed_query(text))
+        return self._remember(text, vector)
+
+    def _remembered(self, text: str) -> Vector | None:
+        with self._lock:
+            return self._vectors.get(text)
+
+    def _remember(self, text: str, vector: Vector) -> Vector:
         with self._lock:
             self._vectors[text] = vector
             self._vectors.move_to_end(text)

@@ -1,5 +1,6 @@
 """`Background`: what is done is done once; what is too much is refused; nothing outlives its use."""
 
+import asyncio
 import contextvars
 import gc
 import os
@@ -10,7 +11,7 @@ import weakref
 import pytest
 
 from langchain_cachemux import background as module
-from langchain_cachemux.background import Background
+from langchain_cachemux.background import Background, Workers
 
 SOON = 5.0
 
@@ -165,3 +166,56 @@ def test_fewer_than_one_is_refused(name):
 
 def test_it_says_its_settings():
     assert repr(Background(threads=3)) == "Background(threads=3, waiting=64)"
+
+
+# An event loop's own threads
+
+
+async def test_workers_return_what_the_work_returns_and_raise_what_it_raises():
+    workers = Workers()
+    assert await workers.do(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        await workers.do(divmod, 7, 0)
+    workers.close()
+
+
+async def test_work_is_done_in_a_thread_and_in_the_callers_context():
+    here = contextvars.ContextVar("here")
+    here.set("the caller's")
+    workers = Workers()
+    told = await workers.do(lambda: (here.get(), threading.current_thread().name))
+    assert told[0] == "the caller's"
+    assert told[1].startswith("cachemux")
+    workers.close()
+
+
+async def test_closed_workers_refuse_work_and_begin_none():
+    workers, done = Workers(), []
+    workers.close()
+    with pytest.raises(RuntimeError):
+        await workers.do(done.append, 1)
+    workers.begin(done.append, 2)
+    assert done == []
+
+
+async def test_what_was_begun_is_done_though_nobody_waits():
+    workers, done = Workers(), threading.Event()
+    workers.begin(done.set)
+    assert await asyncio.to_thread(done.wait, 30)
+    workers.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_after_a_fork_the_childs_workers_work():
+    workers = Workers()
+    assert asyncio.run(workers.do(lambda: "here")) == "here"
+    child = os.fork()
+    if not child:
+        try:
+            told = asyncio.run(asyncio.wait_for(workers.do(lambda: "there"), 20))
+        except BaseException:  # noqa: BLE001
+            told = ""
+        os._exit(0 if told == "there" else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    workers.close()

@@ -1,0 +1,162 @@
+"""What became of the runs in which an answer was used: it is confirmed when the chain got through.
+
+LangChain tells a cache what was asked and what was answered, but not that the parser behind the model
+could do nothing with it; `with_retry` would then get the same answer as often as it asks. Callbacks
+tell. So one handler is attached to every run of the process, and reads nothing of what passes.
+
+A chain ended: the answers used in it are handed up to the run that it is part of, for what comes later
+may still fail on them. A chain failed, by an error of the kind that unsuitable words cause
+(`UNSUITABLE`; a connection that broke says nothing of an answer): the answers used in it so far are
+forgotten. A model failed: nobody waits any longer for what it was asked.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import cache
+from typing import TYPE_CHECKING, Any, Protocol
+
+from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
+
+from langchain_cachemux.flight import failed
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from langchain_core.runnables import RunnableConfig
+
+UNSUITABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+"""What parsing, picking and checking raise; LangChain's and pydantic's own are ValueErrors."""
+RUNS = 10_000
+"""Runs under way of which answers are remembered; the oldest is forgotten first."""
+ANSWERS = 100
+"""Answers remembered of one run; the first are forgotten first."""
+
+
+class Forgetful(Protocol):
+    """Whoever handed an answer out, and can forget it."""
+
+    def doubt(self, key: str) -> None:
+        """Forget the answer under a key."""
+        ...
+
+
+class Runs(BaseCallbackHandler):
+    """Which answers were used in which run. Safe between threads; `watch` returns the one there is."""
+
+    run_inline = True
+    ignore_agent = ignore_custom_event = True
+    ignore_retriever = ignore_retry = True
+
+    def __init__(self) -> None:
+        self._begin()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._begin)
+
+    def __reduce__(self) -> tuple[Callable[[], Runs], tuple[()]]:
+        """A copy is the one there is: callbacks are copied with their config."""
+        return watch, ()
+
+    def used(self, cache: Forgetful, key: str) -> None:
+        """Remember that an answer of a cache is used in the run under way, if there is one.
+
+        What LangChain keeps of the config may be that of a run further out (`batch` of a sequence), so
+        the run that the model itself was told of is taken too.
+        """
+        for run in {_run_under_way(), _ASKING.get()}:
+            self._add(run, [(weakref.ref(cache), key)])
+
+    def on_chat_model_start(
+        self, serialized: Any, messages: Any, *, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """Remember in which run the model is asked, for the lookup that follows."""
+        del serialized, messages, kwargs
+        _ASKING.set(parent_run_id)
+
+    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        """The model is asked no more."""
+        del response, kwargs
+        _ASKING.set(None)
+
+    def on_chain_end(
+        self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
+    ) -> None:
+        """Hand the answers up."""
+        del outputs, kwargs
+        if answers := self._take(run_id):
+            self._add(parent_run_id, answers)
+
+    def on_chain_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Have the answers forgotten, if the error may be theirs; else hand them up."""
+        del kwargs
+        answers = self._take(run_id)
+        if not isinstance(error, UNSUITABLE):
+            self._add(parent_run_id, answers)
+            return
+        for held, key in answers:
+            if (cache := held()) is not None:
+                cache.doubt(key)
+
+    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+        """Let nobody wait for the answer of a model that has raised."""
+        del error, kwargs
+        _ASKING.set(None)
+        failed()
+
+    def _add(self, run: UUID | None, answers: list[_Answer]) -> None:
+        if run is None or not answers:
+            return
+        with self._lock:
+            held = self._answers.setdefault(run, [])
+            held += answers
+            del held[:-ANSWERS]
+            if len(self._answers) > RUNS:
+                self._answers.popitem(last=False)
+
+    def _take(self, run: UUID) -> list[_Answer]:
+        with self._lock:
+            return self._answers.pop(run, [])
+
+    def _begin(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: OrderedDict[UUID, list[_Answer]] = OrderedDict()
+
+
+_Answer = tuple["weakref.ref[Forgetful]", str]
+_ASKING: ContextVar[UUID | None] = ContextVar("asking", default=None)
+"""The run in which a model is being asked here."""
+
+
+@cache
+def watch() -> Runs:
+    """Attach the handler to every run that begins from now on, and return it."""
+    from langchain_core.tracers.context import register_configure_hook
+
+    runs = Runs()
+    attached: ContextVar[Any] = ContextVar("cachemux_runs", default=runs)
+    register_configure_hook(attached, inheritable=True)
+    return runs
+
+
+def config_under_way() -> RunnableConfig:
+    """The config of the chain, the node or the tool that is running here; empty when none is."""
+    from langchain_core.runnables.config import var_child_runnable_config
+
+    return var_child_runnable_config.get() or {}
+
+
+def _run_under_way() -> UUID | None:
+    callbacks = config_under_way().get("callbacks")
+    return callbacks.parent_run_id if isinstance(callbacks, BaseCallbackManager) else None

@@ -1,0 +1,245 @@
+"""`LECCache` asked many things at once: equal questions are one call, and the event loop never waits."""
+
+import asyncio
+import statistics
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from blockbuster import blockbuster_ctx
+from fakes import Fake, Words
+from langchain_core.language_models import FakeListLLM
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableLambda, RunnableParallel
+
+from langchain_cachemux import LECCache
+from langchain_cachemux import flight as flight_module
+
+LONG = 30.0
+MANY = 20
+QUESTION = "What is the capital of France?"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_led_here():
+    flight_module._LED.set(())
+
+
+@pytest.fixture
+def cache():
+    with LECCache(embeddings=Words()) as cache:
+        yield cache
+
+
+class Slow(Fake):
+    """Takes its time, natively in both ways, and counts the calls that are made at once."""
+
+    seconds: float = 0.3
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        time.sleep(self.seconds)
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        await asyncio.sleep(self.seconds)
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+def at_once(ask, many=MANY):
+    """Ask in so many threads, all of them ready before the first asks."""
+    ready = threading.Barrier(many)
+
+    def one(_):
+        ready.wait(LONG)
+        return ask()
+
+    with ThreadPoolExecutor(many) as pool:
+        return [*pool.map(one, range(many))]
+
+
+async def gathered(model):
+    return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(MANY)))
+
+
+async def in_parallel(model):
+    return await RunnableParallel({str(n): model for n in range(MANY)}).ainvoke(QUESTION)
+
+
+def loops(model):
+    """In four event loops, five tasks each."""
+
+    async def five():
+        return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(MANY // 4)))
+
+    return [answer for loop in at_once(lambda: asyncio.run(five()), 4) for answer in loop]
+
+
+WAYS = {
+    "threads": lambda model: at_once(lambda: model.invoke(QUESTION)),
+    "tasks": lambda model: asyncio.run(gathered(model)),
+    "loops": loops,
+    "batch": lambda model: model.batch([QUESTION] * MANY, {"max_concurrency": MANY}),
+    "abatch": lambda model: asyncio.run(model.abatch([QUESTION] * MANY)),
+    "RunnableParallel": lambda model: [
+        *RunnableParallel({str(n): model for n in range(MANY)})
+        .invoke(QUESTION, {"max_concurrency": MANY})
+        .values()
+    ],
+    "RunnableParallel, async": lambda model: [*asyncio.run(in_parallel(model)).values()],
+}
+every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
+
+
+@every_way
+def test_equal_questions_at_once_are_one_call(cache, ask):
+    model = Slow(model="slow", cache=cache)
+    answers = ask(model)
+    assert [answer.text for answer in answers] == ["Paris it is"] * MANY
+    assert len(model.calls) == 1
+    stats = cache.stats()
+    assert (stats.misses, stats.hits_exact, stats.errors) == (1, MANY - 1, 0)
+
+
+def test_each_who_waited_has_a_copy_of_his_own_that_says_it_is_a_hit(cache):
+    model = Slow(model="slow", cache=cache)
+    answers = at_once(lambda: model.invoke(QUESTION), 5)
+    hits = [answer for answer in answers if "cachemux" in answer.response_metadata]
+    assert len(hits) == 4
+    assert {hit.response_metadata["cachemux"]["hit"] for hit in hits} == {"exact"}
+    assert len({id(hit) for hit in hits}) == len(hits)
+    assert {hit.usage_metadata["total_cost"] for hit in hits} == {0}
+
+
+def test_an_answer_that_is_not_worth_storing_is_handed_on_all_the_same():
+    class Never:
+        half_life = 1.0
+
+        def worth(self, standing):
+            return 1.0 if standing.key == first else 0.0
+
+        def evicted(self, standing):
+            pass
+
+    with LECCache(embeddings=Words(), capacity=1, policy=Never()) as cache:
+        first = cache.reader.read("kept", "llm").key
+        cache.update("kept", "llm", Fake(model="m")._generate([HumanMessage("x")]).generations)
+        model = Slow(model="slow", cache=cache)
+        assert len(at_once(lambda: model.invoke(QUESTION), 5)) == 5
+        assert len(model.calls) == 1
+        assert (cache.stats().bypassed, cache.stats().entries) == (1, 1)
+
+
+@pytest.mark.parametrize("way", ["threads", "tasks", "batch", "RunnableParallel"])
+def test_when_the_model_fails_everybody_goes_on_alone_and_soon(cache, way):
+    model = Slow(model="slow", cache=cache, says=ConnectionError("down"))
+    asked = RunnableLambda(model.invoke, model.ainvoke)
+    safe = asked.with_fallbacks([RunnableLambda(lambda _: AIMessage("nobody"))])
+    started = time.monotonic()
+    answers = WAYS[way](safe)
+    assert [answer.text for answer in answers] == ["nobody"] * MANY
+    assert len(model.calls) == MANY
+    assert time.monotonic() - started < flight_module.UNKNOWN
+
+
+def test_when_the_answer_must_not_be_shared_everybody_asks_alone(cache):
+    model = Slow(model="slow", cache=cache, says="")
+    assert [answer.text for answer in at_once(lambda: model.invoke(QUESTION), 5)] == [""] * 5
+    assert len(model.calls) == 5
+
+
+def test_a_chain_within_the_model_that_asks_the_same_does_not_wait_for_itself(cache):
+    inner = Fake(model="m", cache=cache)
+    outer = Fake(model="m", cache=cache, says=inner.invoke)
+    started = time.monotonic()
+    assert outer.invoke(QUESTION).text == "Paris it is"
+    assert time.monotonic() - started < flight_module.UNKNOWN / 2
+
+
+def test_with_wait_0_every_call_is_made():
+    with LECCache(embeddings=Words(), wait=0) as cache:
+        model = Slow(model="slow", cache=cache)
+        at_once(lambda: model.invoke(QUESTION), 5)
+        assert len(model.calls) == 5
+
+
+def test_the_old_completion_models_wait_too(cache):
+    class Counting(FakeListLLM):
+        def _call(self, *args, **kwargs):
+            calls.append(1)
+            time.sleep(0.3)
+            return super()._call(*args, **kwargs)
+
+    calls = []
+    model = Counting(responses=["Paris"], cache=cache)
+    assert at_once(lambda: model.invoke(QUESTION), 5) == ["Paris"] * 5
+    assert len(calls) == 1
+    assert model.generate(["a", "a"]).generations[0][0].text == "Paris"
+
+
+# Never in the way of an event loop
+
+
+async def test_nothing_blocks_the_event_loop(cache):
+    cache.warm()
+    model = Slow(model="slow", cache=cache, seconds=0.0)
+    with blockbuster_ctx("langchain_cachemux"):
+        for question in ("one", "two", "one"):
+            await model.ainvoke(question)
+        await cache.aclear()
+    assert len(model.calls) == 2
+    assert cache.stats().errors == 0
+
+
+async def test_the_loop_goes_on_with_fifty_lookups_under_way(cache):
+    cache.warm()
+    gaps, done = [], asyncio.Event()
+
+    async def heart():
+        last = time.perf_counter()
+        while not done.is_set():
+            await asyncio.sleep(0.001)
+            gaps.append(time.perf_counter() - last)
+            last = time.perf_counter()
+
+    beating = asyncio.create_task(heart())
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*(cache.alookup(f"question {n}", "llm") for n in range(50)))
+    done.set()
+    await beating
+    p99 = statistics.quantiles(gaps, n=100)[98]
+    assert p99 < 0.1  # 20 ms on a machine that does nothing else
+
+
+async def test_what_a_user_does_in_threads_does_not_wait_behind_lookups():
+    class Hanging(Words):
+        def embed_query(self, text):
+            go_on.wait(LONG)
+            return super().embed_query(text)
+
+    go_on = threading.Event()
+    with LECCache(embeddings=Hanging()) as cache:
+        asked = [asyncio.create_task(cache.alookup(f"question {n}", "llm")) for n in range(50)]
+        await asyncio.sleep(0.05)
+        assert await asyncio.wait_for(asyncio.to_thread(lambda: "at once"), LONG / 2) == "at once"
+        go_on.set()
+        assert await asyncio.gather(*asked) == [None] * 50
+
+
+async def test_a_natively_asynchronous_embedder_is_awaited_once_a_question():
+    class Native(Words):
+        async def aembed_query(self, text):
+            awaited.append(text)
+            await asyncio.sleep(0)
+            return super().embed_query(text)
+
+        def embed_query(self, text):
+            raise AssertionError(text)
+
+    awaited = []
+    with LECCache(embeddings=Native()) as cache:
+        model = Slow(model="slow", cache=cache, seconds=0.0)
+        for question in ("where is Oslo", "where is Oslo", "where is Rome"):
+            await model.ainvoke(question)
+        assert awaited == ["where is Oslo", "where is Rome"]
+        assert (cache.stats().errors, cache.stats().hits_exact) == (0, 1)
