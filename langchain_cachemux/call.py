@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
@@ -28,14 +28,18 @@ from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux.audits import Audits, Given
-from langchain_cachemux.experience import Asked
-from langchain_cachemux.parts import NoMessageError, spared
+from langchain_cachemux.experience import Asked, Attempt
+from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
+from langchain_cachemux.read.answers import NoMessageError
 from langchain_cachemux.read.needs import lacking
 from langchain_cachemux.read.prompts import conversation, messages_of
+from langchain_cachemux.read.replay import Replay, chunk_of, free, untold
+from langchain_cachemux.read.runnables import altered
 from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.silence import counted, shown
 from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
 
 if TYPE_CHECKING:
@@ -54,33 +58,12 @@ FORBIDDEN = "{} may not answer within the error budget"
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Attempt:
-    """A model that was asked, and what came of it."""
-
-    model: str
-    cost: float = 0.0
-    judging: float = 0.0
-    """What judging its answer cost."""
-    failed: float | None = None
-    """1 when its answer would not do, 0 when a judge accepted it; None when nobody judged."""
-    reason: str = ""
-    """What the judge said."""
-    raised: bool = False
-    unparsed: bool = False
-
-    @property
-    def paid(self) -> float:
-        """All that it cost."""
-        return self.cost + self.judging
-
-
 class Call:
     """The steps of one call, and what it knows so far.
 
-    Ask `hit`. If there is none, ask models within `answering`, and `judge` each answer, until `next`
-    names no more; then `settle` and `store`. What the caller gets is the `result`, or of a stream what
-    was `shown` and the `rest`.
+    Ask `hit`. If there is none, ask the `model` within `answering`, and `judge` each answer, until
+    `next` names no more; then `settle` and `store`. An answer of which nobody was told yet, `untold`, is
+    replayed. What the caller gets is the `result`, or of a stream what was `shown` and the `rest`.
 
     Args:
         parts: Whose models, router, judge and cache these are.
@@ -103,13 +86,14 @@ class Call:
         self.messages = messages_of(question)
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
+        self._config = config
         self._kwargs = kwargs
         self._key = "", ""
         self._cache: BaseCache | None = None
         with spared("writing the call down"):
             prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
             self._key = prompt, parts.written(config, kwargs)
-            self._cache = parts.cache
+            self._cache = parts.cached_in
         self._name = uuid4().hex
         self._query = Query(key="")
         self._needs = Needs()
@@ -138,14 +122,14 @@ class Call:
         if self._cache is not None:
             with spared("lookup"):
                 self._found(self._cache.lookup(*self._key))
-        return self._message is not None
+        return self._free()
 
     async def ahit(self) -> bool:
         """As `hit`."""
         if self._cache is not None:
             with spared("lookup"):
                 self._found(await self._cache.alookup(*self._key))
-        return self._message is not None
+        return self._free()
 
     def next(self) -> str | None:
         """Name the model to ask now, or None when the answer that there is will be given.
@@ -164,6 +148,7 @@ class Call:
         else:
             return None
         self._way.append(Attempt(name))
+        self._way[-1].draft = not self.final
         return name
 
     @property
@@ -176,6 +161,23 @@ class Call:
     def live(self) -> bool:
         """True when the answer of the model asked now may be shown as it comes."""
         return self.final and self.parts.structure is None
+
+    @property
+    def model(self) -> Any:
+        """The model asked now; a draft is not streamed."""
+        return altered(self._asked, disable_streaming=True) if self._draft else self._asked
+
+    @property
+    def config(self) -> RunnableConfig:
+        """The caller's, for the model asked now; of a draft only those hear who count."""
+        return counted(self._config) if self._draft else self._config
+
+    @property
+    def untold(self) -> RunnableConfig | None:
+        """The caller's config for a replay of the answer; None when it was told as it came."""
+        if not self._way:
+            return self._config
+        return shown(self._config) if self._given.draft else None
 
     @property
     def conversation(self) -> list[BaseMessage]:
@@ -211,7 +213,7 @@ class Call:
 
     def shown(self, chunk: Any) -> Iterator[AIMessageChunk]:
         """Yield a chunk for the caller to see; the time it takes over it is not the model's."""
-        chunk = _chunk(chunk)
+        chunk = chunk_of(chunk)
         self.answer = chunk if self.answer is None else self.answer + chunk
         self._shown, started = self._shown or 0.0, time.perf_counter()
         yield chunk
@@ -277,9 +279,33 @@ class Call:
         if self.parts.structure is not None:
             return message
         if self._shown is None:
-            return _chunk(message)
+            return chunk_of(message)
         told = {metadata.NAME: message.response_metadata[metadata.NAME]}
-        return AIMessageChunk(content="", id=message.id, response_metadata=told)
+        usage = None if self.untold is None else message.usage_metadata
+        return AIMessageChunk(
+            content="" if isinstance(message.content, str) else [],
+            id=message.id,
+            response_metadata=told,
+            usage_metadata=usage,
+            chunk_position="last",
+        )
+
+    @property
+    def replay(self) -> Replay:
+        """What tells of the answer as its model would."""
+        return Replay(message=self._message)
+
+    def replayed(self, told: AIMessage) -> AIMessageChunk:
+        """Take what a replay tells: the answer goes by its id. Return what of it the caller is shown."""
+        self._message.id, self._shown = told.id, self._shown or 0.0
+        return untold(chunk_of(told))
+
+    def _free(self) -> bool:
+        """Mark a stored answer as one that cost nothing; whether there is one."""
+        if self._message is None:
+            return False
+        self._message.usage_metadata = free(self._message.usage_metadata)
+        return True
 
     def _found(self, generations: Sequence[Any] | None) -> None:
         """Take what the cache found, as a copy: a cache may hand out what it holds."""
@@ -408,7 +434,7 @@ class Call:
         self._needs = parts.needs(self.messages, self._kwargs)
         with spared("reading the question"):
             self._query = parts.reader.read(*self._key)
-            self._query = parts.reader.routed(self._query, conversation(self.messages))
+            self._query = parts.routed(self._query, conversation(self.messages))
 
     @property
     def _given(self) -> Attempt:
@@ -474,6 +500,10 @@ class Call:
             attempt.failed = float(attempt.unparsed)
         parts.answered(attempt.model, self._needs)
         parts.experience.count("calls", attempt.model, cost=attempt.cost)
+
+    @property
+    def _draft(self) -> bool:
+        return self._way[-1].draft
 
     @property
     def _asked(self) -> Any:
@@ -555,23 +585,7 @@ class Call:
             "reason": route.reason,
             "escalated": len(self._way) > 1,
             "accepted": None if given.failed is None else not given.failed,
-            "estimates": {
-                name: {"mean": _finite(e.mean), "width": _finite(e.width)}
-                for name, e in route.estimates.items()
-            },
+            "estimates": metadata.estimates(route.estimates),
             "cost": cost,
             "seconds": self._seconds,
         }
-
-
-def _chunk(message: Any) -> AIMessageChunk:
-    """A chunk; a model that does not stream gives its message whole."""
-    if isinstance(message, AIMessageChunk):
-        return message
-    if isinstance(message, AIMessage):
-        return AIMessageChunk(**message.model_dump(exclude={"type"}))
-    raise NoMessageError(message)
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if math.isfinite(value) else None

@@ -42,6 +42,29 @@ class Asked:
     """The kind of the bet; empty when it was none."""
 
 
+@dataclass(slots=True)
+class Attempt:
+    """A model that was asked, and what came of it."""
+
+    model: str
+    cost: float = 0.0
+    judging: float = 0.0
+    """What judging its answer cost."""
+    failed: float | None = None
+    """1 when its answer would not do, 0 when a judge accepted it; None when nobody judged."""
+    reason: str = ""
+    """What the judge said."""
+    raised: bool = False
+    unparsed: bool = False
+    draft: bool = False
+    """Whether its answer was asked for only to be judged."""
+
+    @property
+    def paid(self) -> float:
+        """All that it cost."""
+        return self.cost + self.judging
+
+
 @dataclass(frozen=True, slots=True)
 class MultiplexerStats:
     """What a multiplexer did since it was made, in earlier runs too where it is kept in a folder.
@@ -185,6 +208,25 @@ class Experience:
         """Return what was answered under a name, while it is remembered."""
         with self._lock:
             return self._recent.get(name)
+
+    def stats(self, budget: ErrorBudget | None) -> MultiplexerStats:
+        """Return what was counted, and what a budget says of its bets."""
+        counted, cost = self.counted, self.cost
+        return MultiplexerStats(
+            hits=sum(counted("hits").values()),
+            answers=counted("answers"),
+            calls=counted("calls"),
+            errors=counted("errors"),
+            turned_down=sum(counted("turned down").values()),
+            audits=sum(counted("audits").values()),
+            feedback=sum(counted("feedback").values()),
+            cost=cost("calls", "judging", "audits"),
+            cost_of_judging=cost("judging"),
+            cost_of_audits=cost("audits"),
+            bets=sum(c.placed for c in budget.counts.values()) if budget else 0,
+            error=budget.estimate if budget else None,
+            error_interval=budget.interval() if budget else None,
+        )
 
     def dump(self) -> dict[str, Any]:
         """Return the counts, the costs and the shares as plain data.

@@ -1,52 +1,62 @@
-"""`MultiplexedLLM`: a Runnable that asks the model a router expects to cost least.
+"""`MultiplexedLLM`: a chat model that asks the model a router expects to cost least.
 
-Here are the settings and the ways to ask; what happens at each step is the `Call`'s business.
+Here is what LangChain and a user may ask of it; what happens at each step is the `Call`'s business, and
+what it is given is checked in `settings`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import asyncio
 import logging
-import math
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Literal, Self
 
 from langchain_core.caches import BaseCache
+from langchain_core.callbacks import (
+    AsyncCallbackManagerForLLMRun,
+    CallbackManagerForLLMRun,
+    Callbacks,
+)
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import LanguageModelInput
+from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.messages.utils import count_tokens_approximately
-from langchain_core.runnables import Runnable, RunnableConfig, RunnableSerializable
-from langchain_core.runnables.config import run_in_executor
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, LLMResult
+from langchain_core.runnables import Runnable, RunnableConfig
+from langchain_core.runnables.config import ensure_config, merge_configs, run_in_executor
 from langchain_core.tools import BaseTool
 from pydantic import ConfigDict
 
 from langchain_cachemux.agree import Agree, Same
-from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, takes
-from langchain_cachemux.background import Background
+from langchain_cachemux.arguments import expect, is_number
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
 from langchain_cachemux.experience import Experience, MultiplexerStats
-from langchain_cachemux.extras import needs
+from langchain_cachemux.living import pickled
 from langchain_cachemux.parts import Parts, RoutedMiss, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.needs import common_profile
-from langchain_cachemux.read.prompts import Reader
-from langchain_cachemux.read.runnables import name_of, provider_of, uncached
+from langchain_cachemux.read.runnables import altered, chat_model
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.costs import Costs, Strategy
 from langchain_cachemux.route.judges import Accept, judge_of
 from langchain_cachemux.route.observations import Observations
-from langchain_cachemux.route.prices import Price, cost_of, price_of, seconds
+from langchain_cachemux.route.prices import Price, price_of, seconds
 from langchain_cachemux.route.router import Router
-from langchain_cachemux.saved import Saved
-from langchain_cachemux.types import Usage
-
-MAX_ERROR = 0.05
-"""The error budget, where neither a judge nor the user says what an error is."""
+from langchain_cachemux.settings import (
+    billed_as,
+    errors_of,
+    file_of,
+    limit_of,
+    named_models,
+    reader_of,
+    right,
+    router_of,
+    shared,
+)
+from langchain_cachemux.silence import UNSHOWN
 
 AUDIT = 0.3
 """Share of audits where nobody judges: the small model is cheap to ask, and nothing is saved before."""
@@ -55,10 +65,12 @@ ALONE = (
     "nobody judges: %s is asked, and others where audits show that at most %g of theirs are worse"
 )
 
+UNHEARD = RunnableConfig(callbacks=[], tags=[UNSHOWN])
+
 log = logging.getLogger(__name__)
 
 
-class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
+class MultiplexedLLM(Parts, BaseChatModel):
     """Routes each question to a small or a large model, and learns what each would cost.
 
     A Runnable from prompts to `AIMessage`, to be used where a chat model is. The chosen model runs as
@@ -123,7 +135,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         models: Mapping[str, str | Runnable[Any, Any]] | None = None,
         router: Router | None = None,
         accept: Accept | None = None,
-        cache: BaseCache | None = None,
+        cache: BaseCache | Literal[False] | None = None,
         price: Price | str = seconds,
         embeddings: Embeddings | None = None,
         strategy: Strategy | None = None,
@@ -141,40 +153,40 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         **fields: Any,
     ) -> None:
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
-        budget = _limit(budget)
-        named = _named(small, large, _right("models", models))
-        folder = _right("path", path) or (getattr(cache, "path", None) if router is None else None)
-        router = _router(_right("router", router), strategy, list(named))
-        reader = fields.pop("reader", None) or _reader(_right("cache", cache), embeddings)
+        budget = limit_of(budget)
+        named = named_models(small, large, right("models", models))
+        folder = right("path", path) or (getattr(cache, "path", None) if router is None else None)
+        router = router_of(right("router", router), strategy, list(named))
+        cache, routes = right("cache", cache), len(named) > 1
+        reader = fields.pop("reader", None) or reader_of(cache, embeddings, routes=routes)
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
-        alone = accept is None and learns and error_price is None and len(named) > 1
-        seed = _right("seed", seed)
-        errors = _error_budget(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
+        alone = accept is None and learns and error_price is None and routes
+        seed = right("seed", seed)
+        errors = errors_of(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
         fields.setdefault("spending", budget if isinstance(budget, Spending) else None)
         fields.setdefault("experience", Experience(errors, seed=seed))
-        fields.setdefault("background", Background())
-        kept = {**fields, "router": router, "budget": errors}
-        fields["saved"] = fields.get("saved") or _saved(folder, kept, list(named))
+        fields = shared(fields, folder, router=router, budget=errors, names=list(named))
         super().__init__(
-            models={name: uncached(model) for name, model in named.items()},
+            models={name: altered(model, **_own(fields)) for name, model in named.items()},
             router=router,
             accept=None if accept is None else judge_of(accept),
             cache=cache,
             price=price_of(price),
             reader=reader,
-            billed={name: _billed(price_of(price), name, m) for name, m in named.items()},
+            billed={n: billed_as(price_of(price), n, m) for n, m in named.items()},
             budget=errors,
-            error_price=_right("error_price", error_price) or 0.0,
-            safe=(errors is not None and accept is None) if safe is None else _right("safe", safe),
-            audit=AUDIT * alone if audit is None else _right("audit", audit),
-            same=_right("same", same) or Agree(reader.vector),
-            stickiness=_right("stickiness", stickiness),
-            observations=_file(_right("observations", observations)),
+            error_price=right("error_price", error_price) or 0.0,
+            safe=(errors is not None and accept is None) if safe is None else right("safe", safe),
+            audit=AUDIT * alone if audit is None else right("audit", audit),
+            same=right("same", same) or Agree(reader.vector),
+            stickiness=right("stickiness", stickiness),
+            observations=file_of(right("observations", observations)),
             **fields,
         )
         if alone:
             log.info(ALONE, self.standard, errors.max_error if errors else 0.0)
-        getattr(cache, "value_by", lambda _: None)(RoutedMiss(self))
+        if routes:
+            getattr(cache, "value_by", lambda _: None)(RoutedMiss(self))
 
     def feedback(self, answer: AIMessage | str, score: float) -> bool:
         """Learn how good an answer was: late, in any order, as often as somebody says something.
@@ -208,7 +220,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
         if asked.model in self.models:
             query = asked.query
             with spared("reading the question"):
-                query = query if query.vector is not None else self.reader.routed(query, query.text)
+                query = query if query.vector is not None else self.routed(query, query.text)
             self.learn(query, asked.model, failed=1 - score, source="feedback")
         return True
 
@@ -241,22 +253,7 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
 
     def stats(self) -> MultiplexerStats:
         """Return what it did since it was made; copies with tools or a schema count here too."""
-        counted, cost = self.experience.counted, self.experience.cost
-        return MultiplexerStats(
-            hits=sum(counted("hits").values()),
-            answers=counted("answers"),
-            calls=counted("calls"),
-            errors=counted("errors"),
-            turned_down=sum(counted("turned down").values()),
-            audits=sum(counted("audits").values()),
-            feedback=sum(counted("feedback").values()),
-            cost=cost("calls", "judging", "audits"),
-            cost_of_judging=cost("judging"),
-            cost_of_audits=cost("audits"),
-            bets=sum(c.placed for c in self.budget.counts.values()) if self.budget else 0,
-            error=self.budget.estimate if self.budget else None,
-            error_interval=self.budget.interval() if self.budget else None,
-        )
+        return self.experience.stats(self.budget)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the audits under way; False when `timeout` seconds were not enough."""
@@ -272,29 +269,55 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             self.saved.save()
 
     def invoke(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> Any:
         """Answer from the cache, or from the model that is expected to cost least."""
-        return self._call_with_config(self._invoke, input, config, **kwargs)
+        return self._call_with_config(
+            self._invoked, input, self._config(config), **_with(stop, kwargs)
+        )
 
     async def ainvoke(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> Any:
         """As `invoke`; what is not the model's own waiting runs in a thread."""
-        return await self._acall_with_config(self._ainvoke, input, config, **kwargs)
+        return await self._acall_with_config(
+            self._ainvoked, input, self._config(config), **_with(stop, kwargs)
+        )
 
     def stream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> Iterator[Any]:
-        """Stream the chosen model's tokens; the last chunk is empty and tells how it was routed.
+        """Stream the chosen model's tokens as they come; the last chunk is empty and tells of the route.
 
-        A hit comes as one chunk, and so do an object and an answer that `accept` has to see whole
-        before it may be shown.
+        A stored answer comes in pieces. An object comes whole, and so does an answer that `accept` had
+        to see whole before it may be shown.
         """
-        yield from self._transform_stream_with_config(iter([input]), self._stream, config, **kwargs)
+        yield from self._transform_stream_with_config(
+            iter([input]), self._streamed, self._config(config), **_with(stop, kwargs)
+        )
 
     async def astream(
-        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+        self,
+        input: LanguageModelInput,
+        config: RunnableConfig | None = None,
+        *,
+        stop: list[str] | None = None,
+        **kwargs: Any,
     ) -> AsyncIterator[Any]:
         """As `stream`."""
 
@@ -302,282 +325,267 @@ class MultiplexedLLM(Parts, RunnableSerializable[LanguageModelInput, Any]):
             yield input
 
         async for chunk in self._atransform_stream_with_config(
-            inputs(), self._astream, config, **kwargs
+            inputs(), self._astreamed, self._config(config), **_with(stop, kwargs)
         ):
             yield chunk
 
+    def generate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """Answer each conversation as `invoke` does, in the form of LangChain's older interface."""
+        config, kwargs = _run(callbacks, kwargs)
+        answers = [self.invoke(one, config, stop=stop, **kwargs) for one in messages]
+        return LLMResult(generations=[_chat_result(one).generations for one in answers])
+
+    async def agenerate(
+        self,
+        messages: list[list[BaseMessage]],
+        stop: list[str] | None = None,
+        callbacks: Callbacks = None,
+        **kwargs: Any,
+    ) -> LLMResult:
+        """As `generate`."""
+        config, kwargs = _run(callbacks, kwargs)
+        asked = (self.ainvoke(one, config, stop=stop, **kwargs) for one in messages)
+        answers = await asyncio.gather(*asked)
+        return LLMResult(generations=[_chat_result(one).generations for one in answers])
+
     def bind_tools(
-        self, tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool], **kwargs: Any
+        self,
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | None = None,
+        **kwargs: Any,
     ) -> Runnable[LanguageModelInput, AIMessage]:
-        """Bind tools to every model; router and cache are shared with the original."""
-        bound = {name: model.bind_tools(tools, **kwargs) for name, model in self.models.items()}
-        return self.model_copy(update={"models": bound})
+        """Bind tools to every model that takes some; the others are not asked.
+
+        Router and cache are shared with the original.
+
+        Raises:
+            NotImplementedError: No model takes tools.
+        """
+        chosen = {} if tool_choice is None else {"tool_choice": tool_choice}
+        bound = self._each("bind_tools", tools, **chosen, **kwargs)
+        return self.model_copy(update={"models": bound}).bind()
 
     def with_structured_output(
         self, schema: dict[str, Any] | type, *, include_raw: bool = False, **kwargs: Any
     ) -> Runnable[LanguageModelInput, Any]:
-        """Ask every model for `schema`; router and cache are shared with the original.
+        """Ask every model that can for `schema`; router and cache are shared with the original.
 
         A cheaper model's answer that does not parse counts as not accepted, whatever `accept` says.
-        """
-        models = {
-            name: model.with_structured_output(schema, include_raw=True, **kwargs)
-            for name, model in self.models.items()
-        }
-        structure = Structure(schema, include_raw=include_raw)
-        return self.model_copy(update={"models": models, "structure": structure})
 
-    @property
-    def profile(self) -> dict[str, Any]:
-        """What all models can do, as LangChain's profiles say it of one."""
-        return common_profile(self.models.values())
+        Raises:
+            NotImplementedError: No model can.
+        """
+        models = self._each("with_structured_output", schema, include_raw=True, **kwargs)
+        structure = Structure(schema, include_raw=include_raw)
+        return self.model_copy(update={"models": models, "structure": structure}).bind()
 
     def get_num_tokens(self, text: str) -> int:
         """Count a text's tokens approximately: the models have tokenizers of their own."""
+        if self.custom_get_token_ids is not None:
+            return len(self.custom_get_token_ids(text))
         return self.get_num_tokens_from_messages([HumanMessage(text)])
 
     def get_num_tokens_from_messages(
-        self, messages: Sequence[BaseMessage], tools: list[Any] | None = None
+        self,
+        messages: Sequence[BaseMessage],
+        tools: Sequence[dict[str, Any] | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
         """As `get_num_tokens`, of a conversation; for `trim_messages` among others."""
-        return count_tokens_approximately(messages, tools=tools)
+        return count_tokens_approximately(messages, tools=tools and list(tools))  # type: ignore[arg-type]
+
+    def __deepcopy__(self, memo: dict[int, Any] | None = None) -> Self:
+        """Return a copy that asks the same models, and shares the cache and all that is learned."""
+        return self.model_copy()
+
+    def __reduce__(self) -> Any:
+        """Pickle its name: the process in which it lives finds it by that, and no other."""
+        return pickled(self)
 
     @property
     def _llm_type(self) -> str:
-        """What LangChain's middleware asks of whatever it takes for a model."""
         return "cachemux"
 
-    def _get_ls_params(self, **_kwargs: Any) -> dict[str, Any]:
-        """No provider and no name: they are those of the model that answers."""
-        return {"ls_model_type": "chat"}
+    @property
+    def _identifying_params(self) -> dict[str, Any]:
+        return {"models": list(self.models)}
 
-    def _invoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
+    def _get_llm_string(self, stop: list[str] | None = None, **kwargs: Any) -> str:
+        return self.written({}, _with(stop, kwargs))
+
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> Any:
+        """Of several models their names: which one answers is not known before."""
+        alone = chat_model(next(iter(self.models.values()))) if len(self.models) == 1 else None
+        if alone is not None:
+            return alone._get_ls_params(stop=stop, **kwargs)
+        name = kwargs.get("model") or "|".join(self.models)
+        told = {"ls_provider": "cachemux", "ls_model_name": name, "ls_model_type": "chat"}
+        return {**told, "ls_stop": stop} if stop else told
+
+    def _resolve_model_profile(self) -> Any:
+        """What all models can do, as LangChain's profiles say it of one."""
+        return common_profile(self.models.values())
+
+    def _config(self, config: RunnableConfig | None) -> RunnableConfig:
+        """The caller's, and what is to be heard of every run."""
+        own = RunnableConfig(callbacks=self.callbacks, tags=self.tags or [])
+        return merge_configs(own, ensure_config(config))
+
+    def _each(self, method: str, /, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """What each model's method makes, where it has one."""
+        made = {}
+        for name, model in self.models.items():
+            with suppress(NotImplementedError):
+                if hasattr(model, method):
+                    made[name] = getattr(model, method)(*args, **kwargs)
+        if not made:
+            msg = f"none of the models {list(self.models)} has {method}"
+            raise NotImplementedError(msg)
+        if len(made) < len(self.models):
+            log.info("%s leaves %s out: the others have it", method, self.models.keys() - made)
+        return made
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> ChatResult:
+        """Answer within a run of the caller's own: the models' runs are shown and counted nowhere."""
+        return _chat_result(self.invoke(messages, UNHEARD, stop=stop, **kwargs))
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> ChatResult:
+        """As `_generate`."""
+        return _chat_result(await self.ainvoke(messages, UNHEARD, stop=stop, **kwargs))
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        """As `_generate`."""
+        for chunk in self.stream(messages, UNHEARD, stop=stop, **kwargs):
+            yield ChatGenerationChunk(message=chunk)
+
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        """As `_generate`."""
+        async for chunk in self.astream(messages, UNHEARD, stop=stop, **kwargs):
+            yield ChatGenerationChunk(message=chunk)
+
+    def _invoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
         call = Call(self, input, config, kwargs)
         if not call.hit():
-            while (name := call.next()) is not None:
+            while call.next() is not None:
                 with call.answering():
-                    call.answer = self.models[name].invoke(call.conversation, config, **kwargs)
+                    call.answer = call.model.invoke(call.conversation, call.config, **kwargs)
                 call.judge()
             call.settle()
             call.store()
+        if call.untold is not None:
+            call.replayed(call.replay.invoke(call.messages, call.untold))
         return call.result()
 
-    async def _ainvoke(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
+    async def _ainvoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
         call = await run_in_executor(config, Call, self, input, config, kwargs)
         if not await call.ahit():
-            while (name := await run_in_executor(config, call.next)) is not None:
-                model = self.models[name]
+            while await run_in_executor(config, call.next) is not None:
                 with call.answering():
-                    call.answer = await model.ainvoke(call.conversation, config, **kwargs)
+                    call.answer = await call.model.ainvoke(call.conversation, call.config, **kwargs)
                 await call.ajudge()
             await run_in_executor(config, call.settle)
             await call.astore()
+        if call.untold is not None:
+            call.replayed(await call.replay.ainvoke(call.messages, call.untold))
         return call.result()
 
-    def _stream(
+    def _streamed(
         self, inputs: Iterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
         call = Call(self, next(inputs), config, kwargs)
         if not call.hit():
-            while (name := call.next()) is not None:
-                model = self.models[name]
+            while call.next() is not None:
                 with call.answering():
                     if not call.live:
-                        call.answer = model.invoke(call.conversation, config, **kwargs)
+                        call.answer = call.model.invoke(call.conversation, call.config, **kwargs)
                     else:
-                        for chunk in model.stream(call.conversation, config, **kwargs):
+                        for chunk in call.model.stream(call.conversation, call.config, **kwargs):
                             yield from call.shown(chunk)
                 call.judge()
             call.settle()
             call.store()
+        if call.untold is not None and self.structure is not None:
+            call.replayed(call.replay.invoke(call.messages, call.untold))
+        elif call.untold is not None:
+            for chunk in call.replay.stream(call.messages, call.untold):
+                yield call.replayed(chunk)
         yield call.rest()
 
-    async def _astream(
+    async def _astreamed(
         self, inputs: AsyncIterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
         question = await anext(inputs)
         call = await run_in_executor(config, Call, self, question, config, kwargs)
         if not await call.ahit():
-            while (name := await run_in_executor(config, call.next)) is not None:
-                model = self.models[name]
+            while await run_in_executor(config, call.next) is not None:
                 with call.answering():
                     if not call.live:
-                        call.answer = await model.ainvoke(call.conversation, config, **kwargs)
+                        call.answer = await call.model.ainvoke(
+                            call.conversation, call.config, **kwargs
+                        )
                     else:
-                        async for chunk in model.astream(call.conversation, config, **kwargs):
+                        answers = call.model.astream(call.conversation, call.config, **kwargs)
+                        async for chunk in answers:
                             for shown in call.shown(chunk):
                                 yield shown
                 await call.ajudge()
             await run_in_executor(config, call.settle)
             await call.astore()
+        if call.untold is not None and self.structure is not None:
+            call.replayed(await call.replay.ainvoke(call.messages, call.untold))
+        elif call.untold is not None:
+            async for chunk in call.replay.astream(call.messages, call.untold):
+                yield call.replayed(chunk)
         yield call.rest()
 
 
-def _is_amount(value: Any) -> bool:
-    return is_number(value) and 0 <= value < math.inf
+def _with(stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(kwargs) if stop is None else {**kwargs, "stop": stop}
 
 
-_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "models": (lambda m: isinstance(m, Mapping), "models by name, {name: model}"),
-    "router": (lambda r: isinstance(r, Router), "a Router of the models, Router({name: Costs()})"),
-    "cache": (lambda c: isinstance(c, BaseCache), "one of LangChain's caches, such as LECCache()"),
-    "embeddings": (lambda e: is_made(e, "embed_query"), "any LangChain embeddings, made"),
-    "error_price": (_is_amount, "a finite number >= 0, in the unit of the price"),
-    "safe": (lambda s: isinstance(s, bool), "True or False"),
-    "audit": (lambda a: _is_amount(a) and a <= 1, "a share in [0, 1], such as 0.3"),
-    "same": (lambda s: takes(s, 2), "a plain function (answer, answer) -> bool, such as Agree()"),
-    "stickiness": (_is_amount, "a finite number >= 0, such as 1.0"),
-    "path": (lambda p: isinstance(p, str | os.PathLike), "a folder, as text or a Path"),
-    "observations": (
-        lambda o: isinstance(o, str | os.PathLike | Observations),
-        "a file to append to",
-    ),
-    "seed": (is_whole, "a whole number"),
-}
-"""What each argument must be: a test, and the words for it."""
-
-T = TypeVar("T")
+def _own(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """What is set of a multiplexer's models rather than of itself; their own caches are off."""
+    names = ("rate_limiter", "disable_streaming", "output_version")
+    given = {name: fields[name] for name in names if fields.get(name)}
+    return {**given, "cache": False}
 
 
-def _right(name: str, given: T) -> T:
-    """Return an argument, or refuse it by name, value and remedy when it could not work."""
-    holds, what = _RULES[name]
-    expect(given is None or holds(given), name, what, given)
-    return given
+def _run(callbacks: Callbacks, kwargs: Mapping[str, Any]) -> tuple[RunnableConfig, dict[str, Any]]:
+    """Split the parameters of `generate` into a config and those of the call."""
+    names = ("tags", "metadata", "run_name", "run_id")
+    config: Any = {"callbacks": callbacks, **{n: kwargs[n] for n in names if kwargs.get(n)}}
+    return config, {n: v for n, v in kwargs.items() if n not in names}
 
 
-def _named(
-    small: str | Runnable[Any, Any] | None,
-    large: str | Runnable[Any, Any] | None,
-    models: Mapping[str, str | Runnable[Any, Any]] | None,
-) -> dict[str, Runnable[Any, Any]]:
-    """Return the models by name, cheap to expensive: the user's names, or the models' own."""
-    if models is not None:
-        if small is not None or large is not None:
-            msg = "models was given, so small and large must not be"
-            raise ValueError(msg)
-        if not models:
-            msg = f"models must name at least one model, got {models!r}"
-            raise ValueError(msg)
-        return {name: _model(name, model) for name, model in models.items()}
-    if small is None or large is None:
-        msg = f"{'small' if small is None else 'large'} is missing; give small and large, or models"
-        raise ValueError(msg)
-    pair = {"small": _model("small", small), "large": _model("large", large)}
-    names = [name_of(model) or role for role, model in pair.items()]
-    if names[0] == names[1]:
-        msg = f"small and large are both named {names[0]!r}; name them yourself with models={{...}}"
-        raise ValueError(msg)
-    return dict(zip(names, pair.values(), strict=True))
-
-
-def _router(router: Router | None, strategy: Strategy | None, names: Sequence[str]) -> Router:
-    """The user's router, which must know the models; by default one that knows their `Costs`."""
-    if router is None:
-        return Router({name: Costs() for name in names}, strategy=strategy or "auto")
-    if strategy is not None:
-        msg = f"strategy was given as {strategy!r}, but the router has one of its own"
-        raise ValueError(msg)
-    if set(getattr(router, "estimators", names)) != set(names):
-        msg = f"router knows {sorted(router.estimators)}, the models are {sorted(names)}"
-        raise ValueError(msg)
-    return router
-
-
-def _limit(
-    budget: float | ErrorBudget | Spending | None,
-) -> ErrorBudget | Spending | None:
-    """A number is what may be spent in a day."""
-    if isinstance(budget, int | float) and is_number(budget):
-        expect(
-            0 < budget < math.inf, "budget", "a finite positive number, such as 5.0 a day", budget
-        )
-        return Spending(budget)
-    return budget  # type: ignore[return-value]
-
-
-def _reader(cache: BaseCache | None, embeddings: Embeddings | None) -> Reader:
-    """The cache's reader, so that a question is embedded once; else one of its own."""
-    _right("embeddings", embeddings)
-    reader: Reader | None = getattr(cache, "reader", None)
-    if reader is not None and embeddings is not None:
-        msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
-        raise ValueError(msg)
-    return reader or Reader(embeddings or _default_embeddings())
-
-
-def _file(observations: str | os.PathLike[str] | Observations | None) -> Observations | None:
-    if isinstance(observations, str | os.PathLike):
-        return Observations(observations)
-    return observations
-
-
-def _error_budget(
-    max_error: float | None,
-    quality: float | None,
-    budget: float | ErrorBudget | Spending | None,
-    *,
-    alone: bool,
-    learns: bool,
-    seed: int | None,
-) -> ErrorBudget | None:
-    """The budget the user gave or described; where nobody judges and nothing was said, `MAX_ERROR`."""
-    if budget is not None and not isinstance(budget, ErrorBudget | Spending):
-        msg = f"budget must be 5.0, at most 5 a day, a Spending or an ErrorBudget, got {budget!r}"
-        raise ValueError(msg)
-    described = max_error is not None or quality is not None
-    if described and isinstance(budget, ErrorBudget):
-        msg = f"max_error or quality was given, and budget has one of its own: {budget!r}"
-        raise ValueError(msg)
-    if (described or isinstance(budget, ErrorBudget)) and not learns:
-        msg = "max_error needs a router that knows the chance of failing: Router({name: Costs(), ...})"
-        raise ValueError(msg)
-    if isinstance(budget, ErrorBudget):
-        return budget
-    if described:
-        return ErrorBudget(max_error, quality=quality, seed=seed)
-    return ErrorBudget(MAX_ERROR, seed=seed) if alone else None
-
-
-def _saved(
-    folder: str | os.PathLike[str] | None, parts: Mapping[str, Any], names: Sequence[str]
-) -> Saved | None:
-    """What is learned of these models, in a file of its own: several may share a folder."""
-    if folder is None:
-        return None
-    file = f"multiplexer-{hashlib.sha256(json.dumps(names).encode()).hexdigest()[:8]}.zip"
-    learned = {name: parts[name] for name in ("router", "budget", "spending", "experience")}
-    kept = {name: one for name, one in learned.items() if one is not None}
-    return Saved(Path(folder) / file, kept, background=parts["background"])
-
-
-def _model(argument: str, model: Any) -> Runnable[Any, Any]:
-    if isinstance(model, str):
-        needs("langchain", extra="langchain", purpose=f"{argument}={model!r}")
-        from langchain.chat_models import init_chat_model
-
-        return init_chat_model(model)
-    if isinstance(model, Runnable):
-        return model
-    msg = f"{argument} must be a model, a Runnable or 'provider:model', got {model!r}"
-    raise ValueError(msg)
-
-
-def _billed(price: Price, name: str, model: Any) -> str:
-    """The name under which `price` knows a model: the one the user gave it, or its own."""
-    errors = []
-    for candidate in (name, name_of(model) or name):
-        try:
-            call = Usage(1, 1, seconds=1.0, model=candidate, provider=provider_of(model))
-            cost_of(call, price)
-        except (ValueError, LookupError) as error:
-            errors.append(error)
-        else:
-            return candidate
-    raise errors[0]
-
-
-def _default_embeddings() -> Embeddings:
-    from langchain_cachemux.read.encoder import SentenceEncoder
-
-    return SentenceEncoder()
+def _chat_result(answer: AIMessage) -> ChatResult:
+    return ChatResult(generations=[ChatGeneration(message=answer)])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from langchain_core.caches import BaseCache
+from langchain_core.globals import get_llm_cache
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableConfig
@@ -19,6 +20,7 @@ from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.experience import Experience
 from langchain_cachemux.meter import usage_of
+from langchain_cachemux.read.answers import NoMessageError
 from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, plain, written
@@ -42,14 +44,6 @@ from langchain_cachemux.types import (
 log = logging.getLogger(__name__)
 
 
-class NoMessageError(TypeError):
-    """What was given as a model answers with something else than a message."""
-
-    def __init__(self, answer: object, name: str = "") -> None:
-        who = f"model {name!r}" if name else "a model"
-        super().__init__(f"{who} must answer with an AIMessage, got {answer!r}")
-
-
 class Parts(BaseModel):
     """The parts of a multiplexer. `MultiplexedLLM` says what each is, and adds the ways to ask."""
 
@@ -59,7 +53,7 @@ class Parts(BaseModel):
     """By name, cheap to expensive; the others are measured by the last."""
     router: Router
     accept: Judge | None = None
-    cache: BaseCache | None = None
+    cache: BaseCache | Literal[False] | None = None
     price: SkipValidation[Price]
     reader: Reader
     billed: dict[str, str]
@@ -76,6 +70,13 @@ class Parts(BaseModel):
     background: Background
     observations: Observations | None = None
     saved: Saved | None = None
+
+    @property
+    def cached_in(self) -> BaseCache | None:
+        """The cache that is asked: its own, or LangChain's global one, or none."""
+        if isinstance(self.cache, BaseCache):
+            return self.cache
+        return None if self.cache is False else get_llm_cache()
 
     @property
     def standard(self) -> str:
@@ -96,11 +97,20 @@ class Parts(BaseModel):
         yield "stickiness", self.stickiness
 
     def written(self, config: RunnableConfig, kwargs: Mapping[str, Any]) -> str:
-        """The `llm_string` of all models: an answer is shared whichever of them gave it."""
+        """The `llm_string` of all models: an answer is shared whichever of them gave it.
+
+        Of a single model it is the one that LangChain itself caches under.
+        """
+        if len(self.models) == 1 and self.structure is None:
+            return written(next(iter(self.models.values())), kwargs, config)
         models = {name: written(model, {}, config) for name, model in self.models.items()}
         structure = self.structure and self.structure.written
         call = str(sorted(plain(kwargs).items()))
         return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
+
+    def routed(self, query: Query, text: str) -> Query:
+        """Return a query as the router reads it; a single model is asked whatever it is."""
+        return self.reader.routed(query, text) if len(self.models) > 1 else query
 
     def shown(self, messages: Sequence[BaseMessage], name: str) -> list[BaseMessage]:
         """Return a conversation as a model may be shown it."""

@@ -25,6 +25,14 @@ _MESSAGES = ("ai", "AIMessageChunk")
 _TOOL_BLOCKS = ("tool_call", "tool_use", "function_call")
 
 
+class NoMessageError(TypeError):
+    """What was given as a model answers with something else than a message."""
+
+    def __init__(self, answer: object, name: str = "") -> None:
+        who = f"model {name!r}" if name else "a model"
+        super().__init__(f"{who} must answer with an AIMessage, got {answer!r}")
+
+
 def objection(generations: Sequence[Generation]) -> str | None:
     """Say why an answer must not be served again (cut short, filtered, refused, empty), or None."""
     if not generations:

@@ -7,6 +7,8 @@ is no news: it is passed over, and never trusted.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import (
     Annotated,
     Literal,
@@ -18,6 +20,8 @@ from annotated_types import Ge
 from langchain_core.messages import BaseMessage
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
+
+from langchain_cachemux.types import Estimate
 
 NAME = "cachemux"
 Cost = Annotated[FiniteFloat, Ge(0)]
@@ -74,6 +78,15 @@ class RouteMetadata(TypedDict):
 _FORMS: TypeAdapter[HitMetadata | RouteMetadata] = TypeAdapter(
     HitMetadata | RouteMetadata, config=ConfigDict(extra="ignore", strict=True)
 )
+
+
+def estimates(of: Mapping[str, Estimate]) -> dict[str, EstimateMetadata]:
+    """Return estimates as they are told."""
+    return {n: {"mean": _finite(e.mean), "width": _finite(e.width)} for n, e in of.items()}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
 
 
 def read(message: BaseMessage | None) -> HitMetadata | RouteMetadata | None:

@@ -48,16 +48,17 @@ def provider_of(model: Any) -> str:
     return str(bottom._get_ls_params().get("ls_provider") or "") if bottom else ""
 
 
-def uncached(part: Any) -> Any:
-    """A copy whose chat models use no cache: it would store every answer a second time."""
+def altered(part: Any, **fields: Any) -> Any:
+    """A copy of a Runnable with these fields set in its chat models."""
     if isinstance(part, BaseChatModel):
-        return part.model_copy(update={"cache": False})
+        held = {name: altered(value, **fields) for name, value in _models_in(part).items()}
+        return part.model_copy(update={**held, **fields})
     if isinstance(part, dict):
-        return {name: uncached(value) for name, value in part.items()}
+        return {name: altered(value, **fields) for name, value in part.items()}
     if isinstance(part, list):
-        return [uncached(value) for value in part]
+        return [altered(value, **fields) for value in part]
     if inside(part):
-        return part.model_copy(update=uncached(vars(part)))
+        return part.model_copy(update=altered(vars(part), **fields))
     return part
 
 
@@ -86,4 +87,13 @@ def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         name: convert_to_json_schema(value) if isinstance(value, type) else value
         for name, value in kwargs.items()
         if name != "ls_structured_output_format"
+    }
+
+
+def _models_in(model: BaseChatModel) -> dict[str, dict[str, Any]]:
+    """The fields of a chat model in which it holds others by name, as a multiplexer does."""
+    return {
+        name: value
+        for name, value in vars(model).items()
+        if isinstance(value, dict) and any(isinstance(one, Runnable) for one in value.values())
     }

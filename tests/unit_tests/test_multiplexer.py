@@ -47,7 +47,7 @@ from langchain_core.messages import (
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.prompt_values import ChatPromptValue, StringPromptValue
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
-from langchain_core.runnables import ConfigurableField, Runnable, RunnableLambda
+from langchain_core.runnables import ConfigurableField, Runnable, RunnableBinding, RunnableLambda
 from langchain_core.tools import tool
 from pydantic import BaseModel, ConfigDict, Field, computed_field
 
@@ -119,7 +119,8 @@ def test_every_way_of_asking_hits_what_it_stored_and_what_another_did(ask, fake,
     first, *others = [way(mux, QUESTION) for way in (ask, WAYS["invoke"], ask)]
     assert told(first)["cost"] == 1.0
     for answer in others:
-        assert (answer.content, answer.usage_metadata) == (first.content, first.usage_metadata)
+        assert answer.content == first.content
+        assert answer.usage_metadata == {**first.usage_metadata, "total_cost": 0}
         assert answer.id != first.id
         name = told(answer)["id"]
         assert told(answer) == {**hit, "id": name, "model": "small", "cost": 0.0, "saved": 1.0}
@@ -304,12 +305,10 @@ def test_a_configurable_field_is_read_at_every_call():
 @pytest.mark.parametrize(
     ("accept", "runs"), [(None, ["small"]), (lambda *_: False, ["small", "large"])]
 )
-def test_each_model_asked_is_one_run_of_a_chat_model_and_a_hit_is_none(ask, fake, accept, runs):
+def test_each_model_asked_is_one_run_of_a_chat_model(ask, fake, accept, runs):
     events, usage = Events(), UsageMetadataCallbackHandler()
-    mux = multiplexed(fake(model="small"), fake(model="large"), accept=accept, cache=lec())
-    traced = mux.with_config(tags=["tagged"], callbacks=[events, usage])
-    for _ in range(2):
-        ask(traced, QUESTION)
+    mux = multiplexed(fake(model="small"), fake(model="large"), accept=accept)
+    ask(mux.with_config(tags=["tagged"], callbacks=[events, usage]), QUESTION)
     assert events.started == runs
     assert events.tags.count("tagged") == len(runs)
     assert events.ended == ["Paris it is"] * len(runs)
@@ -385,7 +384,7 @@ def test_however_a_model_is_wrapped_its_own_cache_is_off_and_its_name_is_found(
 ):
     cache = InMemoryCache() if own == "own" else own
     small = Fake(model="small", cache=cache)
-    mux = multiplexed(wrap(small))
+    mux = multiplexed(wrap(small), cache=False)
     assert list(mux.models) == ["small", "large"]  # it goes by its own name
     mux.invoke([("human", QUESTION)])
     mux.invoke([("human", QUESTION)])
@@ -832,7 +831,7 @@ def test_binding_tools_leaves_the_original_as_it_was_and_shares_what_is_learned(
     bound = mux.bind_tools([add])
     bound.invoke(QUESTION)
     mux.invoke(QUESTION)
-    assert isinstance(bound, MultiplexedLLM)
+    assert isinstance(bound, RunnableBinding)  # as LangChain's own models return
     assert [bool(call.kwargs.get("tools")) for call in small.calls] == [True, False]
     assert [bool(call.kwargs.get("tools")) for call in large.calls] == [True, False]
     assert bound.router is mux.router

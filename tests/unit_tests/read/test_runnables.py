@@ -18,11 +18,11 @@ from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
 from langchain_cachemux.read.runnables import (
+    altered,
     chat_model,
     inside,
     name_of,
     plain,
-    uncached,
     written,
 )
 
@@ -94,7 +94,7 @@ def test_nothing_is_inside_a_chat_model_and_the_steps_are_inside_a_chain():
 def test_an_uncached_copy_has_no_cache_at_any_depth_and_the_original_keeps_its_own(wrap):
     model = FakeCached(responses=["x"], cache=InMemoryCache())
     wrapped = wrap(model)
-    copy = uncached(wrapped)
+    copy = altered(wrapped, cache=False)
     assert chat_model(copy).cache is False
     assert type(copy) is type(wrapped)
     assert isinstance(chat_model(wrapped).cache, InMemoryCache)
@@ -112,15 +112,15 @@ class FakeCached(FakeListChatModel):
 def test_an_uncached_copy_answers_as_the_original_and_stores_nothing():
     cache = InMemoryCache()
     chain = PROMPT | FakeListChatModel(responses=["x", "y"], cache=cache) | StrOutputParser()
-    copy = uncached(chain)
+    copy = altered(chain, cache=False)
     assert [copy.invoke({"question": "?"}) for _ in range(2)] == ["x", "y"]
     assert cache._cache == {}
 
 
 def test_what_is_no_runnable_is_its_own_uncached_copy():
     function = RunnableLambda(len)
-    assert uncached(function) is function
-    assert uncached(3) == 3
+    assert altered(function, cache=False) is function
+    assert altered(3, cache=False) == 3
 
 
 def test_a_chat_model_is_written_as_langchains_own_cache_writes_it():
