@@ -1,8 +1,8 @@
 """What two texts tell by their surface: the same question, another, unsure, or a rewording.
 
-The closer the surface, the more each differing word matters. In one frame, where most words are shared in
-order, a word in another's place makes another question or leaves it unsure; where the surface differs it
-says little, and the similarity decides.
+The closer the surface, the more each differing word matters. In one frame, where most words are shared,
+a word in another's place makes another question or leaves it unsure; where the surface differs it says
+little, and the similarity decides.
 """
 
 from __future__ import annotations
@@ -37,14 +37,10 @@ class Surface:
     differing: tuple[tuple[str, str], ...]
 
 
-LONGEST = 200_000
-"""Characters of the longest text that is compared word by word."""
-
-
 def compare(new: str, stored: str) -> Surface:
     """Compare two texts by their surface."""
     if new == stored:
-        return Surface("same", "the same text", 1.0, True, ())
+        return Surface("same", "the same text", shared=1.0, in_frame=True, differing=())
     pair = align(new, stored)
     differing = tuple((found.new, found.stored) for found in pair.differences)
     verdict, reason = _verdict(new, stored)

@@ -55,6 +55,18 @@ class Text:
         """Whether any of its words denies."""
         return not english.NEGATIONS.isdisjoint(self.words)
 
+    def strange(self, other: Text) -> list[str]:
+        """The names that another text has not, nor their adjectives, nor their initials."""
+        initials = "".join(name[0] for name in other.names)
+        known = {_plain(name)[:4] for name in other.names}
+        return [
+            name
+            for name in self.names
+            if name not in other.every
+            and _plain(name)[:4] not in known
+            and (len(name) == 1 or name not in initials)
+        ]
+
 
 def read(text: str) -> Text:
     """Read a text; short ones are read once."""
@@ -109,6 +121,7 @@ _TOKEN = re.compile(
 )
 _QUOTES = str.maketrans("’‘‛`“”„«»‹›「」『』《》", "''''" + '"' * 13)
 _STOPS = frozenset(".!?;:,。！？；：，、؟،؛।…")
+_COLONS = frozenset(":：")
 _PLAIN = _STOPS | frozenset("\"'()（）¿¡·•")
 _DASHES = frozenset("-‐‑‒–—―−")
 
@@ -126,10 +139,10 @@ def _clauses(text: str) -> list[_Clause]:
         elif found.lastgroup == "number":
             words.append(_figure(token))
         elif _is_sign(text, found.start()):
-            words.append("and" if token == "&" and text[found.end() :][:1].isspace() else token)
+            words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else token)
         elif words and _stops(token, text[found.end() : found.end() + 1]):
             clauses.append(_Clause(_counted(words), quoted))
-            quoted = quoted or (token in ":：" and not _courteous(words))
+            quoted = quoted or (token in _COLONS and not _courteous(words))
             words = []
     if words:
         clauses.append(_Clause(_counted(words), quoted))
@@ -141,13 +154,10 @@ def _stops(token: str, after: str) -> bool:
 
 
 def _is_sign(text: str, at: int) -> bool:
-    """Whether a character that is no letter or figure says something: a dash may, a comma does not."""
+    """Whether a character that is no letter or figure tells something: an emoji does, a comma not."""
     sign, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
     if sign in _DASHES:
-        if before.isalpha() and after.isalpha():
-            return not (text[at - 2 : at].isalpha() or text[at + 1 : at + 3].isalpha())
-        near = before.strip() or text[at - 2 : at - 1], after.strip() or text[at + 2 : at + 3]
-        return before.isalnum() or after.isalnum() or any(side.isdigit() for side in near)
+        return _is_minus(text, at)
     if sign == ".":
         return after.isalpha() and not before.isalnum()
     if sign == "!":
@@ -155,10 +165,18 @@ def _is_sign(text: str, at: int) -> bool:
     if sign in "()":
         start = at - (sign == ")")
         return text[start : start + 2] == "()" and not text[start - 1 : start].isalnum()
-    if sign in _PLAIN or sign.isspace() or "\ufe00" <= sign <= "\ufe0f":
-        return False
+    silent = sign in _PLAIN or sign.isspace() or "\ufe00" <= sign <= "\ufe0f"
     kind = unicodedata.category(sign)
-    return kind != "Cc" and not (kind == "Cf" and sign <= "\uffff")
+    return not (silent or kind == "Cc" or (kind == "Cf" and sign <= "\uffff"))
+
+
+def _is_minus(text: str, at: int) -> bool:
+    """Whether a dash says something: a hyphen between words and a dash between blanks do not."""
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if before.isalpha() and after.isalpha():
+        return not (text[at - 2 : at - 1].isalpha() or text[at + 2 : at + 3].isalpha())
+    near = before.strip() or text[at - 2 : at - 1], after.strip() or text[at + 2 : at + 3]
+    return before.isalnum() or after.isalnum() or any(side.isdigit() for side in near)
 
 
 def _apart(word: str) -> list[str]:
@@ -186,15 +204,20 @@ def _figure(token: str) -> str:
     """A figure in ASCII digits, without separators of thousands or leading zeros."""
     token = _THOUSANDS.sub("", token)
     if not token.isascii():
-        token = "".join(str(unicodedata.digit(c, c)) for c in token)  # type: ignore[arg-type]
+        token = "".join(str(unicodedata.digit(c, c)) for c in token)
     if token.isdigit():
         return token.lstrip("0") or "0"
     return f"0{token}" if token[0] == "." else token
 
 
-_VALUES = {word: n for n, word in enumerate(english.UNITS)}
-_VALUES |= {word: 10 * n for n, word in enumerate(english.TENS, 2)}
-_ORDINALS = {word: f"#{n}" for n, word in enumerate(english.ORDINALS, 1)}
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+_TEENS = "fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth"
+_VALUES = {word: n for n, word in enumerate(f"{_UNITS} {_TEENS}".split())}
+_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_ORDINALS = {word: f"#{n}" for n, word in enumerate(_FIRST.split(), 1)}
 
 
 def _counted(words: list[str]) -> list[str]:
@@ -203,11 +226,11 @@ def _counted(words: list[str]) -> list[str]:
     for word, after in zip(words, [*words[1:], ""], strict=True):
         last = int(found[-1]) if found and found[-1].isdecimal() and len(found[-1]) < 13 else None  # noqa: PLR2004
         value = _VALUES.get(word)
-        if word in english.SCALES and (last is not None or found[-1:] == ["a"]):
-            found[-1] = str((last or 1) * english.SCALES[word])
+        if word in _SCALES and (last is not None or found[-1:] == ["a"]):
+            found[-1] = str((last or 1) * _SCALES[word])
         elif value is not None and last is not None and _completes(last, value):
             found[-1] = str(last + value)
-        elif value is not None and (word != "one" or after in english.SCALES):
+        elif value is not None and (word != "one" or after in _SCALES):
             found.append(str(value))
         elif word in ("st", "nd", "rd", "th") and last is not None:
             found[-1] = f"#{last}"
@@ -304,3 +327,8 @@ def _names(text: str) -> list[str]:
             found.append(token.casefold().removesuffix("'s"))
         first = False
     return [] if words > 2 and 2 * capitals > words else found  # noqa: PLR2004
+
+
+def _plain(name: str) -> str:
+    """Without accents."""
+    return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode() or name
