@@ -1,0 +1,284 @@
+"""Two texts laid side by side: what they share in order, what stands in another's place, what moved."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TypeAlias
+
+from langchain_cachemux.match import english
+from langchain_cachemux.match.words import Text, read
+
+SHARED = 0.7
+"""Share of the words aligned in order from which on two texts stand in one frame."""
+ANYWHERE = 0.8
+"""The same of the words that both have, in whatever order."""
+ALONE = 0.4
+"""The same as `SHARED` where nothing but one place differs, by at most two words on a side."""
+LONGEST = 4_000
+"""Words on a side, beyond what both begin and end with, that are aligned in order."""
+TOO_LONG = 100_000
+"""Characters of a text that is not read."""
+SEEN = 8
+"""Words of a difference that are looked at and shown."""
+
+Words: TypeAlias = tuple[str, ...]
+Block: TypeAlias = tuple[int, int, int, int]
+"""Where a difference begins and ends in one sequence, and in the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Words that stand in each other's place, "" where one side has none there.
+
+    `opposed`: they are members of one closed class, such as to and from.
+    """
+
+    new: str
+    stored: str
+    opposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Two texts side by side.
+
+    Attributes:
+        new: The one text's reading.
+        stored: The other's.
+        differences: What only one of them says, or says in the other's place, in order.
+        moved: Words of both that stand in another order.
+        exchanged: Whether nothing else differs and two parts changed places around a third.
+        shared: Share of the words aligned in order, in [0, 1]: twice their number over that of both.
+        common: The same with the words that moved.
+        in_frame: Whether so much is shared that each word that differs matters.
+    """
+
+    new: Text
+    stored: Text
+    differences: tuple[Difference, ...]
+    moved: Words
+    exchanged: bool
+    shared: float
+    common: float
+    in_frame: bool
+
+
+def align(new: str, stored: str) -> Alignment:
+    """Lay two texts side by side; the other way round it is the same with its sides changed."""
+    if new <= stored:
+        return _align(new, stored)
+    found = _align(stored, new)
+    sides = tuple(Difference(each.stored, each.new, each.opposed) for each in found.differences)
+    return replace(found, new=found.stored, stored=found.new, differences=sides)
+
+
+@lru_cache(maxsize=4)
+def _align(one: str, other: str) -> Alignment:
+    if max(len(one), len(other)) > TOO_LONG:
+        return _unread(one, other)
+    left, right = read(one), read(other)
+    blocks, aligned = _blocks(left.stems, right.stems)
+    gone = Counter(stem for start, end, _, _ in blocks for stem in left.stems[start:end])
+    come = Counter(stem for _, _, start, end in blocks for stem in right.stems[start:end])
+    moved = gone & come
+    differences: list[Difference] = []
+    staying = _staying(left, moved), _staying(right, moved)
+    longest = 0
+    for start, end, begin, stop in blocks:
+        mine, theirs = staying[0](start, end), staying[1](begin, stop)
+        found, alike = _between(mine, theirs)
+        aligned += alike
+        if found:
+            differences += found
+            longest = max(longest, len(mine), len(theirs))
+    words = len(left.stems) + len(right.stems) or 1
+    shared, common = 2 * aligned / words, 2 * (aligned + moved.total()) / words
+    turn = _turn(left, right) if moved and not differences else ""
+    if turn == "turned":
+        moved, shared = Counter(), common
+    in_frame = shared >= SHARED or common >= ANYWHERE
+    in_frame = in_frame or (len(blocks) == 1 and longest <= 2 and shared >= ALONE)  # noqa: PLR2004
+    return Alignment(
+        new=left,
+        stored=right,
+        differences=tuple(differences),
+        moved=tuple(stem for stem in moved if stem not in english.AUXILIARIES),
+        exchanged=turn == "exchanged",
+        shared=shared,
+        common=common,
+        in_frame=in_frame,
+    )
+
+
+def _unread(one: str, other: str) -> Alignment:
+    """What is taken to differ of texts that are too long to be read."""
+    size, other_size = (f"a text of {len(text):,} characters" for text in (one, other))
+    return Alignment(
+        new=read(""),
+        stored=read(""),
+        differences=(Difference(size, other_size),),
+        moved=(),
+        exchanged=False,
+        shared=0.0,
+        common=0.0,
+        in_frame=True,
+    )
+
+
+def _staying(text: Text, moved: Counter[str]) -> Callable[[int, int], list[str]]:
+    """Reads a block of a text without the words that moved; blocks come in order."""
+    left = moved.copy()
+
+    def block(start: int, end: int) -> list[str]:
+        kept = []
+        for word, stem in zip(text.words[start:end], text.stems[start:end], strict=True):
+            if left[stem]:
+                left[stem] -= 1
+            else:
+                kept.append(word)
+        return kept
+
+    return block
+
+
+def _between(mine: list[str], theirs: list[str]) -> tuple[list[Difference], int]:
+    """What differs in a block, and how many of its pairs of words are akin."""
+    if len(mine) != len(theirs):
+        mine = [word for word in mine if word not in english.UNSAID]
+        theirs = [word for word in theirs if word not in english.UNSAID]
+    if "".join(mine) == "".join(theirs):
+        return [], min(len(mine), len(theirs))
+    if len(mine) == len(theirs):
+        pairs = [pair for pair in zip(mine, theirs, strict=True) if not akin(*pair)]
+        return [Difference(x, y, opposed(x, y)) for x, y in pairs], len(mine) - len(pairs)
+    clash = any(opposed(x, y) for x in mine[:SEEN] for y in theirs[:SEEN])
+    return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]), clash)], 0
+
+
+_SIDES: dict[str, list[tuple[int, int]]] = {}
+for _set, _members in enumerate(english.OPPOSED):
+    for _member, _forms in enumerate(_members.split("|")):
+        for _word in _forms.split(","):
+            _SIDES.setdefault(_word, []).append((_set, _member))
+
+
+def opposed(word: str, other: str) -> bool:
+    """Whether two words are different members of one closed set: to and from, may and must."""
+    return any(
+        one == another and member != beside
+        for one, member in _SIDES.get(word, ())
+        for another, beside in _SIDES.get(other, ())
+    )
+
+
+def akin(word: str, other: str) -> bool:
+    """Whether two words are one: an inflection in -ing, a spelling, a slip of the typist."""
+    if word == other or frozenset((word, other)) in english.ALIKE:
+        return True
+    if not (word + other).isascii() or not (word + other).isalpha():
+        return False
+    word, other = sorted((word, other), key=len)
+    return _going(word, other) or _misspelt(word, other)
+
+
+def _going(base: str, word: str) -> bool:
+    """Whether a word is another in -ing: reset and resetting, use and using."""
+    begun = word.removesuffix("ing")
+    single = begun[:-1] if begun[-1:] == begun[-2:-1] else begun
+    return len(base) > 2 and word != begun and base in (begun, single, f"{begun}e")  # noqa: PLR2004
+
+
+SHORT, LONG = 5, 8
+"""Letters of a word from which on, and beyond which, it may be misspelt, or lack a letter."""
+
+
+def _misspelt(short: str, long: str) -> bool:
+    """Two neighbouring letters changed places, a double letter is single, or a long word lacks one."""
+    if len(short) < SHORT or short[0] != long[0] or len(long) - len(short) > 1:
+        return False
+    at = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
+    if len(short) == len(long):
+        return short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
+    return long[at + 1 :] == short[at:] and (long[at] == long[at - 1] or len(long) > LONG)
+
+
+def _turn(left: Text, right: Text) -> str:
+    """How the same words came into another order.
+
+    "exchanged": two parts changed places around a third (who bites whom), or two names did; "turned":
+    a part of the question moved to its front or end, two stand on the other side of an "and", or two
+    neighbours changed places; "" is any other way.
+    """
+    start, a, b = _unlike(left.stems, right.stems)
+    for i in range(1, min(len(a), SEEN)):
+        if a[:i] != b[len(b) - i :]:
+            continue
+        for j in range(1, min(len(a) - i + 1, SEEN)):
+            middle = a[i : len(a) - j]
+            if a[len(a) - j :] != b[:j] or middle != b[j : len(b) - i]:
+                continue
+            if middle:
+                return "turned" if english.PAIRED.issuperset(middle) else "exchanged"
+            if {*a} <= {*left.names, *right.names}:
+                return "exchanged"
+            clause = start + i in left.clauses or start + j in right.clauses
+            neighbours = i == j == 1 and english.CLOSED.isdisjoint(a)
+            return "turned" if clause or neighbours or {a[0], b[0]} & english.ADJUNCTS else ""
+    return ""
+
+
+def _unlike(left: Words, right: Words) -> tuple[int, Words, Words]:
+    """What is left of two sequences without what both begin and end with, and where it begins."""
+    start, end, stop = 0, len(left), len(right)
+    while start < end and start < stop and left[start] == right[start]:
+        start += 1
+    while end > start and stop > start and left[end - 1] == right[stop - 1]:
+        end, stop = end - 1, stop - 1
+    return start, left[start:end], right[start:stop]
+
+
+def _blocks(left: Words, right: Words) -> tuple[list[Block], int]:
+    """The differing blocks of two sequences, and how many words they share in order."""
+    start, a, b = _unlike(left, right)
+    pairs = _common(a, b)
+    blocks = []
+    i = j = 0
+    for x, y in [*pairs, (len(a), len(b))]:
+        if x > i or y > j:
+            blocks.append((start + i, start + x, start + j, start + y))
+        i, j = x + 1, y + 1
+    return blocks, len(left) - len(a) + len(pairs)
+
+
+def _common(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
+    """Places of a longest common subsequence.
+
+    A row of the table is one integer (Hyyrö, Bit-parallel LCS-length computation revisited, AWOCA
+    2004): n words against m take n steps on m bits.
+    """
+    if not left or not right or max(len(left), len(right)) > LONGEST:
+        return []
+    places: dict[str, int] = {}
+    for i, word in enumerate(left):
+        places[word] = places.get(word, 0) | 1 << i
+    row = full = (1 << len(left)) - 1
+    rows = []
+    for word in right:
+        found = row & places.get(word, 0)
+        row = ((row + found) | (row - found)) & full
+        rows.append(row)
+    pairs = []
+    i, j = len(left), len(right)
+    while i and j:
+        bit = 1 << (i - 1)
+        if rows[j - 1] & bit:
+            i -= 1
+        elif j > 1 and not rows[j - 2] & bit:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((i, j))
+    return pairs[::-1]

@@ -1,0 +1,91 @@
+"""The closed classes of English: words of which a language has few and makes no new ones.
+
+No noun, verb or adjective is here but those by which one asks and thanks: any other word is compared as
+it is spelled, in any language. Phrases are patterns of the normal form that `words.read` makes.
+"""
+
+from __future__ import annotations
+
+ENDINGS = {"'m": "is", "'re": "is", "'ve": "have", "'ll": "will", "'d": "would", "n't": "not"}
+TOGETHER = {
+    "cannot": "can not", "can't": "can not", "cant": "can not", "won't": "will not",
+    "wont": "will not", "dont": "do not", "doesnt": "do not", "didnt": "did not", "isnt": "is not",
+    "whats": "what is", "wheres": "where is", "whos": "who is", "im": "i is", "ive": "i have",
+}  # fmt: skip
+"""Written together, and apart; `ENDINGS` are written together with any word."""
+FORMS = {
+    "am": "is", "are": "is", "were": "was", "does": "do", "has": "have", "an": "a", "whom": "who",
+    "which": "what", "grey": "gray", "percent": "%", "plus": "+", "ok": "okay",
+}  # fmt: skip
+"""Forms and spellings of one word."""
+SUBJECTS = frozenset("what where who when how why that there here it he she let".split())
+"""After these 's is a verb; elsewhere it is a possessive, and passed over."""
+ARTICLES = frozenset("a an the one".split())
+"""Passed over before a word that is not `CLOSED`."""
+LIGHT = frozenset("what is do have there of that it".split())
+"""Asks or joins: alone it makes no difference that a similarity would not see."""
+UNSAID = frozenset("my our".split())
+"""May be left out."""
+AUXILIARIES = frozenset("can may must should will would did was had".split())
+"""May stand before the subject or after it."""
+NEGATIONS = frozenset(
+    "not no never none nor neither without except nobody nothing nowhere unless unable lack lacks nicht"
+    " kein keine keinen keiner nie ohne sin nunca pas sans jamais не нет नहीं मत بدون ليس لا".split()
+)
+"""In English, and the commonest in some other languages."""
+PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
+"""Makes the opposite of a word."""
+GREETINGS = frozenset(
+    "hi hiya hello hey greetings dear morning afternoon evening please pls plz thanks thank thx ty"
+    " cheers appreciated sorry excuse question okay hallo hola bonjour danke gracias merci bitte".split()
+)
+COURTESY = GREETINGS | frozenset(
+    "there all folks team everyone good day kindly you in advance so much a lot very many for your help"
+    " any would be is it to bother me well um hmm btw by the way just quick i have".split()
+)
+"""What a clause of greeting, thanks or apology is made of; it has at least one of `GREETINGS`."""
+PHRASES = (
+    ("(?:have|need|required|obliged|got) to", "must"), ("(?:allowed|permitted) to", "may"),
+    ("able to", "can"), ("going to", "will"), ("how come", "why"), ("amount of", "how much"),
+    ("(?:what )?number of", "how many"), ("(?:(?:in|at|on) )?what (?:time|year|date)", "when"),
+)  # fmt: skip
+"""Several words for one of a closed class."""
+_TELL = "(?:tell|show|help|advise|explain to) me(?: please)?(?: (?:about|with|to))?"
+_KNOW, _IF = "(?:know|understand|find out)", "(?: if| whether)?"
+OPENINGS = (
+    ("(?:so|well|okay|just|hi|hey|hello|please|pls|kindly)", ""),
+    (f"(?:can|could|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
+    (f"(?:tell|show) me{_IF}|let me know{_IF}", ""),
+    (f"do you (?:happen to )?{_KNOW}{_IF}|any idea{_IF}|i (?:is|was) wondering{_IF}", ""),
+    (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}", ""),
+    ("(?:name|list|give me|give|state|identify|explain|define|describe|find)", "what is"),
+    ("what is (?:any |best )?way to|is there (?:any )?way to", "how to"),
+    ("how (?:do|can|could|should|would|might) (?:i|we|one|someone|you)(?: go about)?", "how to"),
+    ("i (?:is )?(?:want|would like|wish|trying|looking) to|i must", "how to"),
+    ("is it possible (?:for me )?to|is i can", "can i"), ("is i may", "may i"), ("do i must", "must i"),
+    ("what is name of|name of", "what is"), ("do you (?:have|offer)", "is there"),
+)  # fmt: skip
+"""How a question begins, and how those that ask the same do; "" only begs for an answer."""
+_PERSONS = "i,me,my,mine,we,us,our|you,your,yours|he,him,his|she,her,hers|they,them,their|it,its"
+_ALL = "all,every,each,everyone,everything|some,someone,something|any,anyone,anything|no,none"
+OPPOSED = (
+    "who|where|when|why|how", "can,could,may,might|must|should,ought|will|would", "is|was|been",
+    "do|did", "have|had", _PERSONS, "to|from", "into|out", "in|out", "on|off", "up|down", "before|after",
+    "with|without", "over|under", "above|below", "inside|outside", "for|against", "since|until",
+    "and|or", _ALL, "more|less,fewer", "most|least,fewest", "always|never|sometimes", "many|few|much",
+    "this|that", "these|those", "now|then", "here|there", "only|also", "earlier|later",
+)  # fmt: skip
+"""Sets of which one member in another's place asks something else; a comma joins forms of a member."""
+KINDS = frozenset("who where when why".split())
+"""Asks for a kind of answer that none of the others asks for."""
+ALIKE = frozenset(map(frozenset, (("can", "could"), ("may", "might"), ("a", "the"))))
+"""May stand for each other."""
+CLOSED = frozenset(" ".join(OPPOSED).replace("|", " ").replace(",", " ").split()) | frozenset(
+    "of at by about as than if but so not between through during mean means".split()
+)
+ADJUNCTS = KINDS | frozenset(
+    "in on at for from to with without before after during by if while since until how".split()
+)
+"""Begins a part of a question that may be moved to its front or end."""
+PAIRED = frozenset("and or vs versus".split())
+"""Stands between two that may change places."""

@@ -1,0 +1,334 @@
+"""A text read word by word: words, numbers and signs in one normal form, whatever the language.
+
+Two readings are equal when nothing differs but what never matters: case, a Unicode form, an article, a
+contraction, a form of asking, a greeting or thanks around the question. What is left is compared as it
+is spelled; combining marks stay with their letters (a Hindi vowel sign, a Thai tone, an Arabic vowel),
+and a script that is written without blanks is read letter by letter.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from langchain_cachemux.match import english
+
+CACHED = 2_000
+"""Characters of the longest text whose reading is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text's reading.
+
+    Attributes:
+        words: Those that are compared, as they are shown to a reader.
+        stems: The same without plural endings and variants of spelling.
+        light: The other words, in alphabetical order.
+        clauses: Where in `words` each clause begins.
+        names: Words with a capital elsewhere than at the start of a sentence.
+        every: All words, with those that were passed over.
+    """
+
+    words: tuple[str, ...]
+    stems: tuple[str, ...]
+    light: tuple[str, ...]
+    clauses: tuple[int, ...]
+    names: tuple[str, ...]
+    every: frozenset[str]
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Figures and number words by value, ordinals with a # before them."""
+        return tuple(word for word in self.words if word.lstrip("#")[:1].isdigit())
+
+    @property
+    def signs(self) -> tuple[str, ...]:
+        """What is neither a letter, a number nor punctuation."""
+        return tuple(word for word in self.words if not word[-1].isalnum() and len(word) == 1)
+
+    @property
+    def denies(self) -> bool:
+        """Whether any of its words denies."""
+        return not english.NEGATIONS.isdisjoint(self.words)
+
+    def strange(self, other: Text) -> list[str]:
+        """The names that another text has not, nor their adjectives, nor their initials."""
+        initials = "".join(name[0] for name in other.names)
+        known = {_plain(name)[:4] for name in other.names}
+        return [
+            name
+            for name in self.names
+            if name not in other.every
+            and _plain(name)[:4] not in known
+            and (len(name) == 1 or name not in initials)
+        ]
+
+
+def read(text: str) -> Text:
+    """Read a text; short ones are read once."""
+    return _remembered(text) if len(text) <= CACHED else _read(text)
+
+
+def _read(text: str) -> Text:
+    text = unicodedata.normalize("NFC", text).translate(_QUOTES)
+    clauses = _clauses(text)
+    every = {word for clause in clauses for word in clause.words}
+    words: list[str] = []
+    light: list[str] = []
+    starts: list[int] = []
+    for clause in _without_courtesy(clauses):
+        starts.append(len(words))
+        said = clause.words if clause.quoted else _in_one_way(clause.words)
+        for word, after in zip(said, [*said[1:], ""], strict=True):
+            passed = word in english.LIGHT and not (clause.quoted or (word == "do" and not after))
+            (light if passed else words).append(word)
+    if not words:
+        words, light = light, words
+    return Text(
+        words=tuple(words),
+        stems=tuple(map(stem, words)),
+        light=tuple(sorted(light)),
+        clauses=tuple(starts),
+        names=tuple(_names(text)),
+        every=frozenset(every.union(words)),
+    )
+
+
+_remembered = lru_cache(maxsize=4096)(_read)
+
+
+@dataclass(slots=True)
+class _Clause:
+    """Words up to a mark that ends a clause; quoted: they follow a colon, so they are material."""
+
+    words: list[str]
+    quoted: bool
+
+
+_MARKS = "".join(chr(c) for c in range(0x300, 0x3100) if unicodedata.category(chr(c))[0] == "M")
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+"""Thai, Lao, Burmese, Khmer, kana and Chinese letters."""
+_TOKEN = re.compile(
+    rf"(?P<number>\.?\d+(?:[.,:]\d+)*)"
+    rf"|(?P<letter>[{_UNSPACED}][{_MARKS}]*)"
+    rf"|(?P<word>(?:(?![{_UNSPACED}])(?:[^\W\d]|[{_MARKS}]))+(?:'[^\W\d{_UNSPACED}]+)*)"
+    r"|(?P<other>\s+|.)",
+    re.DOTALL,
+)
+_QUOTES = str.maketrans("’‘‛`“”„«»‹›「」『』《》", "''''" + '"' * 13)
+_STOPS = frozenset(".!?;:,。！？；：，、؟،؛।…")
+_COLONS = frozenset(":：")
+_PLAIN = _STOPS | frozenset("\"'()（）¿¡·•")
+_DASHES = frozenset("-‐‑‒–—―−")
+
+
+def _clauses(text: str) -> list[_Clause]:
+    clauses: list[_Clause] = []
+    words: list[str] = []
+    quoted = False
+    for found in _TOKEN.finditer(text):
+        token = found.group()
+        if found.lastgroup == "word":
+            words += _apart(token.casefold())
+        elif found.lastgroup == "letter":
+            words.append(token)
+        elif found.lastgroup == "number":
+            words.append(_figure(token))
+        elif _is_sign(text, found.start()):
+            words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else token)
+        elif words and _stops(token, text[found.end() : found.end() + 1]):
+            clauses.append(_Clause(_counted(words), quoted))
+            quoted = quoted or (token in _COLONS and not _courteous(words))
+            words = []
+    if words:
+        clauses.append(_Clause(_counted(words), quoted))
+    return clauses
+
+
+def _stops(token: str, after: str) -> bool:
+    return "\n" in token or (token in _STOPS and (not token.isascii() or not after.isalnum()))
+
+
+def _is_sign(text: str, at: int) -> bool:
+    """Whether a character that is no letter or figure tells something: an emoji does, a comma not."""
+    sign, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
+    if sign in _DASHES:
+        return _is_minus(text, at)
+    if sign == ".":
+        return after.isalpha() and not before.isalnum()
+    if sign == "!":
+        return before.isdigit() or (not before.isalnum() and (after.isalnum() or after == "="))
+    if sign in "()":
+        start = at - (sign == ")")
+        return text[start : start + 2] == "()" and not text[start - 1 : start].isalnum()
+    silent = sign in _PLAIN or sign.isspace() or "\ufe00" <= sign <= "\ufe0f"
+    kind = unicodedata.category(sign)
+    return not (silent or kind == "Cc" or (kind == "Cf" and sign <= "\uffff"))
+
+
+def _is_minus(text: str, at: int) -> bool:
+    """Whether a dash says something: a hyphen between words and a dash between blanks do not."""
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if before.isalpha() and after.isalpha():
+        return not (text[at - 2 : at - 1].isalpha() or text[at + 2 : at + 3].isalpha())
+    near = before.strip() or text[at - 2 : at - 1], after.strip() or text[at + 2 : at + 3]
+    return before.isalnum() or after.isalnum() or any(side.isdigit() for side in near)
+
+
+def _apart(word: str) -> list[str]:
+    """The words that are written together in one."""
+    if word in english.TOGETHER:
+        return english.TOGETHER[word].split()
+    if "'" in word:
+        at = -3 if word.endswith("n't") else word.rindex("'")
+        base, ending = word[:at], word[at:]
+        if ending == "'s":
+            return [_form(base), "is"] if base in english.SUBJECTS else [_form(base)]
+        if base and ending in english.ENDINGS:
+            return [_form(base), english.ENDINGS[ending]]
+    return [_form(word)]
+
+
+def _form(word: str) -> str:
+    return english.FORMS.get(word, word)
+
+
+_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
+
+
+def _figure(token: str) -> str:
+    """A figure in ASCII digits, without separators of thousands or leading zeros."""
+    token = _THOUSANDS.sub("", token)
+    if not token.isascii():
+        token = "".join(str(unicodedata.digit(c, c)) for c in token)
+    if token.isdigit():
+        return token.lstrip("0") or "0"
+    return f"0{token}" if token[0] == "." else token
+
+
+_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
+_TEENS = "fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth"
+_VALUES = {word: n for n, word in enumerate(f"{_UNITS} {_TEENS}".split())}
+_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
+_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_ORDINALS = {word: f"#{n}" for n, word in enumerate(_FIRST.split(), 1)}
+
+
+def _counted(words: list[str]) -> list[str]:
+    """Number words as figures: twenty one is 21, five million 5000000; a lone one is left."""
+    found: list[str] = []
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        last = int(found[-1]) if found and found[-1].isdecimal() and len(found[-1]) < 13 else None  # noqa: PLR2004
+        value = _VALUES.get(word)
+        if word in _SCALES and (last is not None or found[-1:] == ["a"]):
+            found[-1] = str((last or 1) * _SCALES[word])
+        elif value is not None and last is not None and _completes(last, value):
+            found[-1] = str(last + value)
+        elif value is not None and (word != "one" or after in _SCALES):
+            found.append(str(value))
+        elif word in ("st", "nd", "rd", "th") and last is not None:
+            found[-1] = f"#{last}"
+        else:
+            found.append(_ORDINALS.get(word, word))
+    return found
+
+
+def _completes(last: int, value: int) -> bool:
+    """Whether a number word adds to the one before it: twenty + one, two hundred + five."""
+    if last >= 100:  # noqa: PLR2004
+        return last % 100 == 0 and value < 100  # noqa: PLR2004
+    return last >= 20 and last % 10 == 0 and 0 < value < 10  # noqa: PLR2004
+
+
+def _courteous(words: list[str]) -> bool:
+    return english.COURTESY.issuperset(words) and not english.GREETINGS.isdisjoint(words)
+
+
+def _without_courtesy(clauses: list[_Clause]) -> list[_Clause]:
+    """Without the clauses of greeting before and of thanks after all others."""
+    first, last = 0, len(clauses)
+    while first < last - 1 and _courteous(clauses[first].words):
+        first += 1
+    while last - 1 > first and not clauses[last - 1].quoted and _courteous(clauses[last - 1].words):
+        last -= 1
+    return clauses[first:last]
+
+
+_PHRASES = re.compile("|".join(rf"\b({pattern})\b" for pattern, _ in english.PHRASES))
+_OPENINGS = re.compile("|".join(rf"({pattern}) (?=.)" for pattern, _ in english.OPENINGS))
+
+
+def _in_one_way(words: list[str]) -> list[str]:
+    """A clause that asks in the one way of those that ask the same, without its articles."""
+    line = " ".join(_without_articles(words))
+    line = _PHRASES.sub(lambda found: english.PHRASES[found.lastindex - 1][1], line)  # type: ignore[operator]
+    for _ in range(4):
+        found = _OPENINGS.match(line)
+        if found is None or found.lastindex is None:
+            break
+        _, one = english.OPENINGS[found.lastindex - 1]
+        if found[0].rstrip().endswith(" you"):
+            line = line.replace(" your ", " my ")
+        line = f"{one} {line[found.end() :]}".lstrip()
+    words = line.split()
+    while len(words) > 1 and words[-1] in english.GREETINGS:
+        words.pop()
+    return words
+
+
+def _without_articles(words: list[str]) -> Iterator[str]:
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        if not (word in english.ARTICLES and after[:1].isalnum() and after not in english.CLOSED):
+            yield word
+
+
+_SPELLINGS = tuple(
+    (re.compile(pattern), one)
+    for pattern, one in (
+        ("(?<=[^aeiou])ies$", "y"),
+        ("(?<=[sxz])es$|(?<=[cs]h)es$|(?<=[^suia])s$", ""),
+        ("(?<=.)our(?=$|[aeif])", "or"),
+        ("is(?=e$|ing$|ed$|ation$)", "iz"),
+        ("(?<=[^aeiou])re$", "er"),
+        ("nce$", "nse"),
+    )
+)
+
+
+@lru_cache(maxsize=16_384)
+def stem(word: str) -> str:
+    """A word without its plural's ending, in one of the spellings it may have."""
+    if len(word) > 3 and word.isascii() and word.isalpha():  # noqa: PLR2004
+        for pattern, one in _SPELLINGS:
+            word = pattern.sub(one, word)
+    return word
+
+
+_CAPITAL = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[.!?:\n\"]")
+
+
+def _names(text: str) -> list[str]:
+    found: list[str] = []
+    first, words, capitals = True, 0, 0
+    for token in _CAPITAL.findall(text):
+        if not token[0].isalpha():
+            first = True
+            continue
+        inner = token[1:] != token[1:].lower()
+        words += 1
+        capitals += token[0].isupper() and not first
+        if (inner or (token[0].isupper() and not first)) and token.partition("'")[0] != "I":
+            found.append(token.casefold().removesuffix("'s"))
+        first = False
+    return [] if words > 2 and 2 * capitals > words else found  # noqa: PLR2004
+
+
+def _plain(name: str) -> str:
+    """Without accents."""
+    return unicodedata.normalize("NFD", name).encode("ascii", "ignore").decode() or name
