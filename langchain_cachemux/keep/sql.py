@@ -196,7 +196,7 @@ class SqlLedger:
             yield from found
             if not found:
                 return
-            after = found[-1]._mapping[column]
+            after = found[-1]._mapping[column.name]
 
     def _open(self, about: dict[str, str]) -> None:
         with self._engine.begin() as db:
