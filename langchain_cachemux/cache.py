@@ -433,8 +433,6 @@ class LECCache(BaseCache):
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
             elif admission.slot is not None:
                 self.index.blank(admission.slot)
-            for slot in admission.vacated:
-                self.index.blank(slot)
         self._counters.add("bypassed" if admission.slot is None else "admitted")
         self._counters.add("evicted", len(admission.evicted))
         self._tell(admission)

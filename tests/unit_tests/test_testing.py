@@ -236,6 +236,10 @@ def sees_one_order(self, one, other):
     return (one, other) in {tuple(sorted(pair)) for pair in self._differences}
 
 
+def finds_whatever_is_held(self, key, *, asked=""):
+    return MemoryLedger.wording(self, key)
+
+
 def forgets_the_words(self, key):
     found = MemoryBooks.wording(self, key)
     return found and replace(found, text="")
@@ -263,6 +267,7 @@ def tells_no_slot(self, entry):
         (MemoryWordings, {"differs": rewords_anything}, "no and a differ, and of four pairs"),
         (MemoryWordings, {"differs": sees_one_order}, "no and a differ, and of four pairs"),
         (MemoryBooks, {"forget": keeps_aliases_of_the_gone}, "an alias outlived its entry"),
+        (MemoryLedger, {"wording": finds_whatever_is_held}, "a was found for three"),
         (MemoryBooks, {"wording": forgets_the_words}, "was reworded, .* came back"),
         (MemoryBooks, {"use": counts_no_use_of_an_alias}, "a use of an alias left its entry"),
         (MemoryBooks, {"unword": lambda *_: True}, "unword twice, and of an entry"),
