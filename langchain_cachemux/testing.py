@@ -323,6 +323,8 @@ def _check_differences(ledger: Ledger) -> None:
     ledger.differ("no", "a")
     told = [ledger.differs(*pair) for pair in (("no", "a"), ("a", "no"), ("no", "b"), ("a", "a"))]
     _expect(told == [True, True, False, False], f"no and a differ, and of four pairs {told}")
+    found = [ledger.wording("a", asked=key) is not None for key in ("no", "b", "")]
+    _expect(found == [False, True, True], f"no and a differ, and a was found for three: {found}")
     slot = ledger.reword(Wording("no", "a")).slot
     _expect(slot is None, "a key found different became an alias")
     ledger.clear()

@@ -99,10 +99,14 @@ class Ledger(Protocol):
         """Return the entry that answers `key`, its own or an alias'; counts nothing."""
         ...
 
-    def wording(self, key: str) -> Wording | None:
+    def wording(self, key: str, *, asked: str = "") -> Wording | None:
         """Return the words held under `key` with their slot and their entry, in one read.
 
-        A row of the index is confirmed by it: the key in the row is held, in that slot.
+        It confirms a row of the index: the key in the row is held, in that slot.
+
+        Args:
+            key: Of an entry or an alias.
+            asked: What it is to answer; None is returned when the two are known to differ.
         """
         ...
 

@@ -79,10 +79,11 @@ class MemoryLedger:
             account = self._books.answering(key)
             return None if account is None else self._books.entry(account.key)
 
-    def wording(self, key: str) -> Wording | None:
-        """Return the words held under `key` with their slot and their entry."""
+    def wording(self, key: str, *, asked: str = "") -> Wording | None:
+        """Return the words held under `key`, unless they are known to differ from `asked`."""
         with self._lock:
-            return self._books.wording(key)
+            differ = self._books.wordings.differs(key, asked)
+            return None if differ else self._books.wording(key)
 
     def wordings(self, key: str | None = None) -> Iterator[Wording]:
         """The wordings of the entry that answers `key`, or of all, when iteration began."""

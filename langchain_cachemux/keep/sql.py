@@ -29,7 +29,14 @@ from langchain_cachemux.keep.tables import (
     WORDINGS,
     upgrade,
 )
-from langchain_cachemux.keep.transaction import ANSWERING, SqlBooks, SqlWordings, row_of, vector_of
+from langchain_cachemux.keep.transaction import (
+    ANSWERING,
+    SqlBooks,
+    SqlWordings,
+    are_different,
+    row_of,
+    vector_of,
+)
 from langchain_cachemux.keep.wordings import own
 from langchain_cachemux.types import Entry, Standing, Wording
 
@@ -122,10 +129,11 @@ class SqlLedger:
             row = db.execute(_HELD.where(ANSWERING), {"asked": key}).one_or_none()
         return None if row is None else _entry(row)
 
-    def wording(self, key: str) -> Wording | None:
-        """Return the words held under `key` with their slot and their entry."""
+    def wording(self, key: str, *, asked: str = "") -> Wording | None:
+        """Return the words held under `key`, unless they are known to differ from `asked`."""
+        held = _WORDED.where(ANSWERING, ~sa.exists().where(are_different(key, asked)))
         with self._reader.connect() as db:
-            row = db.execute(_WORDED.where(ANSWERING), {"asked": key}).one_or_none()
+            row = db.execute(held, {"asked": key}).one_or_none()
         return None if row is None else _wording(row)
 
     def wordings(self, key: str | None = None) -> Iterator[Wording]:
@@ -133,7 +141,7 @@ class SqlLedger:
         aliases = _ALIASES if key is None else _ALIASES.where(ANSWERING).params(asked=key)
         for entry in self if key is None else filter(None, [self.get(key)]):
             yield own(entry)
-        yield from map(_wording, self._paged(aliases, WORDINGS.c.slot, -1))
+        yield from map(_wording, self._paged(aliases, _ALIAS_SLOT, -1))
 
     def standing(self, key: str) -> Standing | None:
         """Return what the policy followed now thinks of the entry that answers `key`."""
@@ -186,7 +194,7 @@ class SqlLedger:
             return books.check()
 
     def _paged(
-        self, rows: sa.Select[Any], column: sa.Column[Any], after: Any
+        self, rows: sa.Select[Any], column: sa.ColumnElement[Any], after: Any
     ) -> Iterator[sa.Row[Any]]:
         """The rows in which a column, no two of whose values are equal, is greater: read in batches."""
         while True:
@@ -263,8 +271,10 @@ _HELD = sa.select(
     *[ENTRIES.c[name] for name in ("key", "cost", "size", "slot")],
     *[column for column in PAYLOADS.c if column.name != "key"],
 ).join(PAYLOADS, PAYLOADS.c.key == ENTRIES.c.key)
+_ALIAS_SLOT = WORDINGS.c.slot.label("alias_slot")
 _WORDS = [
-    WORDINGS.c[name].label(f"alias_{name}") for name in ("key", "size", "slot", "text", "vector")
+    _ALIAS_SLOT,
+    *[WORDINGS.c[name].label(f"alias_{name}") for name in ("key", "size", "text", "vector")],
 ]
 _ALIASES = _HELD.add_columns(*_WORDS).join(WORDINGS, WORDINGS.c.of == ENTRIES.c.key)
 _WORDED = _HELD.add_columns(*_WORDS).outerjoin(WORDINGS, WORDINGS.c.key == sa.bindparam("asked"))

@@ -250,9 +250,8 @@ class SqlWordings(Wordings):
 
     @override
     def differs(self, one: str, other: str) -> bool:
-        one, other = sorted((one, other))
-        pair = (DIFFERENCES.c.one == one) & (DIFFERENCES.c.other == other)
-        return self.db.execute(sa.select(DIFFERENCES.c.id).where(pair)).first() is not None
+        known = sa.select(DIFFERENCES.c.id).where(are_different(one, other))
+        return self.db.execute(known).first() is not None
 
     def _read(self, asked: sa.Select[Any]) -> list[Alias]:
         return [Alias(*row) for row in self.db.execute(asked.order_by(WORDINGS.c.turn))]
@@ -367,6 +366,12 @@ def _account(row: sa.Row[Any]) -> Account:
 
 def _standing(row: sa.Row[Any]) -> Standing:
     return Standing(row.key, size=row.size, uses=row.uses, last=row.last, worth=row.worth)
+
+
+def are_different(one: str, other: str) -> sa.ColumnElement[bool]:
+    """The row that says so of two keys, in whichever order."""
+    one, other = sorted((one, other))
+    return (DIFFERENCES.c.one == one) & (DIFFERENCES.c.other == other)
 
 
 def row_of(standing: Standing, place: int) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_cachemux import LRU, LECCache, SentenceEncoder, Threshold
+from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.types import Wording
 
 LLM = "a model"
 CHEAP = DeterministicFakeEmbedding(size=16)
@@ -147,7 +149,7 @@ def test_rows_lost_or_foreign_are_repaired_at_opening(tmp_path):
         cache.index.put(77, "stale", entry.vector, entry.partition)
     with opened(tmp_path) as cache:
         assert cache.check() == []
-        assert cache.index.rows() == {e.slot: e.key for e in cache.ledger}
+        assert cache.index.rows() == {w.slot: w.key for w in cache.ledger.wordings()}
 
 
 def test_a_strange_prompt_is_stored_in_a_folder_or_dropped_but_not_raised(tmp_path):
@@ -249,3 +251,58 @@ def test_a_kill_among_evictions_leaves_sound_books_within_capacity(tmp_path):
         cache.update(question(0), LLM, plain("0"))
         assert cache.stats().entries == 8
         assert cache.check() == []
+
+
+REWORDING = """
+from itertools import count
+from langchain_cachemux.types import Wording
+
+for number in count():
+    prompt = f"Where is town {number}?"
+    cache.update(prompt, "a model", [Generation(text=str(number))])
+    query = cache.reader.read(prompt, "a model")
+    for turn in range(3):
+        words = f"alias {turn} of {number}"
+        vector = cache.reader.embed(query).vector
+        told = cache.ledger.reword(Wording(words, query.key, words, vector))
+        cache.index.put(told.slot, words, vector, query.partition)
+    assert cache.ledger.unword(f"alias 1 of {number}")
+    cache.ledger.differ(f"alias 1 of {number}", query.key)
+    print(number, query.key, flush=True)
+"""
+
+
+@pytest.mark.parametrize("acknowledged", [1, 20])
+def test_a_kill_among_aliases_leaves_sound_books_and_every_alias_that_was_acknowledged(
+    tmp_path, acknowledged
+):
+    with child(tmp_path, REWORDING, capacity=12) as victim:
+        seen = [victim.stdout.readline() for _ in range(acknowledged)]
+        os.kill(victim.pid, signal.SIGKILL)
+        seen += victim.stdout.readlines()
+    with Folder(tmp_path) as folder:
+        assert folder.check() == []
+    number, key = seen[-1].split()
+    with opened(tmp_path, capacity=12) as cache:
+        assert cache.check() == []
+        assert cache.index.rows() == {w.slot: w.key for w in cache.ledger.wordings()}
+        assert cache.ledger.get(f"alias 0 of {number}").key == key
+        assert cache.ledger.get(f"alias 2 of {number}").key == key
+        assert cache.ledger.get(f"alias 1 of {number}") is None
+        assert cache.ledger.differs(key, f"alias 1 of {number}")
+
+
+def test_rows_of_aliases_that_are_lost_are_rebuilt_at_opening(tmp_path):
+    with opened(tmp_path) as cache:
+        cache.update(question(0), LLM, plain("0"))
+        (entry,) = cache.ledger
+        for words in ("one", "two"):
+            told = cache.ledger.reword(Wording(words, entry.key, words, -entry.vector))
+        cache.index.put(told.slot, "two", -entry.vector, entry.partition)
+        assert cache.check() == [f"slot 1: the index lacks alias one of {entry.key}"]
+    with opened(tmp_path) as cache:
+        assert cache.check() == []
+        near = cache.index.nearest(-entry.vector, entry.partition, n=3)
+        assert {found.key for found in near[:2]} == {"one", "two"}
+        assert near[1].similarity == pytest.approx(1.0)
+        assert cache.lookup(question(0), LLM) == plain("0")

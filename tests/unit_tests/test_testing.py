@@ -12,7 +12,7 @@ import pytest
 
 from langchain_cachemux import testing
 from langchain_cachemux.keep import memory
-from langchain_cachemux.keep.memory import HeapShadow, MemoryBooks, MemoryLedger
+from langchain_cachemux.keep.memory import HeapShadow, MemoryBooks, MemoryLedger, MemoryWordings
 from langchain_cachemux.keep.policies import LRU
 from langchain_cachemux.route.estimators import UNKNOWN, Mean
 from langchain_cachemux.testing import check_estimator, check_ledger, check_policy
@@ -214,9 +214,69 @@ def invents_standings(self, key):
     return MemoryLedger.standing(self, key) or Standing(key)
 
 
+def clears_all_but_differences(self):
+    known = self._books.wordings if hasattr(self, "_books") else None
+    MemoryLedger.clear(self)
+    if known is not None:
+        self._books.wordings._differences = known._differences
+
+
+def rewords_anything(self, one, other):
+    return False
+
+
+def keeps_aliases_of_the_gone(self, key):
+    kept = dict(self.wordings.words)
+    found = MemoryBooks.forget(self, key)
+    self.wording = lambda key: kept.get(key) or MemoryBooks.wording(self, key)
+    return found
+
+
+def sees_one_order(self, one, other):
+    return (one, other) in {tuple(sorted(pair)) for pair in self._differences}
+
+
+def finds_whatever_is_held(self, key, *, asked=""):
+    return MemoryLedger.wording(self, key)
+
+
+def forgets_the_words(self, key):
+    found = MemoryBooks.wording(self, key)
+    return found and replace(found, text="")
+
+
+def counts_no_use_of_an_alias(self, key, credit, cost):
+    return MemoryBooks.use(self, key, credit, cost) if self.find(key) else bool(self.answering(key))
+
+
+def rewords_the_least(self, key, more):
+    return True
+
+
+def grows_for_nothing(self, key, more):
+    """Its entry is as large as before."""
+
+
+def tells_no_slot(self, entry):
+    return replace(MemoryBooks.admit(self, entry), vacated=())
+
+
 @pytest.mark.parametrize(
     ("part", "members", "message"),
     [
+        (MemoryWordings, {"differs": rewords_anything}, "no and a differ, and of four pairs"),
+        (MemoryWordings, {"differs": sees_one_order}, "no and a differ, and of four pairs"),
+        (MemoryBooks, {"forget": keeps_aliases_of_the_gone}, "an alias outlived its entry"),
+        (MemoryLedger, {"wording": finds_whatever_is_held}, "a was found for three"),
+        (MemoryBooks, {"wording": forgets_the_words}, "was reworded, .* came back"),
+        (MemoryBooks, {"use": counts_no_use_of_an_alias}, "a use of an alias left its entry"),
+        (MemoryBooks, {"unword": lambda *_: True}, "unword twice, and of an entry"),
+        (MemoryWordings, {"renew": lambda *_: None}, "of nine aliases each of four entries"),
+        (MemoryWordings, {"excess": lambda *_: []}, "more than|of nine aliases"),
+        (HeapShadow, {"keeps": rewords_the_least}, "an alias of the least worth keeping came to"),
+        (MemoryBooks, {"resize": grows_for_nothing}, "left"),
+        (MemoryBooks, {"admit": tells_no_slot}, "became free, and it told of"),
+        (MemoryLedger, {"clear": clears_all_but_differences}, "clear left a difference behind"),
         (MemoryBooks, {"admit": unlimited}, "size is .* of"),
         (MemoryLedger, {"__len__": lambda _: 1}, "len is 1 with"),
         (MemoryLedger, {"size": property(lambda self: self._books.size + 1)}, "size is"),

@@ -16,6 +16,7 @@ from langchain_cachemux.types import (
     Route,
     Standing,
     Usage,
+    Wording,
 )
 
 numbers = st.floats(-1e6, 1e6)
@@ -32,6 +33,17 @@ def test_queries_share_a_partition_only_with_equal_scope_and_context():
     assert query.partition == Query("other", scope="s", context="c", text="b").partition
     assert query.partition != Query("k", scope="s", context="d").partition
     assert query.partition != Query("k", scope="t", context="c").partition
+
+
+def test_a_match_is_by_the_words_of_its_entry_unless_others_are_told():
+    entry = Entry("k", text="own words")
+    assert Match(entry, 0.9).text == "own words"
+    assert Match(entry, 0.9, "an alias").text == "an alias"
+
+
+def test_a_wording_stands_in_the_partition_of_its_entry():
+    assert Wording("k", "of").partition == ""
+    assert Wording("k", "of", entry=Entry("of", partition="s:c")).partition == "s:c"
 
 
 @given(gaps, st.sampled_from([0.5, 3.0, 100.0, math.inf]))

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_cachemux.match.index import ChromaIndex, _row
+from langchain_cachemux.types import Entry, Wording
 
 LENGTH = 16
 
@@ -123,6 +124,44 @@ def test_more_rows_than_fit_one_page_are_told_and_removed(index):
     assert index.rows() == {slot: f"key-{slot}" for slot in range(6000)}
     index.remove(range(5999))
     assert index.rows() == {5999: "key-5999"}
+
+
+def worded(key, of, slot, vector, partition="p"):
+    return Wording(key, of, vector=vector, slot=slot, entry=Entry(of, partition=partition))
+
+
+def test_a_check_names_the_wordings_whose_rows_are_missing_and_repairs_them_and_no_more(index):
+    one, two, three = units(3)
+    index.put(0, "entry", one, "p")
+    index.put(1, "stale", two, "p")
+    index.put(7, "of no wording", two, "p")
+    held = [
+        worded("entry", "entry", 0, one),
+        worded("alias", "entry", 1, two),
+        worded("other", "other", 2, three, "q"),
+        worded("exact only", "entry", 3, None),
+    ]
+    problems = [
+        "slot 1: the index lacks alias alias of entry",
+        "slot 2: the index lacks entry other",
+    ]
+    assert index.check(held) == problems
+    assert index.rows() == {0: "entry", 1: "stale", 7: "of no wording"}
+    assert index.check(held, fix=True) == problems
+    assert index.rows() == {0: "entry", 1: "alias", 2: "other"}
+    assert index.check(held) == []
+    for vector, partition, key in ((two, "p", "alias"), (three, "q", "other")):
+        found = index.nearest(vector, partition, n=1)[0]
+        assert (found.key, found.similarity) == (key, pytest.approx(1, abs=1e-5))
+
+
+def test_one_search_finds_an_entry_by_whichever_of_its_wordings_is_near(index):
+    own, alias = units(2)
+    index.put(0, "own", own, "p")
+    index.put(1, "alias", alias, "p")
+    for vector, key in ((near(own, 0.95), "own"), (near(alias, 0.95), "alias")):
+        (found,) = index.nearest(vector, "p", n=1)
+        assert (found.key, found.similarity) == (key, pytest.approx(0.95, abs=1e-3))
 
 
 def test_clearing_leaves_an_empty_index_that_works(index):
