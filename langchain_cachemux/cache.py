@@ -179,11 +179,6 @@ class LECCache(BaseCache):
             query = await self._aembedded(query)
             await self._workers.do(self._update, query, prompt, return_val)
 
-    def abandon(self, prompt: str, llm_string: str) -> None:
-        """Say that no answer will come, so that nobody waits for it; never raises."""
-        with self._spared("abandoning"):
-            self.flights.abandon(self.reader.read(prompt, llm_string).key)
-
     def warm(self) -> None:
         """Load the encoder and the index, so that no question has to wait for them; never raises."""
         with self._spared("warming up"):
