@@ -1,4 +1,4 @@
-"""How one call of a model uses a cache: as it is, afresh, or not at all; and nobody waits for it in vain."""
+"""How one call of a model uses a cache: as it is, afresh, or not at all; and nobody waits in vain."""
 
 from __future__ import annotations
 
