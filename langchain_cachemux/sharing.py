@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from langchain_cachemux.arguments import expect
@@ -20,7 +21,7 @@ class Sharing:
     """A cache for the time of one call, whose equal questions at once are one.
 
     An `LECCache` lets its callers wait for one another. Before any other cache they wait here, and look
-    again when the one who asks has told it.
+    when the first has found an answer in it, or has told it one.
 
     Args:
         cache: Any of LangChain's caches; None when there is none.
@@ -44,24 +45,24 @@ class Sharing:
         if self._cache is None or not self._looks:
             return None
         with leading() as self._led:
+            if self._flights is not None:
+                self._flights.join(_key(prompt, llm_string))
             found = self._cache.lookup(prompt, llm_string)
-            if found or self._flights is None:
-                return found
-            if self._flights.join(_key(prompt, llm_string)) is None:
-                return None
-        return self._cache.lookup(prompt, llm_string)
+        if found:
+            self._land(prompt, llm_string)
+        return found
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """As `lookup`."""
         if self._cache is None or not self._looks:
             return None
         with leading() as self._led:
+            if self._flights is not None:
+                await self._flights.ajoin(_key(prompt, llm_string))
             found = await self._cache.alookup(prompt, llm_string)
-            if found or self._flights is None:
-                return found
-            if await self._flights.ajoin(_key(prompt, llm_string)) is None:
-                return None
-        return await self._cache.alookup(prompt, llm_string)
+        if found:
+            self._land(prompt, llm_string)
+        return found
 
     def update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
         """Tell the cache, and all who wait."""
@@ -76,6 +77,15 @@ class Sharing:
         if self._cache is not None:
             await self._cache.aupdate(prompt, llm_string, generations)
             self._land(prompt, llm_string)
+
+    @contextmanager
+    def left_on_error(self) -> Iterator[None]:
+        """Leave when the block fails, is cancelled or is closed."""
+        try:
+            yield
+        except BaseException:
+            self.leave()
+            raise
 
     def leave(self) -> None:
         """Let those who still wait go on by themselves; nothing when the answer came."""
