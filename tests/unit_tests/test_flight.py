@@ -63,12 +63,6 @@ class Bench:
         pytest.fail(f"only {joined} of {many} wait")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_led_here():
-    """All tests run in one context, and some leave a flight that they began."""
-    flight_module._LED.set(())
-
-
 @pytest.fixture
 def bench():
     return Bench()

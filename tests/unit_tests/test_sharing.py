@@ -4,15 +4,23 @@ import asyncio
 import time
 
 import pytest
-from fakes import Fake, Streaming, Words, every_way, lec, multiplexed
+from fakes import (
+    MANY,
+    QUESTION,
+    Fake,
+    Slow,
+    Streaming,
+    Words,
+    at_once,
+    every_way,
+    every_way_at_once,
+    lec,
+    multiplexed,
+)
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableLambda
-from test_cache_at_once import MANY, QUESTION, Slow, _nothing_is_led_here, at_once
-from test_cache_at_once import every_way as every_way_at_once
 
 from langchain_cachemux import flight as flight_module
-
-__all__ = ["_nothing_is_led_here"]
 
 CACHES = {"LECCache": lec, "InMemoryCache": InMemoryCache}
 every_cache = pytest.mark.parametrize("made", CACHES.values(), ids=CACHES)
