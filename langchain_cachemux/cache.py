@@ -148,9 +148,8 @@ class LECCache(BaseCache):
         with self._spared("lookup"):
             query, equal = self._opened(prompt, llm_string)
             verdict = equal or self._judged(query)
-            if isinstance(verdict, Miss):
-                verdict = self._brought(verdict, self.flights.join(query.key))
-            _, found = self._told(verdict)
+            brought = self.flights.join(query.key) if isinstance(verdict, Miss) else None
+            _, found = self._told(verdict, brought)
         return found
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
@@ -162,9 +161,8 @@ class LECCache(BaseCache):
             if verdict is None:
                 query = await self._aembedded(query)
                 verdict = await self._workers.do(self._judged, query)
-            if isinstance(verdict, Miss):
-                verdict = self._brought(verdict, await self.flights.ajoin(query.key))
-            _, found = await self._workers.do(self._told, verdict)
+            brought = await self.flights.ajoin(query.key) if isinstance(verdict, Miss) else None
+            _, found = await self._workers.do(self._told, verdict, brought)
         return found
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
@@ -178,11 +176,6 @@ class LECCache(BaseCache):
             query = await self._workers.do(self.reader.read, prompt, llm_string)
             query = await self._aembedded(query)
             await self._workers.do(self._update, query, prompt, return_val)
-
-    def abandon(self, prompt: str, llm_string: str) -> None:
-        """Say that no answer will come, so that nobody waits for it; never raises."""
-        with self._spared("abandoning"):
-            self.flights.abandon(self.reader.read(prompt, llm_string).key)
 
     def warm(self) -> None:
         """Load the encoder and the index, so that no question has to wait for them; never raises."""
@@ -234,15 +227,21 @@ class LECCache(BaseCache):
         return query
 
     def _brought(self, miss: Miss, answer: str | None) -> Hit | Miss:
-        """What another call brought for an equal question, be it stored or not."""
-        if answer is None:
-            return miss
+        """What another call brought meanwhile for an equal question, be it stored or not."""
         query = miss.query
-        entry = self.ledger.get(query.key) or Entry(query.key, self._expected(query), answer=answer)
-        return Hit(query, entry, "exact")
+        verdict = self._exact(query)
+        if verdict is None and answer is not None:
+            return Hit(query, Entry(query.key, self._expected(query), answer=answer), "exact")
+        if verdict is not None:
+            self.flights.abandon(query.key)
+        return verdict or miss
 
-    def _told(self, verdict: Hit | Miss) -> tuple[Hit | Miss, list[Generation] | None]:
+    def _told(
+        self, verdict: Hit | Miss, brought: str | None = None
+    ) -> tuple[Hit | Miss, list[Generation] | None]:
         """Count and tell what came of a lookup, with the answer to hand out."""
+        if isinstance(verdict, Miss):
+            verdict = self._brought(verdict, brought)
         generations: list[Generation] | None = None
         if isinstance(verdict, Hit) and verdict.entry.key in self._doubted:
             verdict = Miss(verdict.query, "a chain that used the answer came to nothing")

@@ -39,11 +39,11 @@ from langchain_cachemux.read.runnables import altered
 from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
 from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
 
 if TYPE_CHECKING:
-    from langchain_core.caches import BaseCache
     from langchain_core.language_models import LanguageModelInput
     from langchain_core.runnables import RunnableConfig
 
@@ -69,10 +69,11 @@ class Call:
         parts: Whose models, router, judge and cache these are.
         question: What the caller asks.
         config: The caller's.
-        kwargs: Parameters of this call, which each model is given.
+        kwargs: Parameters of this call, which each model is given; `cache`, which tells whether this
+            call uses the cache, is taken out.
 
     Raises:
-        ValueError: The question is no prompt.
+        ValueError: The question is no prompt, or `cache` is not what `Sharing` knows.
     """
 
     def __init__(
@@ -80,20 +81,21 @@ class Call:
         parts: Parts,
         question: LanguageModelInput,
         config: RunnableConfig,
-        kwargs: Mapping[str, Any],
+        kwargs: dict[str, Any],
     ) -> None:
         self.parts = parts
         self.messages = messages_of(question)
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
         self._config = config
+        use, flights = kwargs.pop("cache", None), parts.experience.flights
         self._kwargs = kwargs
         self._key = "", ""
-        self._cache: BaseCache | None = None
+        self._cache = Sharing(None, flights, use)
         with spared("writing the call down"):
             prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
             self._key = prompt, parts.written(config, kwargs)
-            self._cache = parts.cached_in
+            self._cache = Sharing(parts.cached_in, flights, use)
         self._name = uuid4().hex
         self._query = Query(key="")
         self._needs = Needs()
@@ -119,16 +121,14 @@ class Call:
 
     def hit(self) -> bool:
         """Ask the cache."""
-        if self._cache is not None:
-            with spared("lookup"):
-                self._found(self._cache.lookup(*self._key))
+        with spared("lookup"):
+            self._found(self._cache.lookup(*self._key))
         return self._free()
 
     async def ahit(self) -> bool:
         """As `hit`."""
-        if self._cache is not None:
-            with spared("lookup"):
-                self._found(await self._cache.alookup(*self._key))
+        with spared("lookup"):
+            self._found(await self._cache.alookup(*self._key))
         return self._free()
 
     def next(self) -> str | None:
@@ -194,21 +194,22 @@ class Call:
         """
         self.answer, self._shown, self._will_do = None, None, False
         started = time.perf_counter()
-        try:
-            yield
-        except NoMessageError:
-            raise
-        except Exception as error:
-            unparsed = self.parts.structure is not None and isinstance(error, UNPARSED)
-            if unparsed and not self.final:
-                self.answer = empty(error)
-            else:
-                if not unparsed:
-                    self._raised(error)
-                if unparsed or self._shown is not None or not (self._message or self._left()):
-                    self._learn()
-                    raise
-                return
+        with self._cache.left_on_error():
+            try:
+                yield
+            except NoMessageError:
+                raise
+            except Exception as error:
+                unparsed = self.parts.structure is not None and isinstance(error, UNPARSED)
+                if unparsed and not self.final:
+                    self.answer = empty(error)
+                else:
+                    if not unparsed:
+                        self._raised(error)
+                    if unparsed or self._shown is not None or not (self._message or self._left()):
+                        self._learn()
+                        raise
+                    return
         self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
     def shown(self, chunk: Any) -> Iterator[AIMessageChunk]:
@@ -252,15 +253,17 @@ class Call:
 
     def store(self) -> None:
         """Tell the cache, unless the answer is one that will not do."""
-        if self._cache is not None and self._to_store:
+        if self._to_store:
             with spared("update"):
                 self._cache.update(*self._key, self._generations())
+        self._cache.leave()
 
     async def astore(self) -> None:
         """As `store`."""
-        if self._cache is not None and self._to_store:
+        if self._to_store:
             with spared("update"):
                 await self._cache.aupdate(*self._key, self._generations())
+        self._cache.leave()
 
     def result(self) -> Any:
         """Return the message, or the object it was asked to be, as LangChain does."""

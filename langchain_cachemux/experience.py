@@ -13,6 +13,7 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.flight import Flights
 from langchain_cachemux.route.limits import Limits
 
 if TYPE_CHECKING:
@@ -151,6 +152,8 @@ class Experience:
 
     def __init__(self, budget: ErrorBudget | None = None, *, seed: int | None = None) -> None:
         self.limits = Limits()
+        self.flights = Flights()
+        """Questions under way to a cache that lets nobody wait itself."""
         self._random = random.Random(seed)  # noqa: S311
         belief = budget.max_error if budget else 0.0
         self._wrong = {kind: Share(belief) for kind in ("cache", "judged")}

@@ -38,12 +38,12 @@ GLANCE = 0.2
 class Flight:
     """One question under way: its leader, and the answer that others wait for."""
 
-    def __init__(self, *, reliable: bool) -> None:
+    def __init__(self, *, promised: bool) -> None:
         self.began = time.monotonic()
         self.answer: Future[str | None] = Future()
         """None when the leader gave up."""
         self._task, self._thread = _whereabouts()
-        self._reliable = reliable
+        self._promised = promised
 
     def end(self, answer: str | None) -> None:
         """Tell those who wait; only the first end counts."""
@@ -52,8 +52,8 @@ class Flight:
 
     @property
     def leaderless(self) -> bool:
-        """Whether the task or thread that led it is no more, and had not promised to say so."""
-        if self._reliable:
+        """Whether the task or thread that led it is no more, and nobody had promised to end it."""
+        if self._promised:
             return False
         if self._task is not None:
             task = self._task()
@@ -84,20 +84,22 @@ def _whereabouts() -> tuple[_Ref | None, _Ref]:
 
 _LED: ContextVar[tuple[Flight, ...]] = ContextVar("led", default=())
 """The flights that were begun in this context, or in one that it is a copy of."""
-_RELIABLE: ContextVar[bool] = ContextVar("reliable", default=False)
+_PROMISED: ContextVar[list[Flight] | None] = ContextVar("promised", default=None)
+"""Where whoever promised to end them collects the flights that begin."""
 
 
 @contextmanager
-def reliable() -> Iterator[None]:
-    """Promise that whoever begins to lead in this block lands its flight or abandons it.
+def leading() -> Iterator[list[Flight]]:
+    """Collect the flights that begin in this block; who does promises to `end` each of them.
 
     Such a flight does not end with the task or thread that began it: a stream is read by many.
     """
-    token = _RELIABLE.set(True)
+    begun: list[Flight] = []
+    token = _PROMISED.set(begun)
     try:
-        yield
+        yield begun
     finally:
-        _RELIABLE.reset(token)
+        _PROMISED.reset(token)
 
 
 def failed() -> None:
@@ -193,13 +195,16 @@ class Flights:
             if flight is not None and self._awaited(flight):
                 return None if led or flight.mine else flight
             dropped = [flight] if flight is not None else []
-            flight = self._flights[key] = Flight(reliable=_RELIABLE.get())
+            begun = _PROMISED.get()
+            flight = self._flights[key] = Flight(promised=begun is not None)
             self._flights.move_to_end(key)
             while len(self._flights) > UNDER_WAY:
                 dropped.append(self._flights.popitem(last=False)[1])
         for other in dropped:
             other.end(None)
         _LED.set((*led, flight))
+        if begun is not None:
+            begun.append(flight)
         return None
 
     def _awaited(self, flight: Flight) -> bool:

@@ -3,7 +3,10 @@
 import asyncio
 import operator
 import re
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from functools import reduce
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +18,7 @@ from langchain_core.embeddings import Embeddings
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.runnables import RunnableParallel
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import Field
 
@@ -196,3 +200,65 @@ WAYS = {
 }
 every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
 every_stream = pytest.mark.parametrize("chunks_of", CHUNKS.values(), ids=CHUNKS)
+
+
+MANY = 20
+
+
+class Slow(Fake):
+    """Takes its time, natively in both ways, and counts the calls that are made at once."""
+
+    seconds: float = 0.3
+
+    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
+        time.sleep(self.seconds)
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
+        await asyncio.sleep(self.seconds)
+        return super()._generate(messages, stop, run_manager, **kwargs)
+
+
+def at_once(ask, many=MANY):
+    """Ask in so many threads, all of them ready before the first asks."""
+    ready = threading.Barrier(many)
+
+    def one(_):
+        ready.wait(30)
+        return ask()
+
+    with ThreadPoolExecutor(many) as pool:
+        return [*pool.map(one, range(many))]
+
+
+async def gathered(model):
+    return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(MANY)))
+
+
+async def in_parallel(model):
+    return await RunnableParallel({str(n): model for n in range(MANY)}).ainvoke(QUESTION)
+
+
+def loops(model):
+    """In four event loops, five tasks each."""
+
+    async def five():
+        return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(MANY // 4)))
+
+    return [answer for loop in at_once(lambda: asyncio.run(five()), 4) for answer in loop]
+
+
+AT_ONCE = {
+    "threads": lambda model: at_once(lambda: model.invoke(QUESTION)),
+    "tasks": lambda model: asyncio.run(gathered(model)),
+    "loops": loops,
+    "batch": lambda model: model.batch([QUESTION] * MANY, {"max_concurrency": MANY}),
+    "abatch": lambda model: asyncio.run(model.abatch([QUESTION] * MANY)),
+    "RunnableParallel": lambda model: [
+        *RunnableParallel({str(n): model for n in range(MANY)})
+        .invoke(QUESTION, {"max_concurrency": MANY})
+        .values()
+    ],
+    "RunnableParallel, async": lambda model: [*asyncio.run(in_parallel(model)).values()],
+}
+every_way_at_once = pytest.mark.parametrize("ask", AT_ONCE.values(), ids=AT_ONCE)

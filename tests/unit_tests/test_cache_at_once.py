@@ -4,26 +4,18 @@ import asyncio
 import statistics
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from blockbuster import blockbuster_ctx
-from fakes import Fake, Words
+from fakes import AT_ONCE, MANY, QUESTION, Fake, Slow, Words, at_once, every_way_at_once
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage
-from langchain_core.runnables import RunnableLambda, RunnableParallel
+from langchain_core.runnables import RunnableLambda
 
 from langchain_cachemux import LECCache
 from langchain_cachemux import flight as flight_module
 
 LONG = 30.0
-MANY = 20
-QUESTION = "What is the capital of France?"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_led_here():
-    flight_module._LED.set(())
 
 
 @pytest.fixture
@@ -32,66 +24,7 @@ def cache():
         yield cache
 
 
-class Slow(Fake):
-    """Takes its time, natively in both ways, and counts the calls that are made at once."""
-
-    seconds: float = 0.3
-
-    def _generate(self, messages, stop=None, run_manager=None, **kwargs):
-        time.sleep(self.seconds)
-        return super()._generate(messages, stop, run_manager, **kwargs)
-
-    async def _agenerate(self, messages, stop=None, run_manager=None, **kwargs):
-        await asyncio.sleep(self.seconds)
-        return super()._generate(messages, stop, run_manager, **kwargs)
-
-
-def at_once(ask, many=MANY):
-    """Ask in so many threads, all of them ready before the first asks."""
-    ready = threading.Barrier(many)
-
-    def one(_):
-        ready.wait(LONG)
-        return ask()
-
-    with ThreadPoolExecutor(many) as pool:
-        return [*pool.map(one, range(many))]
-
-
-async def gathered(model):
-    return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(MANY)))
-
-
-async def in_parallel(model):
-    return await RunnableParallel({str(n): model for n in range(MANY)}).ainvoke(QUESTION)
-
-
-def loops(model):
-    """In four event loops, five tasks each."""
-
-    async def five():
-        return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(MANY // 4)))
-
-    return [answer for loop in at_once(lambda: asyncio.run(five()), 4) for answer in loop]
-
-
-WAYS = {
-    "threads": lambda model: at_once(lambda: model.invoke(QUESTION)),
-    "tasks": lambda model: asyncio.run(gathered(model)),
-    "loops": loops,
-    "batch": lambda model: model.batch([QUESTION] * MANY, {"max_concurrency": MANY}),
-    "abatch": lambda model: asyncio.run(model.abatch([QUESTION] * MANY)),
-    "RunnableParallel": lambda model: [
-        *RunnableParallel({str(n): model for n in range(MANY)})
-        .invoke(QUESTION, {"max_concurrency": MANY})
-        .values()
-    ],
-    "RunnableParallel, async": lambda model: [*asyncio.run(in_parallel(model)).values()],
-}
-every_way = pytest.mark.parametrize("ask", WAYS.values(), ids=WAYS)
-
-
-@every_way
+@every_way_at_once
 def test_equal_questions_at_once_are_one_call(cache, ask):
     model = Slow(model="slow", cache=cache)
     answers = ask(model)
@@ -136,7 +69,7 @@ def test_when_the_model_fails_everybody_goes_on_alone_and_soon(cache, way):
     asked = RunnableLambda(model.invoke, model.ainvoke)
     safe = asked.with_fallbacks([RunnableLambda(lambda _: AIMessage("nobody"))])
     started = time.monotonic()
-    answers = WAYS[way](safe)
+    answers = AT_ONCE[way](safe)
     assert [answer.text for answer in answers] == ["nobody"] * MANY
     assert len(model.calls) == MANY
     assert time.monotonic() - started < flight_module.UNKNOWN

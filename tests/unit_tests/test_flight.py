@@ -12,7 +12,7 @@ from contextvars import copy_context
 import pytest
 
 from langchain_cachemux import flight as flight_module
-from langchain_cachemux.flight import IN_VAIN, SHORTEST, UNKNOWN, Flights, failed, reliable
+from langchain_cachemux.flight import IN_VAIN, SHORTEST, UNKNOWN, Flights, failed, leading
 
 LONG = 30.0
 """Seconds that no test waits for: who is served, or need not wait, comes back long before."""
@@ -61,12 +61,6 @@ class Bench:
                 return
             time.sleep(0.01)
         pytest.fail(f"only {joined} of {many} wait")
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_led_here():
-    """All tests run in one context, and some leave a flight that they began."""
-    flight_module._LED.set(())
 
 
 @pytest.fixture
@@ -240,8 +234,11 @@ def test_an_abandoned_flight_makes_nobody_wait_later(pool):
 
 def test_a_flight_that_was_promised_to_end_outlives_its_thread_and_its_task(bench, pool):
     def begin():
-        with reliable():
+        with leading() as led:
             assert bench.flights.join("q") is None
+        begun.extend(led)
+
+    begun = []
 
     thread = threading.Thread(target=begin)
     thread.start()
@@ -251,6 +248,18 @@ def test_a_flight_that_was_promised_to_end_outlives_its_thread_and_its_task(benc
     time.sleep(2 * flight_module.GLANCE)
     bench.flights.land("q", "late, but as promised")
     assert waits.result(LONG) == "late, but as promised"
+    assert [flight.answer.result(0) for flight in begun] == ["late, but as promised"]
+
+
+def test_who_promised_to_end_a_flight_can_do_so_from_anywhere(bench, pool):
+    with leading() as begun:
+        bench.flights.join("q")
+    (led,) = begun
+    waits = pool.submit(bench.ask)
+    bench.waiting(1)
+    pool.submit(led.end, None)
+    assert waits.result(LONG) == "answer to q"
+    assert bench.ask() == "answer to q"
 
 
 def test_at_0_seconds_nobody_waits(pool):
@@ -399,7 +408,7 @@ def test_each_wait_in_vain_halves_the_patience_until_an_answer_lands(clock):
     patience = []
     for place in range(IN_VAIN + 1):
         patience.append(flights.patience)
-        one = flights._flights[str(place)] = flight_module.Flight(reliable=True)
+        one = flights._flights[str(place)] = flight_module.Flight(promised=True)
         clock.now += flights.patience
         flights._brought(str(place), one)
     assert patience == [UNKNOWN, UNKNOWN / 2, UNKNOWN / 4, UNKNOWN / 8, 0.0]

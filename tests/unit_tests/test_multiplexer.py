@@ -150,7 +150,7 @@ async def test_the_event_loop_waits_for_neither_embedder_nor_judge_nor_router_no
 
         return wrapped
 
-    parts = [(Words, "embed_query"), (Fixed, "learn"), (LECCache, "_opened"), (LECCache, "_update")]
+    parts = [(Words, "embed_query"), (Fixed, "learn"), (LECCache, "_told"), (LECCache, "_update")]
     for part, method in parts:
         monkeypatch.setattr(part, method, noted(getattr(part, method)))
     await multiplexed(accept=noted(lambda *_: True), cache=lec()).ainvoke(QUESTION)

@@ -1,0 +1,101 @@
+"""How one call of a model uses a cache: as it is, afresh, or not at all; and nobody waits in vain."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from langchain_cachemux.arguments import expect
+from langchain_cachemux.flight import Flight, Flights, leading
+
+if TYPE_CHECKING:
+    from langchain_core.caches import BaseCache
+    from langchain_core.outputs import Generation
+
+REFRESH = "refresh"
+
+
+class Sharing:
+    """A cache for the time of one call, whose equal questions at once are one.
+
+    An `LECCache` lets its callers wait for one another. Before any other cache they wait here, and look
+    when the first has found an answer in it, or has told it one.
+
+    Args:
+        cache: Any of LangChain's caches; None when there is none.
+        flights: Where the callers of other caches wait.
+        use: What the caller said of this call: `False` neither looks nor tells, `"refresh"` only tells.
+
+    Raises:
+        ValueError: `use` is something else.
+    """
+
+    def __init__(self, cache: BaseCache | None, flights: Flights, use: Any = None) -> None:
+        known = use is None or isinstance(use, bool) or use == REFRESH
+        expect(known, "cache", 'True, False or "refresh" for one call', use)
+        self._cache = None if use is False else cache
+        self._looks = use != REFRESH
+        self._flights = None if hasattr(cache, "flights") else flights
+        self._led: list[Flight] = []
+
+    def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
+        """Return what the cache holds, or what another call brought meanwhile."""
+        if self._cache is None or not self._looks:
+            return None
+        with leading() as self._led:
+            if self._flights is not None:
+                self._flights.join(_key(prompt, llm_string))
+            found = self._cache.lookup(prompt, llm_string)
+        if found:
+            self._land(prompt, llm_string)
+        return found
+
+    async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
+        """As `lookup`."""
+        if self._cache is None or not self._looks:
+            return None
+        with leading() as self._led:
+            if self._flights is not None:
+                await self._flights.ajoin(_key(prompt, llm_string))
+            found = await self._cache.alookup(prompt, llm_string)
+        if found:
+            self._land(prompt, llm_string)
+        return found
+
+    def update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
+        """Tell the cache, and all who wait."""
+        if self._cache is not None:
+            self._cache.update(prompt, llm_string, generations)
+            self._land(prompt, llm_string)
+
+    async def aupdate(
+        self, prompt: str, llm_string: str, generations: Sequence[Generation]
+    ) -> None:
+        """As `update`."""
+        if self._cache is not None:
+            await self._cache.aupdate(prompt, llm_string, generations)
+            self._land(prompt, llm_string)
+
+    @contextmanager
+    def left_on_error(self) -> Iterator[None]:
+        """Leave when the block fails, is cancelled or is closed."""
+        try:
+            yield
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Let those who still wait go on by themselves; nothing when the answer came."""
+        for flight in self._led:
+            flight.end(None)
+
+    def _land(self, prompt: str, llm_string: str) -> None:
+        if self._flights is not None:
+            self._flights.land(_key(prompt, llm_string), "the cache was told")
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
