@@ -38,6 +38,8 @@ class Given(NamedTuple):
 
     by: str
     message: AIMessage
+    key: str | None = None
+    """By which the cache that it is from takes feedback, if it does."""
 
 
 class Audits:
@@ -142,5 +144,7 @@ class Audits:
         if bet is not None:
             bet.settle(lost)
             parts.experience.lost(bet.kind, lost)
+        if cheap.key is not None and parts.cache is not None:
+            getattr(parts.cache, "feedback")(cheap.key, ok=not lost)  # noqa: B009
         if query is not None and cheap.by in parts.models:
             parts.learn(query, cheap.by, failed=lost, source="audit")

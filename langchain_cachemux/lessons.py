@@ -1,10 +1,10 @@
 """What a cache learns of pairs of questions: from fresh answers, audits, its judge and its user.
 
-A miss beside a near wording brings a label for nothing: its fresh answer says the same as the stored one,
-or not. So does a hit that was drawn for an audit and turned into a miss, and such labels alone settle
-bets. Equal answers do not prove equal questions, and different ones no difference: "yes" answers many,
-and a model words one answer in many ways. A label therefore says what serving the stored answer would
-have come to, which is what is promised, and nothing about answers given later.
+A miss beside a near wording brings a label for nothing: its fresh answer says the same as the stored
+one, or not. So does a hit that was drawn for an audit and turned into a miss, and such labels alone
+settle bets. Equal answers do not prove equal questions, and different ones no difference: "yes" answers
+many, and a model words one answer in many ways. A label therefore says what serving the stored answer
+would have come to, which is what is promised, and nothing about answers given later.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_cachemux.agree import Agree
 from langchain_cachemux.arguments import expect, takes
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.referee import Judged, Referee, When
     from langchain_cachemux.route.prices import Price
     from langchain_cachemux.saved import Saved
+    from langchain_cachemux.shelf import Shelf
     from langchain_cachemux.types import Query
 
 REMEMBERED = 10_000
@@ -41,9 +42,6 @@ TRIALS = 4.0
 """Opinions on different questions after which a judge is trusted or not, over the error allowed."""
 DOUBTED = 0.5
 """From this similarity on, two long answers that no other thing tells apart may say the same."""
-
-Settle: TypeAlias = "Callable[[Query, Compared, bool], None]"
-"""Told of a question and a pair whether both are the same."""
 
 
 @dataclass(slots=True)
@@ -88,6 +86,7 @@ class Lessons:
         self._served: OrderedDict[str, Hit] = OrderedDict()
         self._chance = self.matcher.budget.first
         """With which the latest bet on a judge's word was audited."""
+        self._shelf: Shelf | None = None
         self._saved: Saved | None = None
         self._background = Background(threads=1)
         self._lock = threading.Lock()
@@ -145,7 +144,7 @@ class Lessons:
             return verdict
         if verdict.risk is None or verdict.compared is None:
             return verdict
-        bet = self.matcher.bet(verdict.risk, "judged" if verdict.judged else "cache")
+        bet = self.matcher.bet(verdict.risk, "judge" if verdict.judged else "cache")
         if bet is not None and verdict.judged:
             self._chance = bet.chance
         if bet is None or (bet.served and not bet.audit):
@@ -191,26 +190,29 @@ class Lessons:
                 doubtful.append(one)
             else:
                 different.append(one)
+                self._settle(query, one, same=False)
         if self._saved is not None:
             self._saved.changed()
         return Lesson(found, tuple(different), tuple(doubtful), unjudged=not awaited.judged)
 
-    def ask_later(self, query: Query, lesson: Lesson, expected: float, settle: Settle) -> None:
+    def ask_later(self, query: Query, lesson: Lesson, rate: float) -> None:
         """Have the judge asked in the background, about what is in doubt or to learn how it errs.
 
         Args:
             query: What was asked.
             lesson: What its fresh answer came to.
-            expected: Requests for that wording that are still to come.
-            settle: Told what the judge said of a pair in doubt.
+            rate: Hits for each answer stored so far: with the count of a question, what is still
+                expected of it.
         """
-        referee = self.referee
-        if referee is None:
+        referee, shelf = self.referee, self._shelf
+        if referee is None or shelf is None:
             return
-        for one in lesson.doubtful[:1]:
-            if referee.afterwards(one, one.p, expected):
+        if lesson.doubtful and not lesson.same:
+            one, standing = lesson.doubtful[0], shelf.ledger.standing(query.key)
+            count = standing.count if standing is not None else 1.0
+            if referee.afterwards(one, one.p, count * rate):
                 pair = self.pair(query, one)
-                referee.ask_later(pair, lambda said: settle(query, one, said.same))  # noqa: B023
+                referee.ask_later(pair, lambda said: self._settle(query, one, same=said.same))
                 return
         known = lesson.same or next(iter(lesson.different), None)
         if known is not None and lesson.unjudged and referee.afterwards(known, 0.0, 0.0):
@@ -220,19 +222,30 @@ class Lessons:
                 lambda said: referee.learn(said_same=said.same, same=same),
             )
 
-    def feedback(self, key: str, *, ok: bool) -> Hit | None:
-        """Learn what a user says of a hit by meaning, and return it if it is remembered."""
+    def feedback(self, key: str, *, ok: bool) -> bool:
+        """Learn what somebody says of the hit by meaning that a question got; True when it is known."""
         with self._lock:
-            hit = self._served.get(key)
-        if hit is not None and hit.compared is not None:
-            self._learn(hit.compared, same=ok, of="feedback")
-        return hit
+            hit = self._served.pop(key, None)
+        if hit is None or hit.compared is None:
+            return False
+        self._learn(hit.compared, same=ok, of="feedback")
+        self._settle(hit.query, hit.compared, same=ok)
+        return True
 
-    def keep(self, path: Path) -> None:
-        """Keep what is learned in a file, and go on from what it holds."""
-        from langchain_cachemux.saved import Saved
+    def open(self, shelf: Shelf, folder: Path | None) -> Callable[[], object]:
+        """Begin to learn for a cache; return what ends it.
 
-        self._saved = Saved(path, {"matching": self}, background=self._background)
+        Args:
+            shelf: Where its answers are.
+            folder: Where what was learned is kept, if anywhere; it goes on from that.
+        """
+        self._shelf = shelf
+        if folder is not None:
+            from langchain_cachemux.saved import Saved
+
+            kept = {"matching": self}
+            self._saved = Saved(folder / "matching.zip", kept, background=self._background)
+        return self.close
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nobody waits for the judge; False when `timeout` seconds were not enough."""
@@ -290,6 +303,15 @@ class Lessons:
             self._awaited[miss.query.key] = awaited
             if len(self._awaited) > REMEMBERED:
                 self._awaited.popitem(last=False)
+
+    def _settle(self, query: Query, like: Compared, *, same: bool) -> None:
+        """Take the word of a judge or a user about a question: another wording, or another question."""
+        if self._shelf is None:
+            return
+        if same:
+            self._shelf.reword(query, like.match.entry.key)
+        else:
+            self._shelf.ledger.differ(query.key, like.match.key)
 
     def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
         with self._lock:

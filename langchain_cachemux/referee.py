@@ -139,7 +139,7 @@ class Referee:
         saved = compared.match.entry.cost
         if self.when == "after" or self.price(saved) >= compared.p * saved:
             return False
-        return pays(self.risk(compared), saved - self.price(saved), "judged") and self._ready()
+        return pays(self.risk(compared), saved - self.price(saved), "judge") and self._ready()
 
     def afterwards(self, compared: Compared, p: float, expected: float) -> bool:
         """Whether to ask about a pair that was not served: v < p·c·F, or to learn how it errs.

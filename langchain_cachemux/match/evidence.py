@@ -72,19 +72,20 @@ def seen(
     rivals: float,
     fellows: int,
 ) -> Row:
-    """Return x, what was seen of a pair.
+    """Return x, what was seen of a pair: where nothing differs, no more than that.
 
     Args:
         kind: What the surface says.
-        similarity: Cosine of the two wordings; it says nothing where nothing differs.
+        similarity: Cosine of the two wordings.
         least: The shipped threshold on it.
         rivals: Share of the near wordings, the nearer counting more, that lead to other answers.
         fellows: Near wordings, this one included, that lead to the same answer.
     """
-    steps = 0.0 if kind == "same" else min(max((similarity - least) / STEP, -4.0), 4.0)
-    return np.array(
-        [*(float(kind == one) for one in KINDS), steps, 2 * rivals, math.log2(max(fellows, 1))]
-    )
+    of_kind = [float(kind == one) for one in KINDS]
+    if kind == "same":
+        return np.array([*of_kind, 0.0, 0.0, 0.0])
+    steps = min(max((similarity - least) / STEP, -4.0), 4.0)
+    return np.array([*of_kind, steps, 2 * rivals, math.log2(max(fellows, 1))])
 
 
 class Evidence:
@@ -240,8 +241,8 @@ def _ends(wrong: Row, labels: Row, typical: float) -> tuple[Row, Row]:
     mixture = _log_beta(a + wrong, b + labels - wrong) - _log_beta(np.array(a), np.array(b))
     mean = wrong / np.maximum(labels, 1e-9)
     ends = []
-    for outer in (np.zeros_like(mean), np.ones_like(mean)):
-        inner = mean.copy()
+    for limit in (np.zeros_like(mean), np.ones_like(mean)):
+        inner, outer = mean, limit
         for _ in range(20):
             middle = (inner + outer) / 2
             q = np.clip(middle, 1e-12, 1 - 1e-12)
@@ -253,4 +254,8 @@ def _ends(wrong: Row, labels: Row, typical: float) -> tuple[Row, Row]:
 
 
 def _log_beta(a: Row, b: Row) -> Row:
-    return np.vectorize(math.lgamma)(a) + np.vectorize(math.lgamma)(b) - np.vectorize(math.lgamma)(a + b)
+    return (
+        np.vectorize(math.lgamma)(a)
+        + np.vectorize(math.lgamma)(b)
+        - np.vectorize(math.lgamma)(a + b)
+    )

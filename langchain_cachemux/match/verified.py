@@ -1,8 +1,8 @@
 """`Verified`: serve a stored answer to a rewording while at most a given share of such answers is wrong.
 
 No similarity is safe by itself: what it means differs from cache to cache. So the chance that a near
-wording asks something else is learned here from labels (`Evidence`), bounded, and each answer served is a
-bet under an `ErrorBudget` (docs/theory.md): its claims add up to at most δ a bet, and audits drawn at
+wording asks something else is learned here from labels (`Evidence`), bounded, and each answer served is
+a bet under an `ErrorBudget` (docs/theory.md): its claims add up to at most δ a bet, and audits drawn at
 random say whether they were right. Before there are labels, the shipped threshold is believed.
 """
 
@@ -35,7 +35,7 @@ FIRST = 0.05
 SPARED = 20
 """Hits that are served before the first may be audited: of a new cache every hit is looked at."""
 CLOSE = 0.2
-"""How far below the shipped threshold a wording may be and still be compared."""
+"""How far below the shipped threshold a wording may be in which something differs."""
 ENTRIES = 3
 """Entries that are compared with a question."""
 BREADTH = 0.04
@@ -114,12 +114,13 @@ class Verified:
 
         The credit is that of `Threshold.judge`: none where another entry would serve as well.
         """
-        near = [match for match in matches if match.similarity >= self.similarity - CLOSE]
+        near = list(matches)
         if not near:
             return Miss(query, "nothing near is stored")
         compared, objection = self._compared(query, near)
         if not compared:
-            return Miss(query, objection, near[0])
+            reason = objection or f"the nearest is only {near[0].similarity:.2f} similar"
+            return Miss(query, reason, near[0])
         best, *others = compared
         if self.pays(best.risk, best.match.entry.cost):
             again = any(self.pays(other.risk, other.match.entry.cost) for other in others)
@@ -153,7 +154,7 @@ class Verified:
 
     def lend(self, budget: ErrorBudget) -> None:
         """Bet under a multiplexer's budget from now on, unless one was given at construction."""
-        if self.own:
+        if self.own or budget is self.budget:
             self.budget, self.lent = budget, True
 
     def dump(self) -> dict[str, Any]:
@@ -194,6 +195,8 @@ class Verified:
             rivals = float(weights[~own].sum() / weights.sum())
             match = near[keys.index(key)]
             surface = compare(query.text, match.text)
+            if surface.verdict != "same" and match.similarity < self.similarity - CLOSE:
+                continue
             if surface.verdict == "another":
                 objection = objection or surface.reason
                 continue

@@ -19,12 +19,17 @@ from typing import (
 
 from annotated_types import Ge, Le
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from langchain_cachemux.meter import usage_of
+from langchain_cachemux.read import answers
 from langchain_cachemux.types import Estimate
 
 if TYPE_CHECKING:
+    from langchain_core.outputs import Generation
+
     from langchain_cachemux.types import Hit
 
 NAME = "cachemux"
@@ -110,6 +115,22 @@ def read(message: BaseMessage | None) -> HitMetadata | RouteMetadata | None:
         return _FORMS.validate_python(message.response_metadata[NAME])
     except ValidationError:
         return None
+
+
+def handed_out(hit: Hit) -> list[Generation]:
+    """A fresh copy of the stored answer, which says that it is one.
+
+    Raises:
+        ValueError: It is not what `answers.write` returns.
+    """
+    generations = answers.read(hit.entry.answer)
+    for generation in generations:
+        message = answers.message_of(generation)
+        if isinstance(generation, ChatGeneration) and message is not None:
+            told = read(message)
+            model = told["model"] if told else usage_of(message).model or None
+            generation.message = write(message, of_hit(hit, model))
+    return generations
 
 
 def of_hit(hit: Hit, model: str | None) -> HitMetadata:
