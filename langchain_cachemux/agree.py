@@ -32,6 +32,8 @@ class Agreement(NamedTuple):
 
     same: bool
     reason: str
+    cosine: float | None = None
+    """Of two texts that nothing but their vectors could tell apart."""
 
 
 class Agree:
@@ -125,7 +127,7 @@ class Agree:
         if len(_DENIAL.findall(left)) != len(_DENIAL.findall(right)):
             return Agreement(same=False, reason="one of the texts denies more often")
         cosine = float(np.dot(self.embed(left), self.embed(right)))
-        return Agreement(cosine >= self.similarity, f"similarity {cosine:.3f}")
+        return Agreement(cosine >= self.similarity, f"similarity {cosine:.3f}", cosine)
 
 
 def plain(text: str) -> str:

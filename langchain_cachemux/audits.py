@@ -8,7 +8,6 @@ as it learns.
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
+from langchain_cachemux.read.answers import stated
 from langchain_cachemux.read.structure import UNPARSED, empty
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Given(NamedTuple):
 
     by: str
     message: AIMessage
+    key: str | None = None
+    """By which the cache that it is from takes feedback, if it does."""
 
 
 class Audits:
@@ -142,15 +144,7 @@ class Audits:
         if bet is not None:
             bet.settle(lost)
             parts.experience.lost(bet.kind, lost)
+        if cheap.key is not None and parts.cache is not None:
+            getattr(parts.cache, "feedback")(cheap.key, ok=not lost)  # noqa: B009
         if query is not None and cheap.by in parts.models:
             parts.learn(query, cheap.by, failed=lost, source="audit")
-
-
-def stated(answer: AIMessage) -> str:
-    """What an answer says, to be compared: its object or the calls it makes as JSON, or its words."""
-    if "parsed" in answer.additional_kwargs:
-        return json.dumps(answer.additional_kwargs["parsed"], sort_keys=True, default=str)
-    if answer.tool_calls:
-        calls = [{"name": call["name"], "args": call["args"]} for call in answer.tool_calls]
-        return json.dumps(calls, sort_keys=True, default=str)
-    return answer.text

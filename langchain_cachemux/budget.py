@@ -241,7 +241,8 @@ class ErrorBudget:
         max_error: δ, in (0, 1).
         quality: 1 - δ, for those who would rather say that.
         audit: The least share of bets audited, in (0, 1]. The n-th is with probability
-            max(audit, min(1, 1/sqrt(4·δ·n))): all at first, and ever fewer as evidence comes in.
+            max(audit, min(first, 1/sqrt(4·δ·n))): ever fewer as evidence comes in.
+        first: The greatest share, in (0, 1]; by default all are audited at first.
         confidence: Of the interval, in (0, 1).
         step: How fast λ falls: by the factor exp(-step) for each lost bet saved up.
         seed: Of the draw of audits; by default the operating system's.
@@ -256,6 +257,7 @@ class ErrorBudget:
         *,
         quality: float | None = None,
         audit: float = 0.02,
+        first: float = 1.0,
         confidence: float = 0.95,
         step: float = 1.0,
         seed: int | None = None,
@@ -269,6 +271,7 @@ class ErrorBudget:
             msg = f"give max_error or quality, its complement; got {max_error!r} and {quality!r}"
             raise ValueError(msg)
         self.audit = 1.0 if audit == 1 else _within("audit", audit, "0.02, or 1 to audit all")
+        self.first = 1.0 if first == 1 else _within("first", first, "0.05, or 1 to begin with all")
         self.confidence = _within("confidence", confidence, "0.95")
         right = is_number(step) and 0 < step < math.inf
         expect(right, "step", "a finite positive number, such as 1", step)
@@ -366,7 +369,7 @@ class ErrorBudget:
         _share("risk", risk)
         with self._lock:
             n = self._certificate.bets + 1
-            q = max(self.audit, min(1.0, 1 / math.sqrt(4 * self.max_error * n)))
+            q = max(self.audit, min(self.first, 1 / math.sqrt(4 * self.max_error * n)))
             chance = 1.0 if self._closed else q
             audit = self._random.random() < chance
             self._certificate.placed(chance, audited=audit)

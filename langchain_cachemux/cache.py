@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
-from langchain_core.outputs import ChatGeneration
+from langchain_core.messages import BaseMessage
 
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
 from langchain_cachemux.background import Workers
@@ -20,16 +20,18 @@ from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Ledger, Rules
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
+from langchain_cachemux.lessons import Lesson, lessons_of
 from langchain_cachemux.match.index import ChromaIndex
-from langchain_cachemux.match.threshold import Matcher, matcher_of
+from langchain_cachemux.match.verified import matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.route.estimators import Estimator, Mean
 from langchain_cachemux.route.prices import Price, price_of, seconds
+from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
-from langchain_cachemux.types import Admission, Entry, Hit, Match, Miss, Query
+from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,10 +39,14 @@ if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings
     from langchain_core.outputs import Generation
 
+    from langchain_cachemux.agree import Same
+    from langchain_cachemux.budget import ErrorBudget
+    from langchain_cachemux.match.judges import Judging
+    from langchain_cachemux.match.threshold import Matcher
+    from langchain_cachemux.referee import When
+
 Event: TypeAlias = Hit | Miss | Admission
 
-CANDIDATES = 8
-"""Neighbours fetched for a query, to find one that is held and passes the guards."""
 log = logging.getLogger(__name__)
 
 
@@ -60,8 +66,16 @@ class LECCache(BaseCache):
         embeddings: Any LangChain embeddings; by default all-MiniLM-L6-v2 in this process.
         policy: What is worth keeping; of several, the one whose misses have cost least lately. By
             default `robust`: LEC and its relatives.
-        match: What is the same question; by default `Threshold(0.85)` with guards. A number is the
-            threshold.
+        max_error: Of the answers served from a match by meaning, the share that may be wrong, all along
+            the stream; by default 0.02.
+        match: What is the same question; by default `Verified(max_error)`. A number is a `Threshold`.
+        judge: Asked whether two questions are the same, where that pays: a function
+            `(new, stored) -> bool`, a chat model, a `CrossEncoder`, or "local".
+        judge_when: "before" has it asked while the question waits, "after" in the background, "auto"
+            whichever is expected to cost less.
+        audit: The least share of hits by meaning that are asked again, to see whether they were right:
+            5 % at first, in the end 2 %, by default.
+        same: Whether two answers say the same, `(answer, answer) -> bool`; by default `Agree`.
         reader: How prompts are read, in place of `Reader(embeddings)`.
         price: Cost of a model call, or the name of a built-in one: "seconds", by default, or "dollars".
         estimator: What a miss would cost, learned from every miss; by default `Mean`. A
@@ -82,7 +96,12 @@ class LECCache(BaseCache):
         capacity: int | str = 10_000,
         embeddings: Embeddings | None = None,
         policy: Policy | Sequence[Policy] | None = None,
+        max_error: float | None = None,
         match: Matcher | float | None = None,
+        judge: Judging | None = None,
+        judge_when: When = "auto",
+        audit: float | None = None,
+        same: Same | None = None,
         reader: Reader | None = None,
         price: Price | str = seconds,
         estimator: Estimator | None = None,
@@ -96,13 +115,17 @@ class LECCache(BaseCache):
             raise ValueError(msg)
         _expect_parts(path, reader, estimator, on_event)
         expect(is_number(wait) and wait >= 0, "wait", "seconds >= 0, such as 60.0", wait)
-        self.match = matcher_of(match)
+        self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         if reader is None:
             reader = Reader(_default_embeddings() if embeddings is None else embeddings)
         self.reader = reader
+        self.lessons = lessons_of(
+            self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
+        )
+        """What is learned of pairs of questions; None where the matcher learns nothing."""
         self.estimator: Estimator = Mean() if estimator is None else estimator
         self.path = None if path is None else Path(path).resolve()
         """The folder that keeps it; None in memory."""
@@ -115,19 +138,13 @@ class LECCache(BaseCache):
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._learned: set[str] = set()
         self._doubted: set[str] = set()
-        self._writing = threading.Lock()
         self._estimating = threading.Lock()
         self._runs = watch()
         self._workers = Workers()
         self._closing = ExitStack()
         self._closing.callback(self._workers.close)
         try:
-            if path is None:
-                self.ledger = MemoryLedger(room.total, policy=policy)
-                self.index = ChromaIndex.memory()
-                self._closing.callback(self.index.close)
-            else:
-                self._open(Path(path), room, policy)
+            self._open(room, policy)
         except BaseException:
             self.close()
             raise
@@ -194,6 +211,8 @@ class LECCache(BaseCache):
             self._learned.clear()
             self._doubted.clear()
         self._stopwatch.clear()
+        if self.lessons is not None:
+            self.lessons.clear()
 
     def find(self, prompt: str, llm_string: str) -> Hit | Miss:
         """Look a prompt up and say what came of it; a hit counts as a use.
@@ -247,7 +266,7 @@ class LECCache(BaseCache):
             verdict = Miss(verdict.query, "a chain that used the answer came to nothing")
         if isinstance(verdict, Hit):
             try:
-                generations = _handed_out(verdict)
+                generations = metadata.handed_out(verdict)
             except ValueError as error:
                 self._fail("reading a stored answer", error)
                 with self._writing:
@@ -255,8 +274,11 @@ class LECCache(BaseCache):
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
         saved = verdict.entry.cost if isinstance(verdict, Hit) else 0.0
         if isinstance(verdict, Hit) and _is_held(verdict.entry):
+            key = verdict.compared.match.key if verdict.compared else verdict.entry.key
             used = self.ledger.use(
-                verdict.entry.key, credit=verdict.credit, cost=self._worth_by_now(verdict.entry)
+                verdict.query.key if verdict.kind == "exact" else key,
+                credit=verdict.credit,
+                cost=self._worth_by_now(verdict.entry),
             )
             if not used:
                 verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
@@ -264,6 +286,7 @@ class LECCache(BaseCache):
             self._runs.used(self, verdict.entry.key)
             kind: Counted = "hits_exact" if verdict.kind == "exact" else "hits_semantic"
             self._counters.add(kind, saved=saved)
+            self._counters.add("hits_judged", verdict.judged)
         else:
             self._counters.add("misses")
             self._stopwatch.start(verdict.query.key)
@@ -283,13 +306,43 @@ class LECCache(BaseCache):
 
     def _forget(self, key: str) -> bool:
         """Forget the answer under a key, and its row; True when it was held."""
-        entry = self.ledger.get(key)
-        if entry is None:
-            return False
-        self.ledger.forget(key)
         self._learned.discard(key)
-        self.index.blank(entry.slot)
-        return True
+        return self._shelf.forget(key)
+
+    def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
+        """Learn whether an answer was right for the question that it was given to.
+
+        A wrong one is not given to that question again: what was another wording is none any more, and
+        an answer of its own is forgotten.
+
+        Args:
+            answer: The message that was handed out, or its `response_metadata["cachemux"]["key"]`.
+            ok: Whether it was right.
+
+        Returns:
+            Whether the question is still remembered.
+
+        Raises:
+            ValueError: The message did not come from a cache.
+        """
+        told: Any = metadata.read(answer) if isinstance(answer, BaseMessage) else {"key": answer}
+        key = told.get("key") if told else None
+        what = "a message that a cache handed out, or its key"
+        expect(isinstance(key, str), "answer", what, answer)
+        known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
+        return (not ok and self._shelf.forget(key)) or known or self.ledger.get(key) is not None
+
+    def bet_under(self, budget: ErrorBudget) -> None:
+        """Serve by meaning under a multiplexer's error budget, which then places the bets.
+
+        Unless the matcher was given one. A multiplexer calls it, so that one promise covers both.
+        """
+        if self.lessons is not None:
+            self.lessons.matcher.lend(budget)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for what is asked of the judge in the background; False when that takes longer."""
+        return self.lessons is None or self.lessons.wait(timeout)
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself.
@@ -314,9 +367,9 @@ class LECCache(BaseCache):
 
     def stats(self) -> Stats:
         """Return what the cache holds and did since it was opened."""
-        return self._counters.stats(
-            entries=len(self.ledger), size=self.ledger.size, capacity=self.ledger.capacity
-        )
+        learned = {} if self.lessons is None else self.lessons.stats()
+        held = {"entries": len(self.ledger), "size": self.ledger.size}
+        return self._counters.stats(**held, capacity=self.ledger.capacity, **learned)
 
     def close(self) -> None:
         """Let another process open the folder; the cache must not be used afterwards."""
@@ -330,8 +383,25 @@ class LECCache(BaseCache):
         """Close the cache."""
         self.close()
 
-    def _open(self, folder: Path, capacity: Capacity, policy: Policy | Sequence[Policy]) -> None:
-        """Lock the folder, open the ledger in it and the index, and make them agree."""
+    def _open(self, capacity: Capacity, policy: Policy | Sequence[Policy]) -> None:
+        """Open the ledger and the index, make them agree, and begin to learn."""
+        if self.path is None:
+            self.ledger = MemoryLedger(capacity.total, policy=policy)
+            self.index = ChromaIndex.memory()
+            self._closing.callback(self.index.close)
+        else:
+            self._open_folder(self.path, capacity, policy)
+        self._shelf = Shelf(self.ledger, self.index, in_bytes=capacity.in_bytes)
+        self._writing = self._shelf.lock
+        if self.path is not None:
+            self.check(fix=True)
+        if self.lessons is not None:
+            self._closing.callback(self.lessons.open(self._shelf, self.path))
+
+    def _open_folder(
+        self, folder: Path, capacity: Capacity, policy: Policy | Sequence[Policy]
+    ) -> None:
+        """Lock the folder, and open the ledger in it and the index."""
         from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
         from langchain_cachemux.keep.sql import SqlLedger
 
@@ -339,7 +409,6 @@ class LECCache(BaseCache):
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
         folder.mkdir(parents=True, exist_ok=True)
-        folder = folder.resolve()
         self._closing.enter_context(locked(folder))
         ledger = SqlLedger(
             f"sqlite:///{folder / LEDGER}",
@@ -353,7 +422,6 @@ class LECCache(BaseCache):
         self._closing.callback(ledger.close)
         self.ledger, self.index = ledger, ChromaIndex.folder(folder / INDEX)
         self._closing.callback(self.index.close)
-        self.check(fix=True)
 
     def _exact(self, query: Query) -> Hit | None:
         entry = self.ledger.get(query.key)
@@ -363,22 +431,8 @@ class LECCache(BaseCache):
         if not query.text:
             return Miss(query, "only an exact match will do, and there is none")
         query = self.reader.embed(query)
-        return self.match.judge(query, self._matches(query))
-
-    def _matches(self, query: Query) -> Iterator[Match]:
-        """The entries near a query, nearest first, as far as the ledger confirms them."""
-        if query.vector is None:
-            return
-        near = self.index.nearest(query.vector, query.partition, n=CANDIDATES)
-        for neighbour in near:
-            entry = self.ledger.get(neighbour.key)
-            if (
-                entry is not None
-                and entry.slot == neighbour.slot
-                and entry.partition == query.partition
-                and entry.text
-            ):
-                yield Match(entry, neighbour.similarity)
+        verdict = self.match.judge(query, self._shelf.near(query))
+        return verdict if self.lessons is None else self.lessons.rule(verdict)
 
     def _update(self, query: Query, prompt: str, generations: Sequence[Generation]) -> None:
         elapsed = self._stopwatch.stop(query.key)
@@ -415,6 +469,7 @@ class LECCache(BaseCache):
         if self._in_bytes:
             size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
         cost = self._cost(answers.read(text)[0], elapsed)
+        lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, text, cost)
         with self._writing:
             if cost is not None:
                 with self._estimating:
@@ -424,17 +479,30 @@ class LECCache(BaseCache):
                 query.key, expected, size, query.partition, words, query.vector, answer=text
             )
             self._doubted.discard(entry.key)
-            admission = self.ledger.admit(entry)
+            known = self._reworded(query, lesson)
+            admission = known or self._shelf.put(entry)
             self._learned.difference_update(admission.evicted)
             if admission.slot is not None and cost is not None:
-                self._learned.add(entry.key)
-            if admission.slot is not None and entry.vector is not None:
-                self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
-            elif admission.slot is not None:
-                self.index.blank(admission.slot)
-        self._counters.add("bypassed" if admission.slot is None else "admitted")
+                self._learned.add(query.key)
+        kept: Counted = "bypassed" if admission.slot is None else "admitted"
+        self._counters.add("reworded" if known else kept)
         self._counters.add("evicted", len(admission.evicted))
         self._tell(admission)
+        if self.lessons is not None:
+            did = self.stats()
+            rate = (did.hits_exact + did.hits_semantic) / max(did.admitted, 1)
+            self.lessons.ask_later(query, lesson, rate)
+
+    def _reworded(self, query: Query, lesson: Lesson) -> Admission | None:
+        """What became of a question that is another wording of a stored one; None when it is none."""
+        if lesson.same is None:
+            return None
+        of = lesson.same.match.entry
+        admission = self._shelf.reword(query, of.key)
+        if admission.slot is None:
+            return None
+        self.ledger.use(query.key, cost=self._worth_by_now(of))
+        return admission
 
     def _worth_by_now(self, entry: Entry) -> float | None:
         """What a routed miss would cost, if the router learned of the entry since opening.
@@ -496,26 +564,6 @@ class LECCache(BaseCache):
 def _is_held(entry: Entry) -> bool:
     """Whether it came from the ledger, and not from a call that was made at the same time."""
     return entry.slot >= 0
-
-
-def _handed_out(hit: Hit) -> list[Generation]:
-    """A fresh copy of the stored answer, which says that it is one."""
-    generations = answers.read(hit.entry.answer)
-    for generation in generations:
-        message = answers.message_of(generation)
-        if isinstance(generation, ChatGeneration) and message is not None:
-            told = metadata.read(message)
-            generation.message = metadata.write(
-                message,
-                {
-                    "hit": hit.kind,
-                    "similarity": round(hit.similarity, 4),
-                    "model": told["model"] if told else usage_of(message).model or None,
-                    "cost": 0.0,
-                    "saved": hit.entry.cost,
-                },
-            )
-    return generations
 
 
 def _expect_parts(path: Any, reader: Any, estimator: Any, on_event: Any) -> None:

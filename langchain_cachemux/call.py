@@ -325,7 +325,7 @@ class Call:
             hit = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
         if self.parts.structure is not None:
             self._parsed = self.parts.structure.unfold(message)
-        if hit["hit"] == "semantic" and not self._bet_on(message, hit["saved"]):
+        if hit["hit"] == "semantic" and not self._bet_on(message, hit):
             return
         hit["id"] = self._name
         self._message = metadata.write(message, hit)
@@ -335,15 +335,19 @@ class Call:
         asked = Asked(question, None if semantic else hit["model"], "cache" if semantic else "")
         self.parts.experience.remember(self._name, asked)
 
-    def _bet_on(self, stored: AIMessage, saved: float) -> bool:
-        """Bet that a stored answer says what the most expensive model would, if that pays."""
+    def _bet_on(self, stored: AIMessage, hit: HitMetadata) -> bool:
+        """Bet that a stored answer says what the most expensive model would, if that pays.
+
+        The risk is what the cache says of this hit; of a cache that does not, what hits came to so far.
+        """
         budget = self.parts.budget
         if budget is None:
             return True
-        risk = self.parts.experience.risk("cache")
-        if budget.charge(risk, "cache") > saved:
+        kind = "judge" if hit.get("judged") else "cache"
+        risk = hit.get("risk", self.parts.experience.risk("cache"))
+        if budget.charge(risk, kind) > hit["saved"]:
             return False
-        bet, given = budget.placed("cache", risk), Given("cache", stored)
+        bet, given = budget.placed(kind, risk), Given("cache", stored, hit.get("key"))
         if not bet.served:
             self._bet, self._unserved = bet, given
         elif bet.audit:

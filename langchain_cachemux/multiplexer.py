@@ -185,8 +185,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         )
         if alone:
             log.info(ALONE, self.standard, errors.max_error if errors else 0.0)
-        if routes:
-            getattr(cache, "value_by", lambda _: None)(RoutedMiss(self))
+        _join(cache, self, routes=routes)
 
     def feedback(self, answer: AIMessage | str, score: float) -> bool:
         """Learn how good an answer was: late, in any order, as often as somebody says something.
@@ -217,6 +216,8 @@ class MultiplexedLLM(Parts, BaseChatModel):
             return False
         self.experience.count("feedback", asked.model or asked.bet)
         self.experience.lost(asked.bet, 1 - score)
+        if asked.bet == "cache" and score in (0, 1):
+            getattr(self.cache, "feedback", lambda *_, **__: None)(asked.query.key, ok=score == 1)
         if asked.model in self.models:
             query = asked.query
             with spared("reading the question"):
@@ -567,6 +568,14 @@ class MultiplexedLLM(Parts, BaseChatModel):
             async for chunk in call.replay.astream(call.messages, call.untold):
                 yield call.replayed(chunk)
         yield call.rest()
+
+
+def _join(cache: BaseCache | None, parts: Parts, *, routes: bool) -> None:
+    """Have a cache value its answers by the router, and bet under the budget: one promise for both."""
+    if routes:
+        getattr(cache, "value_by", lambda _: None)(RoutedMiss(parts))
+    if parts.budget is not None:
+        getattr(cache, "bet_under", lambda _: None)(parts.budget)
 
 
 def _with(stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 PENDING = 10_000
 """Keys whose stopwatches run at once; the one started longest ago is forgotten first."""
@@ -24,7 +24,11 @@ class Stats:
     capacity: int
     hits_exact: int
     hits_semantic: int
+    hits_judged: int
+    """Of those by meaning, the ones that a judge was asked about first."""
     misses: int
+    reworded: int
+    """Questions found to be another wording of a stored one."""
     admitted: int
     """Answers stored; each is acknowledged: it stays until it is evicted or forgotten."""
     bypassed: int
@@ -38,12 +42,28 @@ class Stats:
     """Faults the chain never saw: a lookup that became a miss, an update that was dropped."""
     saved: float
     """Cost of the misses that the hits would have been, by the lower bound; in the user's unit."""
+    judged_before: int = 0
+    """Opinions that a question waited for."""
+    judged_after: int = 0
+    """Opinions asked in the background."""
+    judging: float = 0.0
+    """What they cost, in the user's unit; to be taken from what was saved."""
+    labels: int = 0
+    """Pairs of which it became known whether they are the same."""
+    audits: int = 0
+    """Of these, hits that were turned into misses to see whether they were right."""
+    error: float | None = None
+    """Share of the hits by meaning that were wrong, by the audits; None without one."""
+    error_interval: tuple[float, float] | None = None
+    """Where that share lies at every moment at once, by the budget's confidence sequence."""
 
 
 Counted: TypeAlias = Literal[
     "hits_exact",
     "hits_semantic",
+    "hits_judged",
     "misses",
+    "reworded",
     "admitted",
     "bypassed",
     "evicted",
@@ -67,8 +87,8 @@ class Counters:
             self._counts[name] += times
             self._saved += saved
 
-    def stats(self, *, entries: int, size: int, capacity: int) -> Stats:
-        """All counts, beside what is held now."""
+    def stats(self, *, entries: int, size: int, capacity: int, **learned: Any) -> Stats:
+        """All counts, beside what is held now and what was learned of matching."""
         with self._lock:
             return Stats(
                 entries=entries,
@@ -76,6 +96,8 @@ class Counters:
                 capacity=capacity,
                 hits_exact=self._counts["hits_exact"],
                 hits_semantic=self._counts["hits_semantic"],
+                hits_judged=self._counts["hits_judged"],
+                reworded=self._counts["reworded"],
                 misses=self._counts["misses"],
                 admitted=self._counts["admitted"],
                 bypassed=self._counts["bypassed"],
@@ -84,6 +106,7 @@ class Counters:
                 unpriced=self._counts["unpriced"],
                 errors=self._counts["errors"],
                 saved=self._saved,
+                **learned,
             )
 
 

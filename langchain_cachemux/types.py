@@ -154,11 +154,32 @@ class Match:
     similarity: float
     text: str = ""
     """The words that are near: those of the entry, unless an alias of it is nearer."""
+    key: str = ""
+    """Of those words: the entry's or the alias'."""
 
     def __post_init__(self) -> None:
         """Take the entry's own words where no others are given."""
         if not self.text:
             object.__setattr__(self, "text", self.entry.text)
+        if not self.key:
+            object.__setattr__(self, "key", self.entry.key)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compared:
+    """A stored wording beside a new one, and what is thought of the two."""
+
+    match: Match
+    kind: Literal["same", "reworded", "unsure"]
+    """What the surface says: nothing differs, all is said otherwise, or one difference in one frame."""
+    p: float
+    """The chance that both ask the same."""
+    risk: float
+    """Upper bound of the chance that they do not."""
+    seen: Vector
+    """What that rests on, shape (d,)."""
+    difference: str = ""
+    """What may differ, in words."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,6 +192,14 @@ class Hit:
     similarity: float = 1.0
     credit: float = 1.0
     """Share of a miss's cost that would have been paid without this entry, in [0, 1]."""
+    p: float | None = None
+    """The chance that both ask the same; None where the matcher claims nothing."""
+    risk: float | None = None
+    """Upper bound of the chance that they do not; None where the matcher claims nothing."""
+    judged: bool = False
+    """Whether a judge was asked before it was served."""
+    compared: Compared | None = None
+    """What the claim is about."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,6 +209,8 @@ class Miss:
     query: Query
     reason: str
     nearest: Match | None = None
+    compared: tuple[Compared, ...] = ()
+    """What was near and may ask the same, one of each entry, the most promising first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ the words: it names the difference that makes two similar texts different questi
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Protocol
 
-from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
+from langchain_cachemux.arguments import expect, is_number, shown, takes
 from langchain_cachemux.match.guards import GUARDS, Guard
 from langchain_cachemux.types import Hit, Match, Miss, Query
 
@@ -80,18 +80,3 @@ class Threshold:
         if new == stored:
             return None
         return next(filter(None, (guard(new, stored) for guard in self.guards)), None)
-
-
-def matcher_of(match: Matcher | float | None) -> Matcher:
-    """Return a matcher itself; of a number, the `Threshold`; of None, the default one.
-
-    Raises:
-        ValueError: It is none of these, or the number is not in (0, 1].
-    """
-    if match is None:
-        return Threshold()
-    given: Any = match
-    right = 0 < given <= 1 if is_number(given) else is_made(given, "judge")
-    what = "a similarity in (0, 1], or a matcher such as Threshold(0.85)"
-    expect(right, "match", what, match)
-    return Threshold(float(given)) if is_number(given) else given

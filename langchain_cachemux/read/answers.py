@@ -110,6 +110,19 @@ def message_of(generation: Generation) -> AIMessage | None:
     return message if isinstance(message, AIMessage) else None
 
 
+def stated(answer: AIMessage | Generation) -> str:
+    """What an answer says, to be compared: its object or the calls it makes as JSON, or its words."""
+    message = message_of(answer) if isinstance(answer, Generation) else answer
+    if message is None:
+        return answer.text
+    if "parsed" in message.additional_kwargs:
+        return json.dumps(message.additional_kwargs["parsed"], sort_keys=True, default=str)
+    if message.tool_calls:
+        calls = [{"name": call["name"], "args": call["args"]} for call in message.tool_calls]
+        return json.dumps(calls, sort_keys=True, default=str)
+    return message.text
+
+
 def _written(generation: Generation, prompt: str) -> dict[str, Any]:
     written = {"text": generation.text, "info": generation.generation_info}
     if isinstance(generation, ChatGeneration):

@@ -10,21 +10,31 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from typing import (
+    TYPE_CHECKING,
     Annotated,
     Literal,
     NotRequired,  # pydantic reads those of typing from 3.12 on
     TypeVar,
 )
 
-from annotated_types import Ge
+from annotated_types import Ge, Le
 from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGeneration
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from langchain_cachemux.meter import usage_of
+from langchain_cachemux.read import answers
 from langchain_cachemux.types import Estimate
+
+if TYPE_CHECKING:
+    from langchain_core.outputs import Generation
+
+    from langchain_cachemux.types import Hit
 
 NAME = "cachemux"
 Cost = Annotated[FiniteFloat, Ge(0)]
+Share = Annotated[FiniteFloat, Ge(0), Le(1)]
 M = TypeVar("M", bound=BaseMessage)
 
 
@@ -43,6 +53,14 @@ class HitMetadata(TypedDict):
     """Of this answer: 0."""
     saved: Cost
     """About what the model call would have cost, in the user's unit."""
+    key: NotRequired[str]
+    """What a cache's `feedback` may name it by."""
+    p: NotRequired[Share]
+    """The chance that both questions ask the same, where the matcher claims one."""
+    risk: NotRequired[Share]
+    """Upper bound of the chance that they do not."""
+    judged: NotRequired[bool]
+    """Whether a judge was asked before it was served."""
 
 
 class EstimateMetadata(TypedDict):
@@ -97,6 +115,37 @@ def read(message: BaseMessage | None) -> HitMetadata | RouteMetadata | None:
         return _FORMS.validate_python(message.response_metadata[NAME])
     except ValidationError:
         return None
+
+
+def handed_out(hit: Hit) -> list[Generation]:
+    """A fresh copy of the stored answer, which says that it is one.
+
+    Raises:
+        ValueError: It is not what `answers.write` returns.
+    """
+    generations = answers.read(hit.entry.answer)
+    for generation in generations:
+        message = answers.message_of(generation)
+        if isinstance(generation, ChatGeneration) and message is not None:
+            told = read(message)
+            model = told["model"] if told else usage_of(message).model or None
+            generation.message = write(message, of_hit(hit, model))
+    return generations
+
+
+def of_hit(hit: Hit, model: str | None) -> HitMetadata:
+    """What an answer from the cache says of itself."""
+    told: HitMetadata = {
+        "hit": hit.kind,
+        "similarity": round(hit.similarity, 4),
+        "model": model,
+        "cost": 0.0,
+        "saved": hit.entry.cost,
+        "key": hit.query.key,
+    }
+    if hit.p is not None and hit.risk is not None:
+        told |= {"p": hit.p, "risk": hit.risk, "judged": hit.judged}
+    return told
 
 
 def write(message: M, metadata: HitMetadata | RouteMetadata) -> M:

@@ -123,7 +123,8 @@ def test_every_way_of_asking_hits_what_it_stored_and_what_another_did(ask, fake,
         assert answer.usage_metadata == {**first.usage_metadata, "total_cost": 0}
         assert answer.id != first.id
         name = told(answer)["id"]
-        assert told(answer) == {**hit, "id": name, "model": "small", "cost": 0.0, "saved": 1.0}
+        said = {key: value for key, value in told(answer).items() if key != "key"}
+        assert said == {**hit, "id": name, "model": "small", "cost": 0.0, "saved": 1.0}
     assert len(small.calls) == 1
 
 

@@ -156,7 +156,9 @@ def test_the_differences_come_with_their_side():
     assert found.shared == pytest.approx(2 * 2 / (3 + 4))
 
 
-RULES = " ".join(f"Rule {n}: the form {n} is filed by office {n + 7} in due time." for n in range(150))
+RULES = " ".join(
+    f"Rule {n}: the form {n} is filed by office {n + 7} in due time." for n in range(150)
+)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +172,9 @@ def test_one_small_word_is_seen_in_a_page(one, other):
 
 
 def test_material_after_a_colon_is_never_taken_for_courtesy():
-    assert compare("Translate to German: thank you", "Translate to German: please").verdict != "same"
+    assert (
+        compare("Translate to German: thank you", "Translate to German: please").verdict != "same"
+    )
     assert compare("Reply to this: hello", "Reply to this: hi").verdict != "same"
 
 
@@ -255,4 +259,6 @@ def test_a_megabyte_is_refused_at_once_rather_than_read():
     found = compare(page, page + "x")
     assert time.perf_counter() - started < 0.5
     assert found.verdict == "unsure"
-    assert found.reason == "'a text of 1,075,000 characters' is not 'a text of 1,075,001 characters'"
+    assert (
+        found.reason == "'a text of 1,075,000 characters' is not 'a text of 1,075,001 characters'"
+    )

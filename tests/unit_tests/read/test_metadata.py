@@ -64,7 +64,7 @@ def test_no_cost_is_believed_that_is_no_amount(cost):
 
 
 def test_what_a_later_version_adds_does_no_harm():
-    message = AIMessage("x", response_metadata={"cachemux": {**HIT, "judged": True}})
+    message = AIMessage("x", response_metadata={"cachemux": {**HIT, "weather": "fine"}})
     assert metadata.read(message) == HIT
 
 

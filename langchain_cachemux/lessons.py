@@ -1,0 +1,370 @@
+"""What a cache learns of pairs of questions: from fresh answers, audits, its judge and its user.
+
+A miss beside a near wording brings a label for nothing: its fresh answer says the same as the stored
+one, or not. So does a hit that was drawn for an audit and turned into a miss, and such labels alone
+settle bets. Equal answers do not prove equal questions, and different ones no difference: "yes" answers
+many, and a model words one answer in many ways. A label therefore says what serving the stored answer
+would have come to, which is what is promised, and nothing about answers given later.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from langchain_cachemux.agree import Agree
+from langchain_cachemux.arguments import expect, takes
+from langchain_cachemux.background import Background
+from langchain_cachemux.match.verified import Verified, served
+from langchain_cachemux.read import answers
+from langchain_cachemux.types import Compared, Hit, Miss
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from langchain_cachemux.agree import Same
+    from langchain_cachemux.budget import Bet
+    from langchain_cachemux.match.judges import Judging, Pair
+    from langchain_cachemux.match.threshold import Matcher
+    from langchain_cachemux.read.prompts import Reader
+    from langchain_cachemux.referee import Judged, Referee, When
+    from langchain_cachemux.route.prices import Price
+    from langchain_cachemux.saved import Saved
+    from langchain_cachemux.shelf import Shelf
+    from langchain_cachemux.types import Query
+
+REMEMBERED = 10_000
+"""Misses whose answers are awaited, and hits that feedback may concern; the oldest is forgotten."""
+TRIALS = 4.0
+"""Opinions on different questions after which a judge is trusted or not, over the error allowed."""
+DOUBTED = 0.5
+"""From this similarity on, two long answers that no other thing tells apart may say the same."""
+
+
+@dataclass(slots=True)
+class Awaited:
+    """A miss whose fresh answer will tell something."""
+
+    compared: tuple[Compared, ...]
+    bet: Bet | None = None
+    judged: dict[str, bool] = field(default_factory=dict)
+    """What the judge called the same, by entry."""
+
+
+class Lesson(NamedTuple):
+    """What a fresh answer came to."""
+
+    same: Compared | None = None
+    """The entry that it may be stored with, as another wording of it."""
+    different: tuple[Compared, ...] = ()
+    doubtful: tuple[Compared, ...] = ()
+    """Those of which the answers do not tell."""
+    unjudged: bool = False
+    """Whether the judge has not been asked about any of them."""
+
+
+class Lessons:
+    """What a cache with a `Verified` matcher waits for, and what it makes of it. Safe between threads.
+
+    Args:
+        matcher: Who learns.
+        same: Whether two answers say the same. `Agree` may also be in doubt: about long texts that are
+            neither near nor far from each other, and then nothing is learned.
+        referee: Who asks the judge, if there is one.
+    """
+
+    def __init__(self, matcher: Verified, same: Same, referee: Referee | None = None) -> None:
+        self.matcher = matcher
+        self.same = same
+        self.referee = referee
+        self.labels: Counter[str] = Counter()
+        """Labels by where they came from: "miss", "audit", "feedback"."""
+        self._awaited: OrderedDict[str, Awaited] = OrderedDict()
+        self._served: OrderedDict[str, Hit] = OrderedDict()
+        self._chance = self.matcher.budget.first
+        """With which the latest bet on a judge's word was audited."""
+        self._shelf: Shelf | None = None
+        self._saved: Saved | None = None
+        self._background = Background(threads=1)
+        self._lock = threading.Lock()
+
+    def to_ask(self, miss: Miss) -> Compared | None:
+        """The pair that the judge is to be asked about before the miss is paid for, if any."""
+        if self.referee is None:
+            return None
+        return next(
+            (one for one in miss.compared if self.referee.first(one, self.matcher.pays)), None
+        )
+
+    def pair(self, query: Query, compared: Compared) -> Pair:
+        """What the judge is shown."""
+        from langchain_cachemux.match.judges import Pair
+
+        stored = said(compared.match.entry.answer)
+        return Pair(query.text, compared.match.text, stored, compared.difference)
+
+    def rule(self, verdict: Hit | Miss) -> Hit | Miss:
+        """Ask the judge first where that pays, then bet on the hit or remember the miss."""
+        one = self.to_ask(verdict) if isinstance(verdict, Miss) else None
+        if one is not None and isinstance(verdict, Miss) and self.referee is not None:
+            judged = self.referee.ask(self.pair(verdict.query, one))
+            verdict = self.ruled(verdict, one, judged)
+        return self.bet(verdict)
+
+    async def arule(self, verdict: Hit | Miss) -> Hit | Miss:
+        """As `rule`, without holding up the loop."""
+        one = self.to_ask(verdict) if isinstance(verdict, Miss) else None
+        if one is not None and isinstance(verdict, Miss) and self.referee is not None:
+            judged = await self.referee.aask(self.pair(verdict.query, one))
+            verdict = self.ruled(verdict, one, judged)
+        return self.bet(verdict)
+
+    def ruled(self, miss: Miss, compared: Compared, judged: Judged | None) -> Hit | Miss:
+        """What a miss has become, now that the judge was asked about one of its pairs."""
+        if judged is None or self.referee is None:
+            return miss
+        if judged.same:
+            risk = self.referee.risk(compared)
+            passed = replace(compared, risk=risk, p=max(compared.p, 1 - risk))
+            return served(miss.query, passed, judged=True)
+        with self._lock:
+            awaited = self._awaited.setdefault(miss.query.key, Awaited(miss.compared))
+            awaited.judged[compared.match.entry.key] = False
+        told = judged.reason or "another question"
+        return replace(miss, reason=f"the judge: {told}")
+
+    def bet(self, verdict: Hit | Miss) -> Hit | Miss:
+        """Bet on a hit, and remember what is awaited: an audited hit is a miss."""
+        if isinstance(verdict, Miss):
+            if verdict.compared:
+                self._await(verdict, Awaited(verdict.compared))
+            return verdict
+        if verdict.risk is None or verdict.compared is None:
+            return verdict
+        bet = self.matcher.bet(verdict.risk, "judge" if verdict.judged else "cache")
+        if bet is not None and verdict.judged:
+            self._chance = bet.chance
+        if bet is None or (bet.served and not bet.audit):
+            with self._lock:
+                self._served[verdict.query.key] = verdict
+                if len(self._served) > REMEMBERED:
+                    self._served.popitem(last=False)
+            return verdict
+        reason = "an audit: a fresh answer shows whether the stored one is right"
+        if not bet.served:
+            reason = "too many of the answers served were wrong: matches by meaning are only tried"
+        one = verdict.compared
+        judged = {one.match.entry.key: True} if verdict.judged else {}
+        miss = Miss(verdict.query, reason, one.match, (one,))
+        self._await(miss, Awaited((one,), bet if bet.audit else None, judged))
+        return miss
+
+    def fresh(self, query: Query, answer: str, cost: float | None) -> Lesson:
+        """Learn from the fresh answer to a miss, as it is stored, and from what it cost.
+
+        The pair that would have been served teaches the matcher; the others only say whose wording the
+        question may be.
+        """
+        if cost is not None:
+            self.matcher.missed(cost)
+        with self._lock:
+            awaited = self._awaited.pop(query.key, None)
+        if awaited is None:
+            return Lesson()
+        fresh, found, different, doubtful = said(answer), None, [], []
+        for place, one in enumerate(awaited.compared):
+            same = self._same(said(one.match.entry.answer), fresh)
+            if place == 0 and same is not None:
+                self._learn(one, same=same, of="audit" if awaited.bet else "miss")
+                if awaited.bet is not None:
+                    awaited.bet.settle(float(not same))
+            told = awaited.judged.get(one.match.entry.key)
+            if told is not None and same is not None and self.referee is not None:
+                self.referee.learn(said_same=told, same=same, chance=self._chance)
+            if same:
+                found = found or one
+            elif same is None and told is None:
+                doubtful.append(one)
+            else:
+                different.append(one)
+                self._settle(query, one, same=False)
+        if self._saved is not None:
+            self._saved.changed()
+        return Lesson(found, tuple(different), tuple(doubtful), unjudged=not awaited.judged)
+
+    def ask_later(self, query: Query, lesson: Lesson, rate: float) -> None:
+        """Have the judge asked in the background, about what is in doubt or to learn how it errs.
+
+        Args:
+            query: What was asked.
+            lesson: What its fresh answer came to.
+            rate: Hits for each answer stored so far: with the count of a question, what is still
+                expected of it.
+        """
+        referee, shelf = self.referee, self._shelf
+        if referee is None or shelf is None:
+            return
+        if lesson.doubtful and not lesson.same:
+            one, standing = lesson.doubtful[0], shelf.ledger.standing(query.key)
+            count = standing.count if standing is not None else 1.0
+            if referee.afterwards(one, one.p, count * rate):
+                pair = self.pair(query, one)
+                referee.ask_later(pair, lambda said: self._settle(query, one, same=said.same))
+                return
+        known = lesson.same or next(iter(lesson.different), None)
+        if known is not None and lesson.unjudged and referee.afterwards(known, 0.0, 0.0):
+            same = known is lesson.same
+            referee.ask_later(
+                self.pair(query, known),
+                lambda said: referee.learn(said_same=said.same, same=same),
+            )
+
+    def feedback(self, key: str, *, ok: bool) -> bool:
+        """Learn what somebody says of the hit by meaning that a question got; True when it is known."""
+        with self._lock:
+            hit = self._served.pop(key, None)
+        if hit is None or hit.compared is None:
+            return False
+        self._learn(hit.compared, same=ok, of="feedback")
+        self._settle(hit.query, hit.compared, same=ok)
+        return True
+
+    def open(self, shelf: Shelf, folder: Path | None) -> Callable[[], object]:
+        """Begin to learn for a cache; return what ends it.
+
+        Args:
+            shelf: Where its answers are.
+            folder: Where what was learned is kept, if anywhere; it goes on from that.
+        """
+        self._shelf = shelf
+        if folder is not None:
+            from langchain_cachemux.saved import Saved
+
+            kept = {"matching": self}
+            self._saved = Saved(folder / "matching.zip", kept, background=self._background)
+        return self.close
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until nobody waits for the judge; False when `timeout` seconds were not enough."""
+        return self.referee is None or self.referee.wait(timeout)
+
+    def close(self) -> None:
+        """Hear what the judge still has to say, for some seconds, and save what was learned."""
+        if self.referee is not None:
+            self.referee.close()
+        self._background.close()
+        if self._saved is not None:
+            self._saved.save()
+
+    def stats(self) -> dict[str, Any]:
+        """What `Stats` says of matching."""
+        budget, referee = self.matcher.budget, self.referee
+        return {
+            "judged_before": referee.asked["before"] if referee else 0,
+            "judged_after": referee.asked["after"] if referee else 0,
+            "judging": referee.spent if referee else 0.0,
+            "labels": sum(self.labels.values()),
+            "audits": self.labels["audit"],
+            "error": budget.estimate,
+            "error_interval": budget.interval(),
+        }
+
+    def clear(self) -> None:
+        """Await nothing more."""
+        with self._lock:
+            self._awaited.clear()
+            self._served.clear()
+
+    def dump(self) -> dict[str, Any]:
+        """Return what was learned as plain data; what is awaited is forgotten."""
+        referee = self.referee.dump() if self.referee else None
+        return {"matcher": self.matcher.dump(), "referee": referee, "labels": dict(self.labels)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned.
+
+        Raises:
+            ValueError: It is of another version.
+        """
+        self.matcher.restore(state["matcher"])
+        if self.referee is not None and state["referee"] is not None:
+            self.referee.restore(state["referee"])
+        self.labels = Counter(state["labels"])
+
+    def _await(self, miss: Miss, awaited: Awaited) -> None:
+        with self._lock:
+            before = self._awaited.pop(miss.query.key, None)
+            if before is not None:
+                awaited.judged = {**before.judged, **awaited.judged}
+                awaited.bet = awaited.bet or before.bet
+            self._awaited[miss.query.key] = awaited
+            if len(self._awaited) > REMEMBERED:
+                self._awaited.popitem(last=False)
+
+    def _settle(self, query: Query, like: Compared, *, same: bool) -> None:
+        """Take the word of a judge or a user about a question: another wording, or another question."""
+        if self._shelf is None:
+            return
+        if same:
+            self._shelf.reword(query, like.match.entry.key)
+        else:
+            self._shelf.ledger.differ(query.key, like.match.key)
+
+    def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
+        with self._lock:
+            self.labels[of] += 1
+        self.matcher.learn(compared, same=same)
+
+    def _same(self, stored: str, fresh: str) -> bool | None:
+        """Whether two answers say the same; None when that cannot be said."""
+        if not isinstance(self.same, Agree):
+            return bool(self.same(stored, fresh))
+        found = self.same.explain(stored, fresh)
+        if found.same or found.cosine is None or found.cosine < DOUBTED:
+            return found.same
+        return None
+
+
+def lessons_of(
+    match: Matcher,
+    *,
+    judge: Judging | None,
+    when: When,
+    same: Same | None,
+    price: Price,
+    reader: Reader,
+) -> Lessons | None:
+    """Return what a cache learns with, as its user described it; None where the matcher learns nothing.
+
+    Raises:
+        ValueError: The judge, `judge_when` or `same` is of the wrong kind, or the matcher has no use
+            for it.
+    """
+    whens = ("auto", "before", "after")
+    expect(when in whens, "judge_when", '"auto", "before" or "after"', when)
+    what = "a plain function (answer, answer) -> bool, such as Agree()"
+    expect(same is None or takes(same, 2), "same", what, same)
+    if not isinstance(match, Verified):
+        if judge is not None or same is not None:
+            msg = f"judge and same are for match=Verified(), which learns; match is {match!r}"
+            raise ValueError(msg)
+        return None
+    referee = None
+    if judge is not None:
+        from langchain_cachemux.match.judges import pair_judge_of
+        from langchain_cachemux.referee import Referee
+
+        trials = TRIALS / match.budget.max_error
+        referee = Referee(pair_judge_of(judge), when=when, price=price, trials=trials)
+    return Lessons(match, Agree(reader.vector) if same is None else same, referee)
+
+
+def said(answer: str) -> str:
+    """What a stored answer says, to be compared; nothing when it cannot be read."""
+    try:
+        return answers.stated(answers.read(answer)[0])
+    except ValueError:
+        return ""
