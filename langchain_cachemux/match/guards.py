@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from langchain_cachemux.match import english
 from langchain_cachemux.match.alignment import align, opposed
-from langchain_cachemux.match.words import Text
+from langchain_cachemux.match.words import Text, read
 
 Guard: TypeAlias = Callable[[str, str], str | None]
 """Reads the new and the stored text; returns why they differ in meaning, or None."""
@@ -24,18 +24,17 @@ DENIED, COUNTED = 0.5, 0.6
 def numbers(new: str, stored: str) -> str | None:
     """Neither has a number in place of the other's, or, much alike, where the other has none."""
     pair = align(new, stored)
-    left, right = Counter(pair.new.numbers), Counter(pair.stored.numbers)
-    if (left - right and right - left) or (left != right and pair.common >= COUNTED):
-        return f"the numbers differ: {_show(pair.new.numbers)}, stored {_show(pair.stored.numbers)}"
+    mine, theirs = pair.new.numbers, pair.stored.numbers
+    if _replaced(mine, theirs) or (pair.common >= COUNTED and sorted(mine) != sorted(theirs)):
+        return f"the numbers differ: {_show(mine)}, stored {_show(theirs)}"
     return None
 
 
 def signs(new: str, stored: str) -> str | None:
     """Neither has a sign in place of the other's: == is not !=."""
-    pair = align(new, stored)
-    left, right = Counter(pair.new.signs), Counter(pair.stored.signs)
-    if left - right and right - left:
-        return f"the signs differ: {_show(left - right)}, stored {_show(right - left)}"
+    mine, theirs = (read(text).signs for text in (new, stored))
+    if _replaced(mine, theirs):
+        return f"the signs differ: {_show(mine)}, stored {_show(theirs)}"
     return None
 
 
@@ -108,6 +107,12 @@ def _steps(text: Text) -> dict[tuple[str, str], None]:
     """Each word of a closed class with the word after it, in order."""
     steps = zip(text.words, text.stems[1:], strict=False)
     return dict.fromkeys(step for step in steps if step[0] in english.CLOSED)
+
+
+def _replaced(mine: Iterable[str], theirs: Iterable[str]) -> bool:
+    """Whether each has one that the other has not."""
+    left, right = Counter(mine), Counter(theirs)
+    return bool(left - right and right - left)
 
 
 def _show(words: Iterable[str]) -> str:
