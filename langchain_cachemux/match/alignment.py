@@ -66,6 +66,7 @@ class Alignment:
     in_frame: bool
 
 
+@lru_cache(maxsize=4)
 def align(new: str, stored: str) -> Alignment:
     """Lay two texts side by side; the other way round it is the same with its sides changed."""
     if new <= stored:
@@ -75,7 +76,6 @@ def align(new: str, stored: str) -> Alignment:
     return replace(found, new=found.stored, stored=found.new, differences=sides)
 
 
-@lru_cache(maxsize=4)
 def _align(one: str, other: str) -> Alignment:
     if max(len(one), len(other)) > TOO_LONG:
         return _unread(one, other)

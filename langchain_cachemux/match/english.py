@@ -4,8 +4,6 @@ No noun, verb or adjective is here but those by which one asks and thanks: any o
 it is spelled, in any language. Phrases are patterns of the normal form that `words.read` makes.
 """
 
-from __future__ import annotations
-
 ENDINGS = {"'m": "is", "'re": "is", "'ve": "have", "'ll": "will", "'d": "would", "n't": "not"}
 TOGETHER = {
     "cannot": "can not", "can't": "can not", "cant": "can not", "won't": "will not",
@@ -15,7 +13,7 @@ TOGETHER = {
 """Written together, and apart; `ENDINGS` are written together with any word."""
 FORMS = {
     "am": "is", "are": "is", "were": "was", "does": "do", "has": "have", "an": "a", "whom": "who",
-    "which": "what", "grey": "gray", "percent": "%", "plus": "+", "ok": "okay",
+    "which": "what", "grey": "gray", "percent": "%", "plus": "+", "half": "0.5", "ok": "okay",
 }  # fmt: skip
 """Forms and spellings of one word."""
 SUBJECTS = frozenset("what where who when how why that there here it he she let".split())
@@ -33,6 +31,8 @@ NEGATIONS = frozenset(
     " kein keine keinen keiner nie ohne sin nunca pas sans jamais не нет नहीं मत بدون ليس لا".split()
 )
 """In English, and the commonest in some other languages."""
+GERMAN = frozenset("ich der das ist und ein eine wie mein".split())
+"""Beside one of these a capital makes no name, for German writes every noun with one."""
 PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
 """Makes the opposite of a word."""
 GREETINGS = frozenset(
@@ -55,11 +55,10 @@ _KNOW, _IF = "(?:know|understand|find out)", "(?: if| whether)?"
 OPENINGS = (
     ("(?:so|well|okay|just|hi|hey|hello|please|pls|kindly)", ""),
     (f"(?:can|could|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
-    (f"(?:tell|show) me{_IF}|let me know{_IF}", ""),
-    (f"do you (?:happen to )?{_KNOW}{_IF}|any idea{_IF}|i (?:is|was) wondering{_IF}", ""),
-    (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}", ""),
+    (f"(?:tell|show|let) me(?: know)?{_IF}|do you (?:happen to )?{_KNOW}{_IF}|any idea{_IF}", ""),
+    (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}|i (?:is|was) wondering{_IF}", ""),
     ("(?:name|list|give me|give|state|identify|explain|define|describe|find)", "what is"),
-    ("what is (?:any |best )?way to|is there (?:any )?way to", "how to"),
+    ("what is (?:best )?way to|is there (?:any )?way to", "how to"),
     ("how (?:do|can|could|should|would|might) (?:i|we|one|someone|you)(?: go about)?", "how to"),
     ("i (?:is )?(?:want|would like|wish|trying|looking) to|i must", "how to"),
     ("is it possible (?:for me )?to|is i can", "can i"), ("is i may", "may i"), ("do i must", "must i"),

@@ -1,8 +1,4 @@
-"""What must not differ: why two similar texts are different questions, in words.
-
-A guard reads the new and the stored text and says why they differ in meaning, or nothing. The closer
-the two are worded, the more each difference matters.
-"""
+"""Why two similar texts are different questions: the closer their wording, the more each word matters."""
 
 from __future__ import annotations
 
@@ -12,7 +8,6 @@ from typing import TypeAlias
 
 from langchain_cachemux.match import english
 from langchain_cachemux.match.alignment import align, opposed
-from langchain_cachemux.match.words import Text, read
 
 Guard: TypeAlias = Callable[[str, str], str | None]
 """Reads the new and the stored text; returns why they differ in meaning, or None."""
@@ -32,7 +27,8 @@ def numbers(new: str, stored: str) -> str | None:
 
 def signs(new: str, stored: str) -> str | None:
     """Neither has a sign in place of the other's: == is not !=."""
-    mine, theirs = (read(text).signs for text in (new, stored))
+    pair = align(new, stored)
+    mine, theirs = pair.new.signs, pair.stored.signs
     if _replaced(mine, theirs):
         return f"the signs differ: {_show(mine)}, stored {_show(theirs)}"
     return None
@@ -70,7 +66,7 @@ def small_words(new: str, stored: str) -> str | None:
     asked, answered = (english.KINDS.intersection(text.words) for text in (pair.new, pair.stored))
     if asked - answered and answered - asked:
         return f"asked is {_show(asked - answered)}, stored {_show(answered - asked)}"
-    mine, theirs = _steps(pair.new), _steps(pair.stored)
+    mine, theirs = pair.new.steps, pair.stored.steps
     stands = {after: word for word, after in theirs if (word, after) not in mine}
     for word, after in mine:
         other = stands.get(after, "")
@@ -100,17 +96,12 @@ def frame(new: str, stored: str) -> str | None:
 VETOES: tuple[Guard, ...] = (numbers, signs, negation, names, small_words, order)
 """What makes it another question, whatever else is said."""
 GUARDS: tuple[Guard, ...] = (*VETOES, frame)
-"""All of the above."""
 
 
-def _steps(text: Text) -> dict[tuple[str, str], None]:
-    """Each word of a closed class with the word after it, in order."""
-    steps = zip(text.words, text.stems[1:], strict=False)
-    return dict.fromkeys(step for step in steps if step[0] in english.CLOSED)
-
-
-def _replaced(mine: Iterable[str], theirs: Iterable[str]) -> bool:
+def _replaced(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Whether each has one that the other has not."""
+    if not mine or not theirs or mine == theirs:
+        return False
     left, right = Counter(mine), Counter(theirs)
     return bool(left - right and right - left)
 

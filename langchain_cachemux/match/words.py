@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,6 +30,10 @@ class Text:
         clauses: Where in `words` each clause begins.
         names: Words with a capital elsewhere than at the start of a sentence.
         every: All words, with those that were passed over.
+        numbers: Figures and number words by value, ordinals with a # before them.
+        signs: What is neither a letter, a number nor punctuation.
+        steps: Each word of a closed class with the stem after it, in order.
+        denies: Whether any of its words denies.
     """
 
     words: tuple[str, ...]
@@ -39,24 +42,15 @@ class Text:
     clauses: tuple[int, ...]
     names: tuple[str, ...]
     every: frozenset[str]
-
-    @property
-    def numbers(self) -> tuple[str, ...]:
-        """Figures and number words by value, ordinals with a # before them."""
-        return tuple(word for word in self.words if word.lstrip("#")[:1].isdigit())
-
-    @property
-    def signs(self) -> tuple[str, ...]:
-        """What is neither a letter, a number nor punctuation."""
-        return tuple(word for word in self.words if not word[-1].isalnum() and len(word) == 1)
-
-    @property
-    def denies(self) -> bool:
-        """Whether any of its words denies."""
-        return not english.NEGATIONS.isdisjoint(self.words)
+    numbers: tuple[str, ...]
+    signs: tuple[str, ...]
+    steps: dict[tuple[str, str], None]
+    denies: bool
 
     def strange(self, other: Text) -> list[str]:
         """The names that another text has not, nor their adjectives, nor their initials."""
+        if not self.names:
+            return []
         initials = "".join(name[0] for name in other.names)
         known = {_plain(name)[:4] for name in other.names}
         return [
@@ -74,8 +68,10 @@ def read(text: str) -> Text:
 
 
 def _read(text: str) -> Text:
-    text = unicodedata.normalize("NFC", text).translate(_QUOTES)
-    clauses = _clauses(text)
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    text = text.translate(_QUOTES)
+    clauses, names = _clauses(text)
     every = {word for clause in clauses for word in clause.words}
     words: list[str] = []
     light: list[str] = []
@@ -83,18 +79,28 @@ def _read(text: str) -> Text:
     for clause in _without_courtesy(clauses):
         starts.append(len(words))
         said = clause.words if clause.quoted else _in_one_way(clause.words)
+        if clause.quoted or english.LIGHT.isdisjoint(said):
+            words += said
+            continue
         for word, after in zip(said, [*said[1:], ""], strict=True):
-            passed = word in english.LIGHT and not (clause.quoted or (word == "do" and not after))
+            passed = word in english.LIGHT and (word != "do" or after)
             (light if passed else words).append(word)
     if not words:
         words, light = light, words
+    stems = tuple(map(stem, words))
+    steps = zip(words, stems[1:], strict=False)
+    odd = [word for word in words if not word.isalpha()]
     return Text(
         words=tuple(words),
-        stems=tuple(map(stem, words)),
+        stems=stems,
         light=tuple(sorted(light)),
         clauses=tuple(starts),
-        names=tuple(_names(text)),
+        names=tuple(names) if english.GERMAN.isdisjoint(every) else (),
         every=frozenset(every.union(words)),
+        numbers=tuple(word for word in odd if word.lstrip("#")[:1].isdigit()),
+        signs=tuple(word for word in odd if len(word) == 1 and not word.isalnum()),
+        steps=dict.fromkeys(step for step in steps if step[0] in english.CLOSED),
+        denies=not english.NEGATIONS.isdisjoint(words),
     )
 
 
@@ -116,41 +122,58 @@ _TOKEN = re.compile(
     rf"(?P<number>\.?\d+(?:[.,:]\d+)*)"
     rf"|(?P<letter>[{_UNSPACED}][{_MARKS}]*)"
     rf"|(?P<word>(?:(?![{_UNSPACED}])(?:[^\W\d]|[{_MARKS}]))+(?:'[^\W\d{_UNSPACED}]+)*)"
-    r"|(?P<other>\s+|.)",
+    r"|(?P<blank>[^\S\n]+)|(?P<other>.)",
     re.DOTALL,
 )
 _QUOTES = str.maketrans("’‘‛`“”„«»‹›「」『』《》", "''''" + '"' * 13)
 _STOPS = frozenset(".!?;:,。！？；：，、؟،؛।…")
+_SENTENCES = frozenset('.!?:\n"')
 _COLONS = frozenset(":：")
 _PLAIN = _STOPS | frozenset("\"'()（）¿¡·•")
 _DASHES = frozenset("-‐‑‒–—―−")
 
 
-def _clauses(text: str) -> list[_Clause]:
+def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
+    """The clauses of a text, and its names."""
     clauses: list[_Clause] = []
     words: list[str] = []
-    quoted = False
+    names: list[str] = []
+    quoted, first, inside, capitals = False, True, 0, 0
     for found in _TOKEN.finditer(text):
-        token = found.group()
-        if found.lastgroup == "word":
-            words += _apart(token.casefold())
-        elif found.lastgroup == "letter":
-            words.append(token)
-        elif found.lastgroup == "number":
-            words.append(_figure(token))
+        piece, kind = found[0], found.lastgroup
+        if kind == "blank":
+            continue
+        if kind == "word":
+            words += _apart(piece.casefold())
+            named = _is_name(piece, first=first)
+            names += [piece.casefold().removesuffix("'s")] * named
+            capitals, inside, first = capitals + (named and not first), inside + (not first), False
+        elif kind == "letter":
+            words.append(piece)
+        elif kind == "number":
+            words.append(_figure(piece))
+            first = False
         elif _is_sign(text, found.start()):
-            words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else token)
-        elif words and _stops(token, text[found.end() : found.end() + 1]):
-            clauses.append(_Clause(_counted(words), quoted))
-            quoted = quoted or (token in _COLONS and not _courteous(words))
-            words = []
+            words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else piece)
+        else:
+            first = first or piece in _SENTENCES
+            if words and _stops(piece, text[found.end() : found.end() + 1]):
+                clauses.append(_Clause(_counted(words), quoted))
+                quoted = quoted or (piece in _COLONS and not _courteous(words))
+                words = []
     if words:
         clauses.append(_Clause(_counted(words), quoted))
-    return clauses
+    return clauses, [] if 2 * capitals > inside > 1 else names
 
 
-def _stops(token: str, after: str) -> bool:
-    return "\n" in token or (token in _STOPS and (not token.isascii() or not after.isalnum()))
+def _is_name(word: str, *, first: bool) -> bool:
+    """Whether a word is written as names are: with a capital, but that of a first word."""
+    written = word[1:] if first else word
+    return written != written.lower() and word.partition("'")[0] != "I"
+
+
+def _stops(mark: str, after: str) -> bool:
+    return mark == "\n" or (mark in _STOPS and (not mark.isascii() or not after.isalnum()))
 
 
 def _is_sign(text: str, at: int) -> bool:
@@ -183,7 +206,7 @@ def _apart(word: str) -> list[str]:
     """The words that are written together in one."""
     if word in english.TOGETHER:
         return english.TOGETHER[word].split()
-    if "'" in word:
+    if "'" in word[1:]:
         at = -3 if word.endswith("n't") else word.rindex("'")
         base, ending = word[:at], word[at:]
         if ending == "'s":
@@ -220,8 +243,13 @@ _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _ORDINALS = {word: f"#{n}" for n, word in enumerate(_FIRST.split(), 1)}
 
 
+_COUNTING = frozenset((*_VALUES, *_SCALES, *_ORDINALS, "st", "nd", "rd", "th"))
+
+
 def _counted(words: list[str]) -> list[str]:
     """Number words as figures: twenty one is 21, five million 5000000; a lone one is left."""
+    if _COUNTING.isdisjoint(words):
+        return words
     found: list[str] = []
     for word, after in zip(words, [*words[1:], ""], strict=True):
         last = int(found[-1]) if found and found[-1].isdecimal() and len(found[-1]) < 13 else None  # noqa: PLR2004
@@ -282,10 +310,14 @@ def _in_one_way(words: list[str]) -> list[str]:
     return words
 
 
-def _without_articles(words: list[str]) -> Iterator[str]:
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        if not (word in english.ARTICLES and after[:1].isalnum() and after not in english.CLOSED):
-            yield word
+def _without_articles(words: list[str]) -> list[str]:
+    if english.ARTICLES.isdisjoint(words):
+        return words
+    return [
+        word
+        for word, after in zip(words, [*words[1:], ""], strict=True)
+        if not (word in english.ARTICLES and after[:1].isalnum() and after not in english.CLOSED)
+    ]
 
 
 _SPELLINGS = tuple(
@@ -308,25 +340,6 @@ def stem(word: str) -> str:
         for pattern, one in _SPELLINGS:
             word = pattern.sub(one, word)
     return word
-
-
-_CAPITAL = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|[.!?:\n\"]")
-
-
-def _names(text: str) -> list[str]:
-    found: list[str] = []
-    first, words, capitals = True, 0, 0
-    for token in _CAPITAL.findall(text):
-        if not token[0].isalpha():
-            first = True
-            continue
-        inner = token[1:] != token[1:].lower()
-        words += 1
-        capitals += token[0].isupper() and not first
-        if (inner or (token[0].isupper() and not first)) and token.partition("'")[0] != "I":
-            found.append(token.casefold().removesuffix("'s"))
-        first = False
-    return [] if words > 2 and 2 * capitals > words else found  # noqa: PLR2004
 
 
 def _plain(name: str) -> str:
