@@ -6,16 +6,18 @@
 Sets of pairs with a label, *same* (an answer should be shared) or *different* (it must not):
 
 * `english`, `languages`: this project's, in `benchmarks/pairs`; the half `open` is what the rules were
-  developed on, the half `sealed` is not looked at before the rules are fixed.
+  developed on, the half `sealed` is not looked at before they are fixed.
 * `traps`: made to deceive; `demo`: its questions with their paraphrases and near-misses.
 * `polarity`: sentences with a paraphrase or an opposite, and with their negation. A thousand of each.
 * `gptcache`: pairs of statements that share an answer; none differ.
-* `banking77`, `clinc150`: a thousand test questions, each with the nearest training question; labelled by
-  intent, which is coarser than a question: many that are called the same differ in a name or a number.
+* `banking77`, `clinc150`: a thousand test questions, each with the nearest of three thousand training
+  questions; labelled by intent, which is coarser than a question: many that are called the same differ
+  in a name or a number.
 
-A rule serves a pair by its cosine (default encoder) and its texts. *Verdicts* serves what `compare` calls
-the same, and what it calls reworded from the given cosine on. Shares have 95 % Clopper-Pearson intervals.
-Of each guard is counted how often it objects to a pair of a cosine of at least 0.8 and is right.
+A rule serves a pair by its cosine (default encoder) and its texts. *Verdicts* serves what `compare`
+calls the same, and what it calls reworded from the given cosine on. Shares have 95 % Clopper-Pearson
+intervals. Of each guard is counted how often it objects to a pair of a cosine of at least 0.8, and how
+often it is right then.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ if TYPE_CHECKING:
 OWN = Path(__file__).parent / "pairs"
 NEAR = 0.8
 """Cosine from which on guards are judged."""
-DRAWN = 1_000
+DRAWN, STORED = 1_000, 3_000
 SEED = 0
 
 
@@ -166,13 +168,14 @@ def intents(folder: Path, name: str) -> list[Pair]:
         with gzip.open(folder / f"{name}/data_full.json.gz", "rt", encoding="utf-8") as file:
             whole = json.load(file)
         sets = [[tuple(row) for row in whole[part]] for part in ("test", "train")]
-    asked = random.Random(SEED).sample(sets[0], DRAWN)
-    vectors = embedded(text for text, _ in (*asked, *sets[1]))
-    stored = np.array([vectors[text] for text, _ in sets[1]])
+    lot = random.Random(SEED)
+    asked, stored = lot.sample(sets[0], DRAWN), lot.sample(sets[1], STORED)
+    vectors = embedded(text for text, _ in (*asked, *stored))
+    rows = np.array([vectors[text] for text, _ in stored])
     pairs = []
     for text, intent in asked:
-        near = sets[1][int((stored @ vectors[text]).argmax())]
-        pairs.append(Pair(text, near[0], near[1] == intent))
+        near, its_intent = stored[int((rows @ vectors[text]).argmax())]
+        pairs.append(Pair(text, near, its_intent == intent))
     return pairs
 
 
@@ -230,7 +233,7 @@ def scored(name: str, pairs: Sequence[Pair], near: Sequence[float]) -> dict[str,
 
 def milliseconds(pairs: Sequence[Pair], candidates: int = 8) -> dict[str, float]:
     """Median time of reading a short question and comparing it with candidates that were read before."""
-    short = [pair for pair in pairs if len(pair.new) + len(pair.stored) < 300]  # noqa: PLR2004
+    short = [pair for pair in pairs if len(pair.new) + len(pair.stored) < 300]
     lot = random.Random(SEED)
     took = []
     for pair in lot.sample(short, min(300, len(short))):
@@ -268,7 +271,7 @@ def curves(pairs: Sequence[Pair], near: Sequence[float]) -> dict[str, list[list[
 
 
 def draw_chart(drawn: dict[str, dict[str, list[list[float]]]], path: Path) -> None:
-    """A panel a set: what should be served over what must not be, nothing and all-knowing as its ends."""
+    """A panel a set: what should be served over what must not be, with its floor and its ceiling."""
     with charts.drawing(path, 1, len(drawn), size=(4 * len(drawn), 3.8), sharey=True) as panels:
         for panel, (name, lines) in zip(panels[0], drawn.items(), strict=True):
             panel.axhline(0, label="exact repeats only", **charts.NO_CACHE)

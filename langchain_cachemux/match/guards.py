@@ -1,9 +1,10 @@
-"""Why two similar texts are different questions: the closer their wording, the more each word matters."""
+"""Why two similar texts are different questions: the closer their wording, the more a word matters."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from itertools import product
 from typing import TypeAlias
 
 from langchain_cachemux.match import english
@@ -66,12 +67,11 @@ def small_words(new: str, stored: str) -> str | None:
     asked, answered = (english.KINDS.intersection(text.words) for text in (pair.new, pair.stored))
     if asked - answered and answered - asked:
         return f"asked is {_show(asked - answered)}, stored {_show(answered - asked)}"
-    mine, theirs = pair.new.steps, pair.stored.steps
-    stands = {after: word for word, after in theirs if (word, after) not in mine}
-    for word, after in mine:
-        other = stands.get(after, "")
-        if opposed(word, other) and (word, after) not in theirs:
-            return f"'{word} {after}' is not '{other} {after}'"
+    for after, words in pair.new.steps.items():
+        others = pair.stored.steps.get(after, words)
+        for word, other in product(sorted(words - others), sorted(others - words)):
+            if opposed(word, other):
+                return f"'{word} {after}' is not '{other} {after}'"
     return None
 
 

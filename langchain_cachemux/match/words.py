@@ -32,7 +32,7 @@ class Text:
         every: All words, with those that were passed over.
         numbers: Figures and number words by value, ordinals with a # before them.
         signs: What is neither a letter, a number nor punctuation.
-        steps: Each word of a closed class with the stem after it, in order.
+        steps: What words of closed classes stand before a stem.
         denies: Whether any of its words denies.
     """
 
@@ -44,7 +44,7 @@ class Text:
     every: frozenset[str]
     numbers: tuple[str, ...]
     signs: tuple[str, ...]
-    steps: dict[tuple[str, str], None]
+    steps: dict[str, set[str]]
     denies: bool
 
     def strange(self, other: Text) -> list[str]:
@@ -88,7 +88,10 @@ def _read(text: str) -> Text:
     if not words:
         words, light = light, words
     stems = tuple(map(stem, words))
-    steps = zip(words, stems[1:], strict=False)
+    steps: dict[str, set[str]] = {}
+    for word, after in zip(words, stems[1:], strict=False):
+        if word in english.CLOSED:
+            steps.setdefault(after, set()).add(word)
     odd = [word for word in words if not word.isalpha()]
     return Text(
         words=tuple(words),
@@ -99,7 +102,7 @@ def _read(text: str) -> Text:
         every=frozenset(every.union(words)),
         numbers=tuple(word for word in odd if word.lstrip("#")[:1].isdigit()),
         signs=tuple(word for word in odd if len(word) == 1 and not word.isalnum()),
-        steps=dict.fromkeys(step for step in steps if step[0] in english.CLOSED),
+        steps=steps,
         denies=not english.NEGATIONS.isdisjoint(words),
     )
 

@@ -118,10 +118,13 @@ def test_requests_are_hits_or_calls(ran):
     assert last["calls"]["large"] < report["arms"][2]["calls"]["large"]
 
 
-def test_in_this_short_stream_no_hit_is_wrong_so_all_arms_are_right(ran):
+def test_only_a_wrong_hit_costs_a_right_answer_and_hardly_any_hit_is_wrong(ran):
     *_, report = ran
-    assert [arm["wrong_hits"] for arm in report["arms"]] == [0] * 4
-    assert [arm["accuracy"] for arm in report["arms"]] == [1] * 4
+    for arm in report["arms"]:
+        assert arm["accuracy"] == pytest.approx(1 - arm["wrong_hits"] / 60)
+    wrong = [arm["wrong_hits"] for arm in report["arms"]]
+    assert wrong[0] == 0
+    assert max(wrong) <= 2
 
 
 def test_every_cached_arm_has_to_evict_or_bypass(ran):
