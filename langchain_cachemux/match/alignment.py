@@ -210,9 +210,11 @@ def _turn(left: Text, right: Text) -> str:
 
     "exchanged": two parts changed places around a third (who bites whom), or two names did; "turned":
     a part of the question moved to its front or end, two stand on the other side of an "and", or two
-    neighbours changed places; "" is any other way.
+    neighbours changed places; "" is any other way, and any in which a "not" may have moved.
     """
     start, a, b = _unlike(left.stems, right.stems)
+    if not english.NEGATIONS.isdisjoint(a):
+        return ""
     for i in range(1, min(len(a), SEEN)):
         if a[:i] != b[len(b) - i :]:
             continue

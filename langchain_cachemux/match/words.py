@@ -12,6 +12,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from langchain_cachemux.match import english
 
@@ -48,17 +49,17 @@ class Text:
     denies: bool
 
     def strange(self, other: Text) -> list[str]:
-        """The names that another text has not, nor their adjectives, nor their initials."""
-        if not self.names:
-            return []
-        initials = "".join(name[0] for name in other.names)
-        known = {_plain(name)[:4] for name in other.names}
+        """The names that another text has not, nor shortened to their initials, nor as an adjective."""
+        known = list(other.names)
+        for one, two in pairwise(self.names):
+            known += [one, two] * any(name.startswith(one[0] + two[0]) for name in other.names)
+        initials = tuple(one[0] + two[0] for one, two in pairwise(other.names))
         return [
             name
             for name in self.names
             if name not in other.every
-            and _plain(name)[:4] not in known
-            and (len(name) == 1 or name not in initials)
+            and not name.startswith(initials)
+            and not any(_alike(name, one) for one in known)
         ]
 
 
@@ -147,7 +148,7 @@ def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
         if kind == "blank":
             continue
         if kind == "word":
-            words += _apart(piece.casefold())
+            words += [_ROMAN[piece]] if piece in _ROMAN else _apart(piece.casefold())
             named = _is_name(piece, first=first)
             names += [piece.casefold().removesuffix("'s")] * named
             capitals, inside, first = capitals + (named and not first), inside + (not first), False
@@ -169,10 +170,13 @@ def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
     return clauses, [] if 2 * capitals > inside > 1 else names
 
 
+_ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
+
+
 def _is_name(word: str, *, first: bool) -> bool:
     """Whether a word is written as names are: with a capital, but that of a first word."""
     written = word[1:] if first else word
-    return written != written.lower() and word.partition("'")[0] != "I"
+    return written != written.lower() and word.partition("'")[0] != "I" and word not in _ROMAN
 
 
 def _stops(mark: str, after: str) -> bool:
@@ -343,6 +347,12 @@ def stem(word: str) -> str:
         for pattern, one in _SPELLINGS:
             word = pattern.sub(one, word)
     return word
+
+
+def _alike(name: str, other: str) -> bool:
+    """Whether two names begin alike, as Africa and African, Kraków and Krakow, C and Celsius."""
+    name, other = _plain(name), _plain(other)
+    return name.startswith(other[:4]) or other.startswith(name[:4])
 
 
 def _plain(name: str) -> str:
