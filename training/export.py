@@ -2,9 +2,10 @@
 
     python training/export.py --encoder DIR --trained DIR --seed 2    # pip install onnx
 
-Writes `judge.onnx` and `tokenizer.json` to `langchain_cachemux/match/weights` and prints the SHA-256 that
-`match/local.py` verifies. The scores are multiplied by the scale fitted on held-out pairs, so that their
-logistic is a probability on pairs like those. Which seed is shipped was decided by those pairs too.
+Writes `judge.onnx` and `tokenizer.json` to `langchain_cachemux/match/weights` and prints the SHA-256
+that `match/local.py` verifies. The scores are multiplied by the scale fitted on held-out pairs, so
+that their logistic is a probability on pairs like those. Which seed is shipped was decided by those
+pairs too.
 """
 
 from __future__ import annotations
@@ -37,7 +38,13 @@ def small(made: graph.Weights, out: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder) / "judge.onnx"
         whole.write_bytes(graph.judge(made).SerializeToString(deterministic=True))
-        quantize_dynamic(whole, out, op_types_to_quantize=["MatMul"], per_channel=True, weight_type=QuantType.QUInt8)
+        quantize_dynamic(
+            whole,
+            out,
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QUInt8,
+        )
 
 
 def main() -> None:
@@ -51,7 +58,9 @@ def main() -> None:
     told.out.mkdir(parents=True, exist_ok=True)
     small(weights(told.encoder, told.trained, told.seed), told.out / "judge.onnx")
     read = json.loads((told.encoder / "tokenizer.json").read_text("utf-8"))
-    text = json.dumps(read | {"truncation": None, "padding": None}, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(
+        read | {"truncation": None, "padding": None}, ensure_ascii=False, separators=(",", ":")
+    )
     (told.out / "tokenizer.json").write_text(text, encoding="utf-8")
     for name in ("judge.onnx", "tokenizer.json"):
         found = (told.out / name).read_bytes()

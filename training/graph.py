@@ -1,8 +1,8 @@
 """The computation of a BERT encoder as an ONNX graph, written out by hand.
 
-One graph serves twice: with a pooled unit vector at its end it is the sentence encoder, whose weights stay in
-the user's own `model.safetensors`; with a head that was taught, it is the local judge. An exporter is not
-needed, and neither is torch.
+One graph serves twice: with a pooled unit vector at its end it is the sentence encoder, whose weights
+stay in the user's own `model.safetensors`; with a head that was taught, it is the local judge. An
+exporter is not needed, and neither is torch.
 
     python training/graph.py    # writes langchain_cachemux/read/encoder.onnx (pip install onnx)
 """
@@ -58,12 +58,16 @@ class Graph:
 
     def model(self, inputs: list[str], output: str, shape: list[object], name: str) -> ModelProto:
         """The whole, of integer inputs of shape (texts, tokens)."""
-        entries = [helper.make_tensor_value_info(i, TensorProto.INT64, ["texts", "tokens"]) for i in inputs]
+        entries = [
+            helper.make_tensor_value_info(i, TensorProto.INT64, ["texts", "tokens"]) for i in inputs
+        ]
         end = helper.make_tensor_value_info("given", TensorProto.FLOAT, shape)
         self.nodes.append(helper.make_node("Identity", [output], ["given"], name="given"))
         graph = helper.make_graph(self.nodes, name, entries, [end], list(self.weights.values()))
         opsets = [helper.make_opsetid("", 17)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="langchain-cachemux")
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=8, producer_name="langchain-cachemux"
+        )
 
 
 def states(
@@ -92,18 +96,26 @@ def states(
         if weights is None:
             matrix = graph("Transpose", weight(f"{name}.weight", out, into), perm=[1, 0])
         else:
-            matrix = graph.weight(f"{name}.weight", weights[f"{prefix}{name}.weight"].astype(np.float32).T)
+            matrix = graph.weight(
+                f"{name}.weight", weights[f"{prefix}{name}.weight"].astype(np.float32).T
+            )
         return graph("Add", graph("MatMul", x, matrix), weight(f"{name}.bias", out))
 
     def heads(name: str, x: str, perm: list[int]) -> str:
-        split = graph("Reshape", linear(name, x, WIDTH, WIDTH), graph.constant(0, 0, HEADS, WIDTH // HEADS))
+        split = graph(
+            "Reshape", linear(name, x, WIDTH, WIDTH), graph.constant(0, 0, HEADS, WIDTH // HEADS)
+        )
         return graph("Transpose", split, perm=perm)
 
     tokens = graph("Slice", graph("Shape", "input_ids"), graph.constant(1), graph.constant(2))
     places = weight("embeddings.position_embeddings.weight", PLACES, WIDTH)
     places = graph("Slice", places, graph.constant(0), tokens, graph.constant(0))
     kinds = weight("embeddings.token_type_embeddings.weight", 2, WIDTH)
-    kinds = graph("Gather", kinds, types) if types else graph("Slice", kinds, graph.constant(0), graph.constant(1))
+    kinds = (
+        graph("Gather", kinds, types)
+        if types
+        else graph("Slice", kinds, graph.constant(0), graph.constant(1))
+    )
     x = graph("Add", _words(graph, weights, prefix), graph("Add", kinds, places))
     x = norm("embeddings.LayerNorm", x)
     hidden = graph("Sub", graph.constant(1.0, dtype=np.float32, scalar=True), _mask(graph))
@@ -117,16 +129,21 @@ def states(
         root = graph.constant(float(np.sqrt(WIDTH // HEADS)), dtype=np.float32, scalar=True)
         scores = graph("Add", graph("Div", graph("MatMul", query, key), root), hidden)
         mixed = graph("MatMul", graph("Softmax", scores, axis=-1), value)
-        mixed = graph("Reshape", graph("Transpose", mixed, perm=[0, 2, 1, 3]), graph.constant(0, 0, WIDTH))
+        mixed = graph(
+            "Reshape", graph("Transpose", mixed, perm=[0, 2, 1, 3]), graph.constant(0, 0, WIDTH)
+        )
         mixed = linear(f"{layer}.attention.output.dense", mixed, WIDTH, WIDTH)
         x = norm(f"{layer}.attention.output.LayerNorm", graph("Add", mixed, x))
         wide = _gelu(graph, linear(f"{layer}.intermediate.dense", x, WIDTH, INNER))
-        x = norm(f"{layer}.output.LayerNorm", graph("Add", linear(f"{layer}.output.dense", wide, INNER, WIDTH), x))
+        x = norm(
+            f"{layer}.output.LayerNorm",
+            graph("Add", linear(f"{layer}.output.dense", wide, INNER, WIDTH), x),
+        )
     return x
 
 
 def _words(graph: Graph, weights: Weights | None, prefix: str) -> str:
-    """The vectors of the words; those in the graph are whole numbers of eight bits, a scale for each word."""
+    """The words' vectors; those in the graph are whole numbers of eight bits, and a scale each."""
     name = "embeddings.word_embeddings.weight"
     if weights is None:
         return graph("Gather", graph.outside(prefix + name, (WORDS, WIDTH)), "input_ids")
@@ -143,7 +160,9 @@ def _mask(graph: Graph) -> str:
 
 
 def _gelu(graph: Graph, x: str) -> str:
-    half, one, root = (graph.constant(v, dtype=np.float32, scalar=True) for v in (0.5, 1.0, float(np.sqrt(2))))
+    half, one, root = (
+        graph.constant(v, dtype=np.float32, scalar=True) for v in (0.5, 1.0, float(np.sqrt(2)))
+    )
     grown = graph("Add", graph("Erf", graph("Div", x, root)), one)
     return graph("Mul", graph("Mul", x, grown), half)
 
@@ -162,7 +181,9 @@ def encoder() -> ModelProto:
     length = graph("ReduceL2", pooled, axes=[1], keepdims=1)
     least = graph.constant(EPSILON, dtype=np.float32, scalar=True)
     vector = graph("Div", pooled, graph("Max", length, least))
-    return graph.model(["input_ids", "attention_mask"], vector, ["texts", WIDTH], "all-MiniLM-L6-v2")
+    return graph.model(
+        ["input_ids", "attention_mask"], vector, ["texts", WIDTH], "all-MiniLM-L6-v2"
+    )
 
 
 def judge(weights: Weights) -> ModelProto:
@@ -173,9 +194,15 @@ def judge(weights: Weights) -> ModelProto:
     first = graph("Gather", x, graph.constant(0, scalar=True), axis=1)
     both = graph("Concat", first, mean(graph, x), axis=1)
     head = graph.weight("head.weight", weights["head.weight"].astype(np.float32).T)
-    logit = graph("Add", graph("MatMul", both, head), graph.weight("head.bias", weights["head.bias"].astype(np.float32)))
+    logit = graph(
+        "Add",
+        graph("MatMul", both, head),
+        graph.weight("head.bias", weights["head.bias"].astype(np.float32)),
+    )
     logit = graph("Squeeze", logit, graph.constant(1))
-    return graph.model(["input_ids", "attention_mask", "token_type_ids"], logit, ["texts"], "local judge")
+    return graph.model(
+        ["input_ids", "attention_mask", "token_type_ids"], logit, ["texts"], "local judge"
+    )
 
 
 def main() -> None:
