@@ -100,7 +100,7 @@ class _Onnx:
         """The texts in batches of like lengths, each filled up to its longest."""
         read = [self._tokenizer.encode(text).ids for text in texts]
         order = sorted(range(len(read)), key=lambda place: len(read[place]))
-        found = {}
+        found: dict[int, NDArray[np.float32]] = {}
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             ids = np.zeros((len(batch), len(read[batch[-1]])), dtype=np.int64)
