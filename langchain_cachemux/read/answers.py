@@ -7,20 +7,33 @@ there is no pickle, and no reviver that looks up classes by name.
 from __future__ import annotations
 
 import json
+import re
+from datetime import date, time, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-from langchain_core.messages import AIMessage, message_to_dict, messages_from_dict
+from langchain_core.messages import AIMessage, BaseMessage, message_to_dict, messages_from_dict
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration, Generation
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-_CUT_SHORT = {"length", "max_tokens", "model_length", "content_filter", "safety", "refusal"}
-_CUT_SHORT |= {"recitation", "blocklist", "prohibited_content", "spii", "guardrail_intervened"}
-_CUT_SHORT |= {"max_output_tokens"}
-_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason")
+_WHOLE = (
+    "stop|stop_sequence|stop_token|stopped|end|end_turn|end_of_turn|endoftext|eos|eos_token|eot"
+    "|complete|completed|finish|finished|done|success|tool_call|tool_calls|tool_use|function_call"
+)
+_ENDED_WELL = re.compile(rf"((finish_?reason|reason)[._])?({_WHOLE})(\1?({_WHOLE}))*")
+"""A stream that is put together from chunks may tell its reason several times over."""
+_FAILED = {"failed", "incomplete", "cancelled", "canceled", "in_progress", "queued", "expired"}
+"""The status of a response that is none yet, or never will be one; some say other things by `status`."""
+_REASONS = ("finish_reason", "stop_reason", "stopReason", "done_reason", "completion_reason")
+_HIDDEN = ("text", "reasoning", "thinking", "redacted_thinking", "reasoning_content")
+"""Blocks that show nothing, or show it in the answer's text."""
+_THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _MESSAGES = ("ai", "AIMessageChunk")
 _TOOL_BLOCKS = ("tool_call", "tool_use", "function_call")
 
@@ -33,30 +46,62 @@ class NoMessageError(TypeError):
         super().__init__(f"{who} must answer with an AIMessage, got {answer!r}")
 
 
-def objection(generations: Sequence[Generation]) -> str | None:
-    """Say why an answer must not be served again (cut short, filtered, refused, empty), or None."""
+def objection(
+    generations: Sequence[Generation], cacheable: Callable[[AIMessage], Any] | None = None
+) -> str | None:
+    """Say why an answer must not be served again, or None.
+
+    It must have ended as whole answers are known to: what a provider says of its end is looked up among
+    the good reasons, so that a new kind of failure is not taken for an answer. One that says nothing is
+    taken to be whole.
+
+    Args:
+        generations: The answer.
+        cacheable: Whether a message may be served again, in place of the reasons known here; a refusal,
+            and what is empty or calls tools in a way that cannot be parsed, may not in any case.
+    """
     if not generations:
         return "there is no answer"
     for generation in generations:
         message = message_of(generation)
-        told = message.response_metadata if message else {}
-        info = generation.generation_info or {}
-        for source in (info, told):
-            reasons = [source.get(name) for name in _REASONS]
-            reasons.append((source.get("incomplete_details") or {}).get("reason"))
-            for reason in filter(None, reasons):
-                if str(reason).casefold() in _CUT_SHORT:
-                    return f"the answer was cut short: {reason}"
-        blocks = _blocks(message)
-        refused = any(b.get("type") == "refusal" for b in blocks)
-        if refused or (message and message.additional_kwargs.get("refusal")):
-            return "the model refused"
-        if message and message.invalid_tool_calls:
-            return "the answer calls a tool in a way that cannot be parsed"
-        shown = any(b.get("type") not in ("text", "reasoning", "thinking") for b in blocks)
-        if not (generation.text.strip() or shown or (message and message.tool_calls)):
-            return "the answer is empty"
+        reason = _flaw(generation, message)
+        if reason is None and message is not None and cacheable is not None:
+            reason = None if cacheable(message) is True else "cacheable did not say True"
+        elif reason is None:
+            reason = _bad_end(generation, message)
+        if reason is not None:
+            return reason
     return None
+
+
+def _bad_end(generation: Generation, message: AIMessage | None) -> str | None:
+    """The reason why an answer was not ended, as far as its provider told one."""
+    told = message.response_metadata if message else {}
+    for source in (generation.generation_info or {}, told):
+        for name in _REASONS:
+            reason = source.get(name)
+            if reason and not _ENDED_WELL.fullmatch(str(reason).casefold()):
+                return f"the answer did not end well: {reason}"
+        details = source.get("incomplete_details") or {}
+        if details.get("reason") or str(source.get("status")).casefold() in _FAILED:
+            return f"the answer did not end well: {details.get('reason') or source['status']}"
+    return None
+
+
+def _flaw(generation: Generation, message: AIMessage | None) -> str | None:
+    """What is wrong with the answer itself."""
+    blocks = _blocks(message)
+    refused = any(b.get("type") == "refusal" for b in blocks)
+    if refused or (message and message.additional_kwargs.get("refusal")):
+        return "the model refused"
+    if message and message.invalid_tool_calls:
+        return "the answer calls a tool in a way that cannot be parsed"
+    if any(b.get("type") not in _HIDDEN for b in blocks) or (message and message.tool_calls):
+        return None
+    said = _THOUGHT.sub("", generation.text).strip()
+    if said.startswith("<think"):
+        return "the model was still thinking"
+    return None if said else "the answer is empty"
 
 
 def calls_tools(generations: Sequence[Generation]) -> bool:
@@ -76,7 +121,8 @@ def write(generations: Sequence[Generation], *, prompt: str = "") -> str:
         ValueError: They hold something that JSON cannot.
     """
     try:
-        text = json.dumps([_written(generation, prompt) for generation in generations])
+        written = [_written(generation, prompt) for generation in generations]
+        text = json.dumps(written, default=_in_json)
     except (TypeError, ValueError, RecursionError) as error:
         msg = f"the answer cannot be serialised: {error}"
         raise ValueError(msg) from error
@@ -126,7 +172,7 @@ def stated(answer: AIMessage | Generation) -> str:
 def _written(generation: Generation, prompt: str) -> dict[str, Any]:
     written = {"text": generation.text, "info": generation.generation_info}
     if isinstance(generation, ChatGeneration):
-        message = message_to_dict(generation.message)
+        message = message_to_dict(_with_plain_object(generation.message))
         data = message["data"]
         data["id"] = None
         if not data.get("usage_metadata"):
@@ -136,6 +182,24 @@ def _written(generation: Generation, prompt: str) -> dict[str, Any]:
             data["usage_metadata"] = tokens
         written["message"] = message
     return written
+
+
+def _with_plain_object(message: BaseMessage) -> BaseMessage:
+    """The message with the object that its client parsed in JSON's types, and by its aliases."""
+    parsed = message.additional_kwargs.get("parsed")
+    if not isinstance(parsed, BaseModel):
+        return message
+    plain = parsed.model_dump(mode="json", by_alias=True, round_trip=True)
+    extra = {**message.additional_kwargs, "parsed": plain}
+    return message.model_copy(update={"additional_kwargs": extra})
+
+
+def _in_json(value: object) -> Any:
+    """A date, a decimal or an id as text, as pydantic reads it back; nothing else is altered to fit."""
+    if isinstance(value, date | time | timedelta | Decimal | UUID):
+        return to_jsonable_python(value)
+    msg = f"{type(value).__name__} has no form in JSON"
+    raise TypeError(msg)
 
 
 def _read(item: Mapping[str, Any]) -> Generation:

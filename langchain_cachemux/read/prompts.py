@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +22,7 @@ from langchain_core.messages import HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
 from langchain_cachemux.arguments import expect, is_made, is_whole, shown, takes
+from langchain_cachemux.read.structure import fields_named
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
@@ -34,8 +34,22 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Callable[[str], str]
 """Reduces an `llm_string` to the part that must be equal for an answer to be shared."""
 
-_CLASS = re.compile(r"<class '([\w.<>]+)'>")
+_CLASS = re.compile(r"<(?:class|enum) '(.+?)'>")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
+_WORDS = ("text", "reasoning", "thinking", "redacted_thinking", "refusal")
+"""Blocks that are what they say, so that their `id` is a label."""
+_CARRIED = {
+    "url",
+    "base64",
+    "data",
+    "file_id",
+    "image_url",
+    "input_audio",
+    "source",
+    "file",
+    "text",
+}
+"""In which a block carries or names what it is about: its `id` is a label then."""
 _MODEL_NAMES = ("model", "model_name", "model_id", "deployment_name", "azure_deployment")
 
 
@@ -239,12 +253,14 @@ def _stable(llm_string: str) -> str:
     """Write a class's schema where LangChain wrote only its name; refuse what has no stable form."""
 
     def schema(found: re.Match[str]) -> str:
-        module, _, name = found[1].rpartition(".")
-        cls = getattr(sys.modules.get(module), name, None)
-        if cls is None or not hasattr(cls, "model_json_schema"):
-            msg = f"the fields of {found[0]} in the model's parameters cannot be looked up"
+        known = fields_named(found[1])
+        if known is None:
+            msg = (
+                f"the fields of {found[0]} in the model's parameters cannot be looked up: "
+                "there is no such pydantic class, or several are alive"
+            )
             raise UnstableKeyError(msg)
-        return json.dumps(cls.model_json_schema(), sort_keys=True)
+        return known
 
     if _ADDRESS.search(llm_string):
         msg = "the model's parameters hold a memory address"
@@ -316,7 +332,17 @@ def _content(content: Any) -> Any:
     blocks = [b for b in blocks if b.get("type") not in ("tool_call", "tool_use", "function_call")]
     if all(b.get("type") == "text" for b in blocks):
         return "".join(str(b.get("text", "")) for b in blocks)
-    return [{k: v for k, v in b.items() if k not in ("id", "index")} for b in blocks]
+    return [_unnumbered(block) for block in blocks]
+
+
+def _unnumbered(block: Mapping[str, Any]) -> dict[str, Any]:
+    """A block without its `index`, and without an `id` that is a label and refers to nothing."""
+    labelled = block.get("source_type") != "id" and (
+        block.get("type") in _WORDS
+        or not _CARRIED.isdisjoint(block)
+        or str(block.get("id")).startswith("lc_")  # LangChain's own numbering
+    )
+    return {k: v for k, v in block.items() if k != "index" and not (k == "id" and labelled)}
 
 
 def _split(messages: list[dict[str, Any]]) -> tuple[str, str]:

@@ -12,8 +12,9 @@ from langchain_core.load.serializable import Serializable
 from langchain_core.runnables import Runnable, RunnableConfig
 from langchain_core.runnables.base import RunnableBindingBase
 from langchain_core.runnables.configurable import DynamicRunnable
-from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel
+
+from langchain_cachemux.read.structure import fields
 
 
 def inside(model: Any) -> list[Runnable[Any, Any]]:
@@ -84,10 +85,16 @@ def written(model: Any, bound: Mapping[str, Any], config: RunnableConfig) -> str
 def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Parameters with a class's schema in place of the class, of which only the name would show."""
     return {
-        name: convert_to_json_schema(value) if isinstance(value, type) else value
+        name: _plain(value)
         for name, value in kwargs.items()
         if name != "ls_structured_output_format"
     }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return fields(value) if isinstance(value, type) else value
 
 
 def _models_in(model: BaseChatModel) -> dict[str, dict[str, Any]]:

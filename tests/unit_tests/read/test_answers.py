@@ -3,7 +3,9 @@
 import copy
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID, uuid4
 
 import pytest
 from hypothesis import given, settings
@@ -25,7 +27,7 @@ from langchain_core.outputs import (
     GenerationChunk,
 )
 from langchain_core.prompts import PromptTemplate
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from langchain_cachemux.read import answers
 
@@ -301,19 +303,19 @@ def test_writing_changes_nothing_in_what_is_written():
         ([chat("   ")], "empty"),
         ([chat([{"type": "text", "text": " "}])], "empty"),
         ([chat([{"type": "reasoning", "reasoning": "Peru…"}])], "empty"),
-        ([Generation(text="Li", generation_info={"finish_reason": "length"})], "cut short: length"),
-        ([chat("Li", response_metadata={"finish_reason": "length"})], "cut short: length"),
-        ([chat("Li", response_metadata={"finish_reason": "MAX_TOKENS"})], "cut short"),
-        ([chat("Li", response_metadata={"stop_reason": "max_tokens"})], "cut short"),
-        ([chat("Li", response_metadata={"stopReason": "max_tokens"})], "cut short"),
-        ([chat("Li", response_metadata={"done_reason": "length"})], "cut short"),
+        ([Generation(text="Li", generation_info={"finish_reason": "length"})], "end well: length"),
+        ([chat("Li", response_metadata={"finish_reason": "length"})], "end well: length"),
+        ([chat("Li", response_metadata={"finish_reason": "MAX_TOKENS"})], "did not end well"),
+        ([chat("Li", response_metadata={"stop_reason": "max_tokens"})], "did not end well"),
+        ([chat("Li", response_metadata={"stopReason": "max_tokens"})], "did not end well"),
+        ([chat("Li", response_metadata={"done_reason": "length"})], "did not end well"),
         (
             [chat("Li", response_metadata={"incomplete_details": {"reason": "max_output_tokens"}})],
-            "cut short",
+            "did not end well",
         ),
-        ([chat("Li", response_metadata={"finish_reason": "content_filter"})], "cut short"),
-        ([chat("Li", response_metadata={"finish_reason": "SAFETY"})], "cut short"),
-        ([chat("No.", response_metadata={"stop_reason": "refusal"})], "cut short"),
+        ([chat("Li", response_metadata={"finish_reason": "content_filter"})], "did not end well"),
+        ([chat("Li", response_metadata={"finish_reason": "SAFETY"})], "did not end well"),
+        ([chat("No.", response_metadata={"stop_reason": "refusal"})], "did not end well"),
         ([chat("", additional_kwargs={"refusal": "I cannot."})], "refused"),
         ([chat([{"type": "refusal", "refusal": "I cannot."}])], "refused"),
         (
@@ -397,6 +399,122 @@ def test_to_be_served_again(generation):
     assert answers.objection([generation]) is None
 
 
+@pytest.mark.parametrize(
+    "reason",
+    """stop STOP end_turn stop_sequence tool_calls tool_use TOOL_CALL function_call eos_token COMPLETE
+    completed endoftext FINISH FinishReason.STOP FINISH_REASON_STOP REASON_STOP stopstop
+    tool_callstool_calls""".split(),
+)
+@pytest.mark.parametrize("name", ["finish_reason", "stop_reason", "done_reason"])
+def test_reasons_known_to_be_good(name, reason):
+    assert answers.objection([chat(response_metadata={name: reason})]) is None
+    assert answers.objection([Generation(text="Lima.", generation_info={name: reason})]) is None
+
+
+@pytest.mark.parametrize(
+    "reason",
+    """MALFORMED_FUNCTION_CALL UNEXPECTED_TOOL_CALL error abort OTHER LANGUAGE pause_turn
+    model_context_window_exceeded length max_tokens SAFETY RECITATION guardrail_intervened
+    a_reason_of_tomorrow stoplength stopped_by_filter insufficient_system_resource 3""".split(),
+)
+def test_any_other_reason_is_not_good(reason):
+    found = answers.objection([chat(response_metadata={"finish_reason": reason})])
+    assert found == f"the answer did not end well: {reason}"
+
+
+@pytest.mark.parametrize("status", ["failed", "incomplete", "cancelled", "in_progress"])
+def test_a_response_that_failed_is_no_answer(status):
+    assert status in answers.objection([chat(response_metadata={"status": status})])
+
+
+@pytest.mark.parametrize("status", ["completed", "success", 200, None])
+def test_other_news_by_the_name_of_status_do_not_matter(status):
+    assert answers.objection([chat(response_metadata={"status": status})]) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("<think>Peru has a capital", "still thinking"),
+        ("  <thinking>\nPeru", "still thinking"),
+        ("<think>Peru</think>", "empty"),
+        ("<think>Peru</think>\n <think>or Chile", "still thinking"),
+        ([{"type": "redacted_thinking", "data": "xyz"}], "empty"),
+        ([{"type": "thinking", "thinking": "Peru", "signature": "s"}], "empty"),
+        ([{"type": "redacted_thinking", "data": "x"}, {"type": "text", "text": " "}], "empty"),
+        ([{"type": "text", "text": "<think>Peru"}], "still thinking"),
+    ],
+)
+def test_thinking_alone_is_no_answer(content, why):
+    assert why in answers.objection([chat(content)])
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "<think>Peru</think> Lima.",
+        "Write <think> before you answer.",
+        [{"type": "redacted_thinking", "data": "xyz"}, {"type": "text", "text": "Lima."}],
+    ],
+)
+def test_thinking_and_words_are_one(content):
+    assert answers.objection([chat(content)]) is None
+
+
+def test_a_hook_decides_in_place_of_the_known_reasons_but_not_over_what_is_no_answer():
+    odd = chat(response_metadata={"finish_reason": "mission_accomplished"})
+    asked = []
+
+    def cacheable(message):
+        asked.append(message.text)
+        return True
+
+    assert answers.objection([odd], cacheable) is None
+    assert asked == ["Lima."]
+    assert "empty" in answers.objection([chat("")], cacheable)
+    assert "refused" in answers.objection([chat("", additional_kwargs={"refusal": "I"})], cacheable)
+    assert answers.objection([chat()], lambda message: False) == "cacheable did not say True"
+    bare = Generation(text="Li", generation_info={"finish_reason": "length"})
+    assert "end well" in answers.objection([bare], cacheable)
+
+
+def test_only_true_is_true_for_a_hook():
+    async def cacheable(message):
+        return True
+
+    for said in (None, "yes", 1):
+        assert answers.objection([chat()], lambda message, said=said: said) is not None
+    promised = []
+    assert answers.objection(
+        [chat()], lambda message: promised.append(cacheable(message)) or promised
+    )
+    for one in promised:
+        one.close()
+
+
+class Bill(BaseModel):
+    """With fields that JSON has no type for, and names of its own."""
+
+    number: UUID = Field(alias="billNumber")
+    day: date
+    total: Decimal
+
+
+@pytest.mark.parametrize("kept_in", ["parsed", "other"])
+def test_an_object_with_dates_decimals_and_ids_is_stored_as_json_writes_it(kept_in):
+    bill = Bill(billNumber=uuid4(), day=date(2026, 2, 3), total=Decimal("2.50"))
+    held = bill if kept_in == "parsed" else bill.model_dump(by_alias=True)
+    (generation,) = answers.read(answers.write([chat(additional_kwargs={kept_in: held})]))
+    assert Bill(**generation.message.additional_kwargs[kept_in]) == bill
+
+
+def test_a_time_in_what_the_provider_said_is_stored_as_text():
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    (generation,) = answers.read(answers.write([chat(response_metadata={"created_at": at})]))
+    told = generation.message.response_metadata["created_at"]
+    assert datetime.fromisoformat(told) == at
+
+
 def test_an_answer_calls_tools_when_one_of_its_generations_does():
     assert answers.calls_tools([chat(), chat("", tool_calls=[tool()])])
     assert not answers.calls_tools([chat(), Generation(text="Lima.")])
@@ -408,7 +526,6 @@ def test_an_answer_calls_tools_when_one_of_its_generations_does():
 @pytest.mark.parametrize(
     "generation",
     [
-        Generation(text="x", generation_info={"at": datetime(2026, 1, 1, tzinfo=UTC)}),
         Generation(text="x", generation_info={"raw": b"x"}),
         Generation(text="x", generation_info={"raw": object()}),
         chat(additional_kwargs={"raw": object()}),
@@ -416,7 +533,7 @@ def test_an_answer_calls_tools_when_one_of_its_generations_does():
         ChatGeneration(message=HumanMessage("x")),
         ChatGeneration(message=ToolMessage("x", tool_call_id="1")),
     ],
-    ids=["time", "bytes", "object", "object in chat", "function", "human", "tool's"],
+    ids=["bytes", "object", "object in chat", "function", "human", "tool's"],
 )
 def test_what_cannot_be_stored_is_refused(generation):
     with pytest.raises(ValueError, match=r"serialise|model's message"):

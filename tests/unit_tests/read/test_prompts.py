@@ -1,7 +1,13 @@
 """The way from `(prompt, llm_string)` to a key: what must not matter, and what must."""
 
 import json
+import os
+import subprocess
+import sys
 import time
+from enum import Enum
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import pytest
@@ -392,40 +398,180 @@ def test_a_megabyte_is_read_in_a_moment():
     assert queries[0].key != queries[1].key
 
 
+# Blocks: an id that refers to something is part of the question, a label is not
+
+
+def file(**fields):
+    return HumanMessage([{"type": "text", "text": "What is this?"}, {"type": "file", **fields}])
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"source_type": "id", "id": "file-AAA"}, {"source_type": "id", "id": "file-BBB"}),
+        ({"id": "file-AAA"}, {"id": "file-BBB"}),
+        ({"file_id": "file-AAA"}, {"file_id": "file-BBB"}),
+        ({"type": "item_reference", "id": "rs_1"}, {"type": "item_reference", "id": "rs_2"}),
+        (
+            {"type": "image_generation_call", "id": "ig_1"},
+            {"type": "image_generation_call", "id": "ig_2"},
+        ),
+    ],
+    ids=["source", "bare", "file_id", "item", "image made before"],
+)
+@pytest.mark.parametrize("earlier", [False, True], ids=["last", "in an earlier turn"])
+def test_an_id_that_refers_to_something_is_part_of_the_key(one, other, earlier):
+    later = [AIMessage("A bill."), HumanMessage("And who wrote it?")] if earlier else []
+    queries = [read(file(**fields), *later) for fields in (one, other)]
+    assert queries[0].key != queries[1].key
+    assert not earlier or queries[0].partition != queries[1].partition
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"type": "text", "text": "What is this?"},
+        {"type": "reasoning", "reasoning": "Hm."},
+        {"type": "thinking", "thinking": "Hm."},
+        {"type": "image", "url": "https://example.org/a.png"},
+        {"type": "image", "base64": "AAAA", "mime_type": "image/png"},
+        {"type": "file", "file_id": "file-AAA"},
+        {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
+    ],
+    ids=lambda fields: fields["type"],
+)
+def test_an_id_that_is_a_label_is_not(fields):
+    one, other = (read(HumanMessage([{**fields, "id": i}])) for i in ("lc_1", "msg_2"))
+    assert one.key == other.key == read(HumanMessage([fields])).key
+
+
+def test_nor_is_one_that_langchain_gave_to_whatever_it_is():
+    one, other = (read(file(extras={"a": 1}, id=f"lc_{i}")) for i in "12")
+    assert one.key == other.key
+
+
 # Parameters that name a class or an address
 
 
-def test_a_structured_outputs_class_is_keyed_by_its_fields(monkeypatch):
-    model = ChatOpenAI(api_key="x", model="gpt-4o-mini")
-    string = model._get_llm_string(response_format=Answer)
-    assert "<class" in string
-    before = read(HUMAN, llm=string)
-    assert before.key == read(HUMAN, llm=string).key
-    changed = create_model(
-        "Answer", __module__=__name__, city=(str, Field(description="the capital"))
-    )
-    monkeypatch.setitem(globals(), "Answer", changed)
-    assert model._get_llm_string(response_format=Answer) == string
-    after = read(HUMAN, llm=string)
-    assert (after.key, after.partition) != (before.key, before.partition)
+GPT = ChatOpenAI(api_key="x", model="gpt-4o-mini")
 
 
-def test_two_classes_with_equal_fields_but_other_names_are_told_apart(monkeypatch):
-    other = create_model("Reply", __module__=__name__, city=(str, ...))
-    monkeypatch.setitem(globals(), "Reply", other)
-    model = ChatOpenAI(api_key="x", model="gpt-4o-mini")
-    one, two = (read(HUMAN, llm=model._get_llm_string(response_format=c)) for c in (Answer, other))
-    assert one.key != two.key
+def bound_to(schema):
+    """The parameters of a model that was bound to a class, as LangChain writes them."""
+    return GPT._get_llm_string(response_format=schema)
 
 
-def test_a_class_that_cannot_be_looked_up_has_no_stable_key():
+def named(name, **fields):
+    return create_model(name, __module__=__name__, **fields)
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """One of many pages."""
+
+    items: list[T]
+    kind: Literal["a", "b"] = "a"
+
+
+class Shop(BaseModel):
+    """With a class in a class, and defaults that have no order."""
+
+    class Item(BaseModel):
+        tags: set[str] = {"new", "old", "sold", "lent"}
+
+    first: Item = Item()
+
+
+def test_a_structured_outputs_class_is_keyed_by_its_fields():
+    keys = {read(HUMAN, llm=bound_to(schema)).key for schema in (Answer, Page[Answer], Shop.Item)}
+    assert len(keys) == 3
+    for schema in (Answer, Page[Answer], Shop.Item):
+        assert "<class" in bound_to(schema)
+        assert read(HUMAN, llm=bound_to(schema)).key in keys
+
+
+def test_a_class_that_gains_a_field_is_another_key():
+    queries = []
+    for field in (..., Field(description="the capital")):
+        schema = named("Gaining", city=(str, field))
+        queries.append(read(HUMAN, llm=bound_to(schema)))
+        del schema
+    assert queries[0].key != queries[1].key
+    assert queries[0].partition != queries[1].partition
+
+
+def test_so_is_a_generic_class_whose_argument_does():
+    keys = set()
+    for more in ({}, {"country": (str, "Peru")}):
+        page = Page[named("Item", city=(str, ...), **more)]
+        keys.add(read(HUMAN, llm=bound_to(page)).key)
+        del page
+    assert len(keys) == 2
+
+
+def test_of_two_classes_of_one_name_in_use_nobody_knows_which_is_meant():
+    older = named("Redefined", city=(str, ...))
+    newer = named("Redefined", city=(str, ...), country=(str, ...))
+    assert bound_to(older) == bound_to(newer)
+    with pytest.raises(UnstableKeyError, match="several are alive"):
+        read(HUMAN, llm=bound_to(older))
+
+
+def test_two_classes_of_one_name_and_equal_fields_are_one():
+    older, newer = named("Twice", city=(str, ...)), named("Twice", city=(str, ...))
+    assert read(HUMAN, llm=bound_to(older)).key == read(HUMAN, llm=bound_to(newer)).key
+
+
+@pytest.mark.parametrize("make", ["local", "nested", "made", "generic with words"])
+def test_a_class_has_a_key_wherever_it_was_made(make):
     class Local(BaseModel):
         city: str
 
-    model = ChatOpenAI(api_key="x", model="gpt-4o-mini")
-    for unknown in (Local, int, Toy):
-        with pytest.raises(UnstableKeyError, match="cannot be looked up"):
-            read(HUMAN, llm=model._get_llm_string(response_format=unknown))
+    made = {
+        "local": Local,
+        "nested": Shop.Item,
+        "made": create_model("Made", city=(str, ...)),
+        "generic with words": Page[Literal["it's", "b"]],
+    }[make]
+    assert read(HUMAN, llm=bound_to(made)).key == read(HUMAN, llm=bound_to(made)).key
+
+
+def test_the_key_of_a_class_is_the_same_in_every_process():
+    program = (
+        "from test_prompts import Shop, bound_to, read, HUMAN;"
+        "print(read(HUMAN, llm=bound_to(Shop)).key)"
+    )
+    keys = set()
+    for seed in "123":
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        told = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
+        keys.add(told.stdout)
+    assert len(keys) == 1
+
+
+def test_two_classes_with_equal_fields_but_other_names_are_told_apart():
+    other = create_model("Reply", __module__=__name__, city=(str, ...))
+    one, two = (read(HUMAN, llm=bound_to(schema)) for schema in (Answer, other))
+    assert one.key != two.key
+
+
+class Kind(Enum):
+    SHORT = "short"
+
+
+@pytest.mark.parametrize("unknown", [int, Toy, Kind])
+def test_a_class_that_cannot_be_looked_up_has_no_stable_key(unknown):
+    with pytest.raises(UnstableKeyError, match="cannot be looked up"):
+        read(HUMAN, llm=bound_to(unknown))
 
 
 def test_a_memory_address_has_no_stable_key():
