@@ -74,7 +74,7 @@ class LECCache(BaseCache):
         judge_when: "before" has it asked while the question waits, "after" in the background, "auto"
             whichever is expected to cost less.
         audit: The least share of hits by meaning that are asked again, to see whether they were right:
-            5 % at first, in the end 2 %, by default.
+            3 % at first, in the end 1 %, by default.
         same: Whether two answers say the same, `(answer, answer) -> bool`; by default `Agree`.
         reader: How prompts are read, in place of `Reader(embeddings)`.
         price: Cost of a model call, or the name of a built-in one: "seconds", by default, or "dollars".

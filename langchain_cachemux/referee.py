@@ -5,7 +5,7 @@ costs v + (1 - p)·c in place of c, so it pays where v < p·c. Asking afterwards
 F requests for that wording that are still expected: it pays where v < p·c·F (docs/theory.md).
 
 A judge errs too. Of pairs whose truth became known, Beta posteriors count how often it called different
-ones the same (e) and same ones different (m). With r the bound before it was asked, what it calls the
+ones the same (e) and same ones different (m). With r the chance before it was asked, what it calls the
 same is another question with a chance of at most
 
     r·e / (r·e + (1 - r)·(1 - m))
@@ -131,7 +131,7 @@ class Referee:
 
     def risk(self, compared: Compared) -> float:
         """Bound the chance that what it calls the same is another question."""
-        r, e, m = compared.risk, self.passes_wrong.upper, self.stops_right.upper
+        r, e, m = 1 - compared.p, self.passes_wrong.upper, self.stops_right.upper
         return r * e / (r * e + (1 - r) * (1 - m)) if r < 1 else 1.0
 
     def first(self, compared: Compared, pays: Callable[[float, float, str], bool]) -> bool:
