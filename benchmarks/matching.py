@@ -105,7 +105,7 @@ class Tally:
         """Count an answer that was served by meaning."""
         self.served += 1
         self.wrong += not right
-        self.early += right and self.requests <= 5000  # noqa: PLR2004
+        self.early += right and self.requests <= 5000
         self.sequence.placed(1.0, audited=True)
         self.sequence.settled(1.0, float(not right))
         if self.promised is not None and not right:
@@ -361,7 +361,7 @@ def per_entry(max_error: float, seed: int = 0) -> Callable[[Tally, Desk], Arm]:
     def arm(tally: Tally, desk: Desk) -> Arm:
         tally.promised = max_error
         curves: dict[str, Curve] = {}
-        draw = random.Random(seed)  # noqa: S311
+        draw = random.Random(seed)
 
         def serve(query: Query, label: str) -> bool | None:
             nearest = next(desk.near(query), None)
@@ -411,7 +411,7 @@ def streams(folder: Path, seed: int) -> Iterator[tuple[str, Callable[[], list[As
 
 def drawn(asked: list[Asked], seed: int) -> list[Asked]:
     """A stream of them in a drawn order; a text that has two labels has the first."""
-    random.Random(seed).shuffle(asked)  # noqa: S311
+    random.Random(seed).shuffle(asked)
     labels: dict[str, str] = {}
     first = [replace(a, label=labels.setdefault(a.text, a.label)) for a in asked[:REQUESTS]]
     return [replace(a, label=answers.write([Generation(text=a.label)])) for a in first]
@@ -447,10 +447,10 @@ def polarity(folder: Path) -> list[Asked]:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
         for n, row in enumerate(rows):
-            if len(row) < 2:  # noqa: PLR2004
+            if len(row) < 2:
                 continue
             name = f"{path.name} {n}"
-            opposite = len(row) == 2 or row[2] == "1"  # noqa: PLR2004
+            opposite = len(row) == 2 or row[2] == "1"
             found += [Asked(row[0], name), Asked(row[1], f"not {name}" if opposite else name)]
     return found
 
