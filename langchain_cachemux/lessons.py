@@ -108,15 +108,6 @@ class Lessons:
             verdict = self._ruled(verdict, one, judged)
         return self._bet(verdict)
 
-    async def arule(self, verdict: Hit | Miss) -> Hit | Miss:
-        """As `rule`, without holding up the loop."""
-        while (one := self._to_ask(verdict)) is not None and self.referee is not None:
-            judged = await self.referee.aask(self.pair(verdict.query, one))
-            if judged is None:
-                break
-            verdict = self._ruled(verdict, one, judged)
-        return self._bet(verdict)
-
     def _to_ask(self, verdict: Hit | Miss) -> Compared | None:
         """The pair that the judge is to be asked about before a miss is paid for, if any."""
         if self.referee is None or isinstance(verdict, Hit):
@@ -313,7 +304,8 @@ class Lessons:
         if same:
             self._shelf.reword(query, like.match.entry.key)
         else:
-            self._shelf.ledger.differ(query.key, like.match.key)
+            for key in {like.match.key, like.match.entry.key}:
+                self._shelf.ledger.differ(query.key, key)
 
     def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
         with self._lock:

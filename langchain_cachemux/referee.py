@@ -15,7 +15,6 @@ at the upper ends of e and m, and that is what is bet.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -171,17 +170,6 @@ class Referee:
             self._raised(f"no word within {self.deadline:g} s")
             return None
         return self._said(found[0] if found else None, "before")
-
-    async def aask(self, pair: Pair) -> Judged | None:
-        """As `ask`, without holding up the loop."""
-        started = time.perf_counter()
-        try:
-            opinion = await asyncio.wait_for(self.judge.ajudge(pair), self.deadline)
-            judged = self._paid(opinion, time.perf_counter() - started)
-        except Exception as error:  # noqa: BLE001
-            self._raised(error)
-            return None
-        return self._said(judged, "before")
 
     def ask_later(self, pair: Pair, told: Callable[[Judged], None]) -> bool:
         """Ask in the background, and tell what was said; False when too many wait already."""

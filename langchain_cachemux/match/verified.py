@@ -238,6 +238,32 @@ def served(query: Query, one: Compared, *, credit: float = 1.0, judged: bool = F
     )
 
 
+def explained(matcher: Matcher, query: Query, matches: Iterable[Match]) -> str:
+    """Say in words what a matcher makes of a query, and of each wording near it."""
+    near = list(matches)
+    verdict = matcher.judge(query, near)
+    if isinstance(verdict, Hit):
+        lines = [f"The answer to {verdict.entry.text!r} is served."]
+    else:
+        lines = [f"A miss: {verdict.reason}."]
+    if isinstance(matcher, Verified):
+        limit = matcher.budget.max_error
+        lines.append(f"Of the answers so served at most {limit:.2%} may be wrong.")
+    for match in near:
+        surface = compare(query.text, match.text)
+        told = f"{match.similarity:.3f} similar, {surface.verdict}: {surface.reason}"
+        same = matcher.judge(query, [match]) if isinstance(matcher, Verified) else None
+        one = None
+        if isinstance(same, Hit):
+            one = same.compared
+        elif same is not None:
+            one = next(iter(same.compared), None)
+        if one is not None:
+            told += f"; the same with a chance of {one.p:.1%}, another with at most {one.risk:.2%}"
+        lines.append(f"  {match.text!r}: {told}")
+    return "\n".join(lines)
+
+
 def matcher_of(
     match: Matcher | float | None, *, max_error: float | None = None, audit: float | None = None
 ) -> Matcher:
