@@ -22,9 +22,10 @@ from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
 from langchain_cachemux.match.index import ChromaIndex
-from langchain_cachemux.match.verified import matcher_of
+from langchain_cachemux.match.verified import explained, matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
+from langchain_cachemux.read.encoder import name_of
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.route.estimators import Estimator, Mean
@@ -74,7 +75,7 @@ class LECCache(BaseCache):
         judge_when: "before" has it asked while the question waits, "after" in the background, "auto"
             whichever is expected to cost less.
         audit: The least share of hits by meaning that are asked again, to see whether they were right:
-            5 % at first, in the end 2 %, by default.
+            3 % at first, in the end 1 %, by default.
         same: Whether two answers say the same, `(answer, answer) -> bool`; by default `Agree`.
         reader: How prompts are read, in place of `Reader(embeddings)`.
         price: Cost of a model call, or the name of a built-in one: "seconds", by default, or "dollars".
@@ -332,6 +333,16 @@ class LECCache(BaseCache):
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
         return (not ok and self._shelf.forget(key)) or known or self.ledger.get(key) is not None
 
+    def explain(self, prompt: str, llm_string: str | None = None) -> str:
+        """Say what would come of a prompt and why: the nearest wordings, and what is thought of each.
+
+        Args:
+            prompt: As for `lookup`; without `llm_string` just words, beside whatever is stored.
+            llm_string: As for `lookup`.
+        """
+        query, near = self._shelf.beside(self.reader, prompt, llm_string)
+        return explained(self.match, query, near)
+
     def bet_under(self, budget: ErrorBudget) -> None:
         """Serve by meaning under a multiplexer's error budget, which then places the bets.
 
@@ -415,7 +426,7 @@ class LECCache(BaseCache):
             capacity=capacity.total,
             policy=policy,
             about={
-                "embeddings": _name_of(self.reader.embeddings),
+                "embeddings": name_of(self.reader.embeddings),
                 "capacity unit": capacity.unit,
             },
         )
@@ -587,11 +598,3 @@ def _default_embeddings() -> Embeddings:
     from langchain_cachemux.read.encoder import SentenceEncoder
 
     return SentenceEncoder()
-
-
-def _name_of(embeddings: Embeddings) -> str:
-    """A name two embedders share only if their vectors can be compared."""
-    kind = type(embeddings)
-    known = ("model_name", "model", "model_id", "repo_id", "deployment", "dimensions", "size")
-    told = [f"{name}={getattr(embeddings, name)}" for name in known if hasattr(embeddings, name)]
-    return " ".join([f"{kind.__module__}.{kind.__qualname__}", *told])

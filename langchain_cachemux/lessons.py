@@ -13,6 +13,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_cachemux.agree import Agree
@@ -91,14 +92,6 @@ class Lessons:
         self._background = Background(threads=1)
         self._lock = threading.Lock()
 
-    def to_ask(self, miss: Miss) -> Compared | None:
-        """The pair that the judge is to be asked about before the miss is paid for, if any."""
-        if self.referee is None:
-            return None
-        return next(
-            (one for one in miss.compared if self.referee.first(one, self.matcher.pays)), None
-        )
-
     def pair(self, query: Query, compared: Compared) -> Pair:
         """What the judge is shown."""
         from langchain_cachemux.match.judges import Pair
@@ -108,39 +101,38 @@ class Lessons:
 
     def rule(self, verdict: Hit | Miss) -> Hit | Miss:
         """Ask the judge first where that pays, then bet on the hit or remember the miss."""
-        one = self.to_ask(verdict) if isinstance(verdict, Miss) else None
-        if one is not None and isinstance(verdict, Miss) and self.referee is not None:
+        while (one := self._to_ask(verdict)) is not None and self.referee is not None:
             judged = self.referee.ask(self.pair(verdict.query, one))
-            verdict = self.ruled(verdict, one, judged)
-        return self.bet(verdict)
+            if judged is None:
+                break
+            verdict = self._ruled(verdict, one, judged)
+        return self._bet(verdict)
 
-    async def arule(self, verdict: Hit | Miss) -> Hit | Miss:
-        """As `rule`, without holding up the loop."""
-        one = self.to_ask(verdict) if isinstance(verdict, Miss) else None
-        if one is not None and isinstance(verdict, Miss) and self.referee is not None:
-            judged = await self.referee.aask(self.pair(verdict.query, one))
-            verdict = self.ruled(verdict, one, judged)
-        return self.bet(verdict)
+    def _to_ask(self, verdict: Hit | Miss) -> Compared | None:
+        """The pair that the judge is to be asked about before a miss is paid for, if any."""
+        if self.referee is None or isinstance(verdict, Hit):
+            return None
+        pays, judged = self.matcher.pays, dict(verdict.judged)
+        left = [one for one in verdict.compared if one.match.entry.key not in judged]
+        return next((one for one in left if self.referee.first(one, pays)), None)
 
-    def ruled(self, miss: Miss, compared: Compared, judged: Judged | None) -> Hit | Miss:
+    def _ruled(self, verdict: Hit | Miss, compared: Compared, judged: Judged) -> Hit | Miss:
         """What a miss has become, now that the judge was asked about one of its pairs."""
-        if judged is None or self.referee is None:
-            return miss
+        if isinstance(verdict, Hit) or self.referee is None:
+            return verdict
         if judged.same:
             risk = self.referee.risk(compared)
             passed = replace(compared, risk=risk, p=max(compared.p, 1 - risk))
-            return served(miss.query, passed, judged=True)
-        with self._lock:
-            awaited = self._awaited.setdefault(miss.query.key, Awaited(miss.compared))
-            awaited.judged[compared.match.entry.key] = False
+            return served(verdict.query, passed, judged=True)
+        said_so = (*verdict.judged, (compared.match.entry.key, False))
         told = judged.reason or "another question"
-        return replace(miss, reason=f"the judge: {told}")
+        return replace(verdict, reason=f"the judge: {told}", judged=said_so)
 
-    def bet(self, verdict: Hit | Miss) -> Hit | Miss:
+    def _bet(self, verdict: Hit | Miss) -> Hit | Miss:
         """Bet on a hit, and remember what is awaited: an audited hit is a miss."""
         if isinstance(verdict, Miss):
             if verdict.compared:
-                self._await(verdict, Awaited(verdict.compared))
+                self._await(verdict, Awaited(verdict.compared, judged=dict(verdict.judged)))
             return verdict
         if verdict.risk is None or verdict.compared is None:
             return verdict
@@ -152,6 +144,8 @@ class Lessons:
                 self._served[verdict.query.key] = verdict
                 if len(self._served) > REMEMBERED:
                     self._served.popitem(last=False)
+            if verdict.judged:
+                self._settle(verdict.query, verdict.compared, same=True)
             return verdict
         reason = "an audit: a fresh answer shows whether the stored one is right"
         if not bet.served:
@@ -297,9 +291,8 @@ class Lessons:
     def _await(self, miss: Miss, awaited: Awaited) -> None:
         with self._lock:
             before = self._awaited.pop(miss.query.key, None)
-            if before is not None:
-                awaited.judged = {**before.judged, **awaited.judged}
-                awaited.bet = awaited.bet or before.bet
+            if before is not None and awaited.bet is None:
+                awaited.bet = before.bet
             self._awaited[miss.query.key] = awaited
             if len(self._awaited) > REMEMBERED:
                 self._awaited.popitem(last=False)
@@ -311,7 +304,8 @@ class Lessons:
         if same:
             self._shelf.reword(query, like.match.entry.key)
         else:
-            self._shelf.ledger.differ(query.key, like.match.key)
+            for key in {like.match.key, like.match.entry.key}:
+                self._shelf.ledger.differ(query.key, key)
 
     def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
         with self._lock:
@@ -362,6 +356,7 @@ def lessons_of(
     return Lessons(match, Agree(reader.vector) if same is None else same, referee)
 
 
+@lru_cache(maxsize=1024)
 def said(answer: str) -> str:
     """What a stored answer says, to be compared; nothing when it cannot be read."""
     try:

@@ -5,7 +5,7 @@ costs v + (1 - p)·c in place of c, so it pays where v < p·c. Asking afterwards
 F requests for that wording that are still expected: it pays where v < p·c·F (docs/theory.md).
 
 A judge errs too. Of pairs whose truth became known, Beta posteriors count how often it called different
-ones the same (e) and same ones different (m). With r the bound before it was asked, what it calls the
+ones the same (e) and same ones different (m). With r the chance before it was asked, what it calls the
 same is another question with a chance of at most
 
     r·e / (r·e + (1 - r)·(1 - m))
@@ -15,7 +15,6 @@ at the upper ends of e and m, and that is what is bet.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import math
 import random
@@ -131,7 +130,7 @@ class Referee:
 
     def risk(self, compared: Compared) -> float:
         """Bound the chance that what it calls the same is another question."""
-        r, e, m = compared.risk, self.passes_wrong.upper, self.stops_right.upper
+        r, e, m = 1 - compared.p, self.passes_wrong.upper, self.stops_right.upper
         return r * e / (r * e + (1 - r) * (1 - m)) if r < 1 else 1.0
 
     def first(self, compared: Compared, pays: Callable[[float, float, str], bool]) -> bool:
@@ -171,17 +170,6 @@ class Referee:
             self._raised(f"no word within {self.deadline:g} s")
             return None
         return self._said(found[0] if found else None, "before")
-
-    async def aask(self, pair: Pair) -> Judged | None:
-        """As `ask`, without holding up the loop."""
-        started = time.perf_counter()
-        try:
-            opinion = await asyncio.wait_for(self.judge.ajudge(pair), self.deadline)
-            judged = self._paid(opinion, time.perf_counter() - started)
-        except Exception as error:  # noqa: BLE001
-            self._raised(error)
-            return None
-        return self._said(judged, "before")
 
     def ask_later(self, pair: Pair, told: Callable[[Judged], None]) -> bool:
         """Ask in the background, and tell what was said; False when too many wait already."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from langchain_cachemux.types import Admission, Match, Wording
+from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from langchain_cachemux.keep.books import Ledger
     from langchain_cachemux.match.index import ChromaIndex
-    from langchain_cachemux.types import Entry, Query
+    from langchain_cachemux.read.prompts import Reader
+    from langchain_cachemux.types import Entry
 
 CANDIDATES = 8
 """Wordings fetched for a query, to find one that is held and asks the same."""
@@ -42,16 +43,30 @@ class Shelf:
         if query.vector is None:
             return
         for row in self.index.nearest(query.vector, query.partition, n=CANDIDATES):
-            wording = self.ledger.wording(row.key)
+            wording = self.ledger.wording(row.key, asked=query.key)
             if (
                 wording is not None
                 and wording.entry is not None
                 and wording.slot == row.slot
                 and wording.entry.partition == query.partition
                 and wording.text
-                and not self.ledger.differs(query.key, wording.key)
             ):
                 yield Match(wording.entry, row.similarity, wording.text, wording.key)
+
+    def beside(
+        self, reader: Reader, prompt: str, llm_string: str | None
+    ) -> tuple[Query, list[Match]]:
+        """A prompt and what is near it; without `llm_string` mere words, and what is near anywhere."""
+        if llm_string is not None:
+            query = reader.embed(reader.read(prompt, llm_string))
+            return query, list(self.near(query))
+        query = Query("", text=prompt, vector=reader.vector(prompt))
+        found = [
+            Match(wording.entry, float(wording.vector @ query.vector), wording.text, wording.key)
+            for wording in self.ledger.wordings()
+            if wording.vector is not None and wording.entry is not None
+        ]
+        return query, sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
 
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""

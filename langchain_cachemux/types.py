@@ -211,6 +211,8 @@ class Miss:
     nearest: Match | None = None
     compared: tuple[Compared, ...] = ()
     """What was near and may ask the same, one of each entry, the most promising first."""
+    judged: tuple[tuple[str, bool], ...] = ()
+    """What a judge that was asked first called the same, by the key of the entry."""
 
 
 @dataclass(frozen=True, slots=True)

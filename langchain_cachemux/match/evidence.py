@@ -7,11 +7,12 @@ With x what was seen of a pair (`seen`), u the deviation of its entry and w the 
 
     P(another question | x) = σ(w·x + u),
 
-w by the posterior mode given the last labels, aged, and a Gaussian prior whose 95 % quantile is the
-share of errors allowed just where the shipped threshold lies. So what is served at first is what that
-threshold serves, and every label moves all claims that resemble it.
+w by the posterior mode given the last labels, aged, and a Gaussian prior. What is claimed at most lies two
+standard deviations above, and the prior is placed so that before labels this is the share of errors
+allowed just where the shipped threshold lies. So what is served at first is what that threshold serves,
+and every label moves all claims that resemble it.
 
-The claim is the 95 % quantile of σ(w·x + u), held within what became of earlier claims of its size. Each
+A claim is held within what became of earlier claims of its size. Each
 label is counted under the claim made before it was known. Of the n labels so counted k were wrong, and
 
     {q: B(a + k, b + n - k) / B(a, b) >= α · q^k (1 - q)^(n - k)}      complement: evidence against q
@@ -47,8 +48,8 @@ DEVIATION = 2.0
 """Prior variance of an entry's deviation, on the logit."""
 ENTRIES = 10_000
 """Entries whose deviations are remembered; the one labelled longest ago is forgotten first."""
-QUANTILE = 1.645
-"""Standard deviations to the 95 % quantile."""
+DOUBT = 2.0
+"""Standard deviations from what is likeliest to what is claimed at most."""
 REFITS = 50
 """The curve is fitted again when this share of the labels, 1 in so many, is new."""
 LIMIT = math.log(2 / 0.05)
@@ -102,8 +103,8 @@ class Evidence:
         self._fade = 2.0 ** (-1 / half_life)
         limit = math.log(max_error / (1 - max_error))
         self._prior = np.array([limit - 1.0, limit, 0.0, -0.6, 1.0, -0.3])
-        deviations = np.array([1.5, 1.5, 1.5, 0.4, 1.0, 0.3])
-        self._prior[:2] -= QUANTILE * deviations[:2] + 1e-6
+        deviations = np.array([2.5, 2.5, 2.5, 0.4, 1.0, 0.3])
+        self._prior[:2] -= DOUBT * deviations[:2] + 1e-6
         self._precision = np.diag(deviations**-2.0)
         self._rows: deque[tuple[Row, float]] = deque(maxlen=memory)
         """What was seen, and whether it was wrong."""
@@ -126,7 +127,7 @@ class Evidence:
         """Return the chance that a pair is another question, and the bound that is served by."""
         with self._lock:
             score, width = self._score(x, entry)
-            upper = _sigmoid(score + QUANTILE * width)
+            upper = _sigmoid(score + DOUBT * width)
             low, high = self._found[_size(upper)]
             upper = min(max(upper, low), high)
             return Claim(min(_sigmoid(score), upper), upper)
@@ -135,7 +136,7 @@ class Evidence:
         """Take a label: 1 when the pair was another question, 0 when it was the same."""
         with self._lock:
             score, width = self._score(x, entry)
-            size = _size(_sigmoid(score + QUANTILE * width))
+            size = _size(_sigmoid(score + DOUBT * width))
             self._wrong *= self._fade
             self._labels *= self._fade
             self._labels[size] += 1
@@ -172,7 +173,8 @@ class Evidence:
             raise ValueError(msg)
         rows = [(np.array(x, dtype=float), float(wrong)) for x, wrong in state["rows"]]
         wrong, labels = (np.array(state[name], dtype=float) for name in ("wrong", "labels"))
-        if any(x.shape != self._prior.shape for x, _ in rows) or len(wrong) != SIZES != len(labels):
+        right = all(x.shape == self._prior.shape for x, _ in rows)
+        if not right or len(wrong) != SIZES or len(labels) != SIZES:
             msg = f"state must have rows of {len(self._prior)} numbers and {SIZES} sizes of claims"
             raise ValueError(msg)
         with self._lock:
@@ -254,8 +256,6 @@ def _ends(wrong: Row, labels: Row, typical: float) -> tuple[Row, Row]:
 
 
 def _log_beta(a: Row, b: Row) -> Row:
-    return (
-        np.vectorize(math.lgamma)(a)
-        + np.vectorize(math.lgamma)(b)
-        - np.vectorize(math.lgamma)(a + b)
-    )
+    gamma = np.vectorize(math.lgamma, otypes=[float])
+    total: Row = gamma(a) + gamma(b) - gamma(a + b)
+    return total

@@ -30,7 +30,9 @@ MAX_ERROR = 0.02
 """Of the answers served from a match by meaning, the share that may be wrong."""
 SIMILARITY = 0.8
 """The shipped threshold, for wordings that share no frame."""
-FIRST = 0.05
+AUDIT = 0.01
+"""The least share of hits audited."""
+FIRST = 0.03
 """The greatest share of hits audited: what an audit costs a cache is the hit."""
 SPARED = 20
 """Hits that are served before the first may be audited: of a new cache every hit is looked at."""
@@ -61,7 +63,7 @@ class Verified:
         similarity: Where the shipped threshold lies, in (0, 1): a match by meaning that is nearer is
             believed at first.
         audit: The least share of its hits that is turned into a miss, so that the fresh answer shows
-            whether the stored one was right: 0.05 at first, falling as 1/sqrt(n), and none of the
+            whether the stored one was right: 0.03 at first, falling as 1/sqrt(n), and none of the
             first 20.
         half_life: Labels after which one counts half.
         seed: Of the draw of audits; by default the operating system's.
@@ -77,7 +79,7 @@ class Verified:
         quality: float | None = None,
         budget: ErrorBudget | None = None,
         similarity: float = SIMILARITY,
-        audit: float = 0.02,
+        audit: float = AUDIT,
         half_life: float = 4000.0,
         seed: int | None = None,
     ) -> None:
@@ -236,6 +238,32 @@ def served(query: Query, one: Compared, *, credit: float = 1.0, judged: bool = F
     )
 
 
+def explained(matcher: Matcher, query: Query, matches: Iterable[Match]) -> str:
+    """Say in words what a matcher makes of a query, and of each wording near it."""
+    near = list(matches)
+    verdict = matcher.judge(query, near)
+    if isinstance(verdict, Hit):
+        lines = [f"The answer to {verdict.entry.text!r} is served."]
+    else:
+        lines = [f"A miss: {verdict.reason}."]
+    if isinstance(matcher, Verified):
+        limit = matcher.budget.max_error
+        lines.append(f"Of the answers so served at most {limit:.2%} may be wrong.")
+    for match in near:
+        surface = compare(query.text, match.text)
+        told = f"{match.similarity:.3f} similar, {surface.verdict}: {surface.reason}"
+        same = matcher.judge(query, [match]) if isinstance(matcher, Verified) else None
+        one = None
+        if isinstance(same, Hit):
+            one = same.compared
+        elif same is not None:
+            one = next(iter(same.compared), None)
+        if one is not None:
+            told += f"; the same with a chance of {one.p:.1%}, another with at most {one.risk:.2%}"
+        lines.append(f"  {match.text!r}: {told}")
+    return "\n".join(lines)
+
+
 def matcher_of(
     match: Matcher | float | None, *, max_error: float | None = None, audit: float | None = None
 ) -> Matcher:
@@ -246,7 +274,7 @@ def matcher_of(
             only the default one takes.
     """
     if match is None:
-        return Verified(max_error, audit=0.02 if audit is None else audit)
+        return Verified(max_error, audit=AUDIT if audit is None else audit)
     for name, value in (("max_error", max_error), ("audit", audit)):
         if value is not None:
             msg = f"{name} is for the default matcher, but match was given: {match!r}; give it that"

@@ -140,6 +140,14 @@ class _Torch:
             )
 
 
+def name_of(embeddings: Embeddings) -> str:
+    """Return a name that two embedders share only if their vectors can be compared."""
+    kind = type(embeddings)
+    known = ("model_name", "model", "model_id", "repo_id", "deployment", "dimensions", "size")
+    told = [f"{name}={getattr(embeddings, name)}" for name in known if hasattr(embeddings, name)]
+    return " ".join([f"{kind.__module__}.{kind.__qualname__}", *told])
+
+
 def weights_found() -> str:
     """Say where the weights would come from, without loading or fetching anything."""
     if _packaged() is not None:
