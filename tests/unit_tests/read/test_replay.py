@@ -56,7 +56,7 @@ def test_whole_it_is_the_answer_as_a_run_that_used_nothing(answer):
 
 
 @every_answer
-@pytest.mark.filterwarnings("ignore:.*is in beta")
+@pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 def test_its_events_obey_the_protocol(answer):
     stream = Replay(message=answer).stream_events("?", version="v3")
     events = list(stream)
