@@ -27,7 +27,7 @@ def cached(
 
     Args:
         model: A chat model, a Runnable that ends in one, or `"provider:model"`.
-        cache: Such as `LECCache()`; by default LangChain's global cache (`set_llm_cache`), False for none.
+        cache: Such as `LECCache()`; by default LangChain's global one (`set_llm_cache`), False for none.
         settings: As of `MultiplexedLLM`, of which this is one with a single model: `price`,
             `observations`, `path` and LangChain's own, such as `tags`.
 

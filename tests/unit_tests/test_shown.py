@@ -134,7 +134,7 @@ def test_a_draft_is_not_streamed_even_by_a_model_that_always_streams():
 
 def test_a_draft_is_silent_within_a_model_that_is_a_chain_or_a_function():
     def asking(model):
-        return RunnableLambda(lambda asked: model.invoke(asked))
+        return RunnableLambda(model.invoke)
 
     small, large = Streaming(model="small", says="bad bad bad"), Streaming(model="large")
     mux = multiplexed(models={"small": asking(small), "large": asking(large)}, accept=lambda *_: 0)

@@ -85,7 +85,7 @@ def test_without_a_cache_of_its_own_it_asks_langchains_global_one():
     try:
         for _ in range(2):
             "".join(chunk.text for chunk in cached(model).stream(QUESTION))
-        cached(model, False).invoke(QUESTION)
+        cached(model, cache=False).invoke(QUESTION)
     finally:
         set_llm_cache(before)
     assert len(model.calls) == 2
