@@ -376,9 +376,7 @@ class LECCache(BaseCache):
         """Let another process open the folder; the cache must not be used afterwards."""
         self._closing.close()
 
-    def __reduce__(self) -> Any:
-        """Copy it to itself: whoever copies a model that has it shares it. See `living` of pickles."""
-        return pickled(self)
+    __reduce__ = pickled  # a copy of it is itself
 
     def __enter__(self) -> Self:
         """Return the cache; it is closed at the end of the block."""

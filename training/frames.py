@@ -109,9 +109,7 @@ ACTS = {
         "What do I do when {s} cannot {v} {o}{x}?|I can't {v} {o}{x}, what now?|I am not able to {v} {o}{x}."
         "|I'm unable to {v} {o}{x}.|I tried to {v} {o}{x}, but it did not work.|It does not let me {v} {o}{x}."
     ),
-    "safe": (
-        "Is it safe to {v} {o}{x}?|Is {ving} {o}{x} safe?|Can {s} {v} {o} safely{x}?"
-    ),
+    "safe": ("Is it safe to {v} {o}{x}?|Is {ving} {o}{x} safe?|Can {s} {v} {o} safely{x}?"),
     "worth": (
         "Is it worth it to {v} {o}{x}?|Is {ving} {o}{x} worth it?|Does it pay to {v} {o}{x}?|Is {ving} {o}{x}"
         " worthwhile?"
@@ -162,25 +160,15 @@ EVENTS = {
         "Why does {t} {b}{x}?|What is the reason that {t} {e}{x}?|How come {t} {e}{x}?|For what reason does"
         " {t} {b}{x}?"
     ),
-    "why not": (
-        "Why does {t} not {b}{x}?|Why doesn't {t} {b}{x}?|How come {t} does not {b}{x}?"
-    ),
+    "why not": ("Why does {t} not {b}{x}?|Why doesn't {t} {b}{x}?|How come {t} does not {b}{x}?"),
     "where": (
         "Where does {t} {b}{x}?|In which place does {t} {b}{x}?|Can you tell me where {t} {e}{x}?|Do you know"
         " where {t} {e}{x}?"
     ),
-    "did": (
-        "Did {t} {b}{x}?|Do you know if {t} did {b}{x}?|Is it true that {t} did {b}{x}?"
-    ),
-    "when did": (
-        "When did {t} {b}{x}?|What time did {t} {b}{x}?|Do you know when {t} did {b}{x}?"
-    ),
-    "will": (
-        "Will {t} {b}{x}?|Is {t} going to {b}{x}?|Do you know if {t} will {b}{x}?"
-    ),
-    "how": (
-        "How does {t} {b}{x}?|In what way does {t} {b}{x}?|Can you explain how {t} {e}{x}?"
-    ),
+    "did": ("Did {t} {b}{x}?|Do you know if {t} did {b}{x}?|Is it true that {t} did {b}{x}?"),
+    "when did": ("When did {t} {b}{x}?|What time did {t} {b}{x}?|Do you know when {t} did {b}{x}?"),
+    "will": ("Will {t} {b}{x}?|Is {t} going to {b}{x}?|Do you know if {t} will {b}{x}?"),
+    "how": ("How does {t} {b}{x}?|In what way does {t} {b}{x}?|Can you explain how {t} {e}{x}?"),
     "how often": (
         "How often does {t} {b}{x}?|How many times does {t} {b}{x}?|How frequently does {t} {b}{x}?"
     ),
@@ -290,7 +278,7 @@ RELATIONS = {
     "often": "How often did {t} {v} {u}?|How many times did {t} {v} {u}?|How many times was {u} {pp} by {t}?",
 }
 TASKS = {
-    "do": "{v}: {o}|Please {lv}: {o}|Could you {lv}: {o}|{v}: \"{o}\"|Can you {lv}: {o}|{o} - {lv}|I want you to {lv}: {o}",
+    "do": '{v}: {o}|Please {lv}: {o}|Could you {lv}: {o}|{v}: "{o}"|Can you {lv}: {o}|{o} - {lv}|I want you to {lv}: {o}',
 }
 CLAUSES = {
     "do": "{v} {o}.|Please {lv} {o}.|Could you {lv} {o}?|I need you to {lv} {o}.|Can you {lv} {o}, please?|Would you {lv} {o}?",
@@ -308,7 +296,7 @@ SUMS = {
     "greater": "Is {n} greater than {m}?|Is {n} more than {m}?|Is {m} less than {n}?|{n} > {m}?",
     "route": "How do I get from {t} to {u}?|What is the best way from {t} to {u}?|Directions from {t} to {u}|How to get to {u} from {t}?|I want to go from {t} to {u}.",
     "fares": "Flights from {t} to {u} for {n} people?|Find flights from {t} to {u} for {n} people.|Are there flights for {n} people from {t} to {u}?|I need flights to {u} from {t} for {n} people.",
-    "translate": "Translate \"{o}\" from {t} to {u}.|How do you say \"{o}\" in {u}?|What is \"{o}\" in {u}?|Please translate \"{o}\" into {u}.",
+    "translate": 'Translate "{o}" from {t} to {u}.|How do you say "{o}" in {u}?|What is "{o}" in {u}?|Please translate "{o}" into {u}.',
 }
 UNITS = (
     "kilometres miles metres feet inches centimetres yards|kilograms pounds ounces grams stone"
@@ -330,9 +318,13 @@ TIMES = (
     "|next week|next month|in summer|in winter|in August|in December|this year|during the holidays|on the first of the month"
 ).split("|")
 ACTORS = (
-    "I we you they my wife|my husband|my son|my daughter|my boss|my neighbour|my parents|a minor|a student|a tourist|a foreigner"
-    "|a guest|a tenant|a patient|an employee|an employer|a customer|children|adults|visitors|students|tenants|women|men|members"
-).replace(" ", "|", 4).split("|")
+    (
+        "I we you they my wife|my husband|my son|my daughter|my boss|my neighbour|my parents|a minor|a student|a tourist|a foreigner"
+        "|a guest|a tenant|a patient|an employee|an employer|a customer|children|adults|visitors|students|tenants|women|men|members"
+    )
+    .replace(" ", "|", 4)
+    .split("|")
+)
 CHATTER = {
     "before": (
         "Hi, |Hello, |Hey, |Hi there, |Good morning, |Good evening, |Hello! |Hey there! |Quick question: |Question: "
@@ -383,6 +375,4 @@ FURTHER = (
     " altitude|during a storm|if it rains|if I am ill|if it is closed|unless it is free|except on Sundays|only once|more than"
     " once|every day|without permission|without an account|with an old account|for someone else|for my mother"
 ).split("|")
-REWORDED = (
-    "from now on|as soon as possible|if possible|in general|by any chance|these days|exactly|actually|please|kindly|at all"
-)
+REWORDED = "from now on|as soon as possible|if possible|in general|by any chance|these days|exactly|actually|please|kindly|at all"

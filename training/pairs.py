@@ -56,7 +56,11 @@ AKIN = {
         " how/what good/why over/better either/better compare/more be/have get/who whether/did"
     ).split(" ")
     if "/" in pair
-} | {frozenset(("why not", "fail")), frozenset(("how", "need for")), frozenset(("when", "when must"))}
+} | {
+    frozenset(("why not", "fail")),
+    frozenset(("how", "need for")),
+    frozenset(("when", "when must")),
+}
 """Kinds too near for a rule to say that they ask something else: no pair is made of them."""
 
 
@@ -165,10 +169,15 @@ def meaning(rng: random.Random, names: list[str]) -> Meaning:
 
 def _sum(rng: random.Random, name: str) -> Meaning:
     kind = rng.choice(list(frames.SUMS))
-    places = {"n": str(rng.choice((rng.randint(2, 30), rng.randint(2, 999)))), "m": str(rng.randint(2, 500))}
+    places = {
+        "n": str(rng.choice((rng.randint(2, 30), rng.randint(2, 999)))),
+        "m": str(rng.randint(2, 500)),
+    }
     if kind == "convert":
         units = rng.choice(frames.UNITS.split("|"))
-        places["t"], places["u"] = rng.sample(units.split(",") if "," in units else units.split(), 2)
+        places["t"], places["u"] = rng.sample(
+            units.split(",") if "," in units else units.split(), 2
+        )
     elif kind in ("weekday", "until"):
         places |= {"t": rng.choice(frames.MONTHS), "n": str(rng.randint(1, 28))}
     elif kind in ("route", "fares"):
@@ -236,7 +245,9 @@ def _fitting(text: str, actor: str) -> str:
 
 def _gerund(verb: str) -> str:
     word, _, rest = verb.partition(" ")
-    doubled = ("set reset get put cut stop plan drop swap map chip run begin win split zip trim sit dig hit tap skip submit ban").split()
+    doubled = (
+        "set reset get put cut stop plan drop swap map chip run begin win split zip trim sit dig hit tap skip submit ban"
+    ).split()
     if word in doubled:
         word += word[-1]
     elif word.endswith("ie"):
@@ -265,7 +276,15 @@ def _base(event: str) -> tuple[str, bool]:
 
 
 def _article(thing: str) -> str:
-    if thing.endswith("s") or thing.split()[-1] in ("flour", "oil", "energy", "parking", "soda", "powder", "cheese"):
+    if thing.endswith("s") or thing.split()[-1] in (
+        "flour",
+        "oil",
+        "energy",
+        "parking",
+        "soda",
+        "powder",
+        "cheese",
+    ):
         return thing
     return f"{'an' if thing[0] in 'aeiouAEIO' else 'a'} {thing}"
 
@@ -280,7 +299,9 @@ def changed(rng: random.Random, asked: Meaning) -> Meaning | None:
     domain = domains()[asked.domain]
     part = rng.choice(("kind", *[name for name, _ in asked.places], "order"))
     if part == "order":
-        ordered = asked.kind in ORDERED or (asked.family == "relation" and asked.kind not in ("who", "whom"))
+        ordered = asked.kind in ORDERED or (
+            asked.family == "relation" and asked.kind not in ("who", "whom")
+        )
         return asked.put(t=asked.at("u"), u=asked.at("t")) if ordered and asked.at("u") else None
     if part == "kind":
         if asked.family == "sum":
@@ -294,7 +315,11 @@ def changed(rng: random.Random, asked: Meaning) -> Meaning | None:
     if f"{{{part}" not in "".join(frames_of(asked)) and part not in ("e", "a", "t"):
         return None
     others = _siblings(rng, asked, part, domain)
-    others = [one for one in others if one and one != here and not set(one.split("/")) & set(here.split("/"))]
+    others = [
+        one
+        for one in others
+        if one and one != here and not set(one.split("/")) & set(here.split("/"))
+    ]
     if part in ("t", "u"):
         others = [one for one in others if one not in (asked.at("t"), asked.at("u"))]
     return asked.put(**{part: rng.choice(others)}) if others else None
@@ -305,17 +330,28 @@ def _siblings(rng: random.Random, asked: Meaning, part: str, domain: Domain) -> 
         if part in ("n", "m"):
             return _numbers(rng, int(asked.at(part)))
         units = [u.split(",") if "," in u else u.split() for u in frames.UNITS.split("|")]
-        pools = [*units, frames.PLACES, frames.LANGUAGES, frames.MONTHS, domains()["language"].lines["task"][0][1]]
+        pools = [
+            *units,
+            frames.PLACES,
+            frames.LANGUAGES,
+            frames.MONTHS,
+            domains()["language"].lines["task"][0][1],
+        ]
         return next((pool for pool in pools if asked.at(part) in pool), [])
     if part == "s":
-        return ["I", "you", "they", *frames.ACTORS[4:]] if asked.at("s") != "we" else frames.ACTORS[2:]
+        return (
+            ["I", "you", "they", *frames.ACTORS[4:]] if asked.at("s") != "we" else frames.ACTORS[2:]
+        )
     if part == "x":
         if asked.family not in ("act", "clause"):
             return frames.TIMES
         return domain.extras + rng.sample(frames.FURTHER, 6) if domain.extras else frames.FURTHER
     head = {"act": "do", "clause": "do", "past": "event"}.get(asked.family, asked.family)
-    own = [(senses, objects) for senses, objects in domain.lines[head]
-           if any(asked.at(name) in senses + objects for name in ("v", "a", "e", "t"))]
+    own = [
+        (senses, objects)
+        for senses, objects in domain.lines[head]
+        if any(asked.at(name) in senses + objects for name in ("v", "a", "e", "t"))
+    ]
     own = [line for line in own if asked.at(part) in line[0] + line[1]]
     if not own:
         return []
@@ -328,7 +364,14 @@ def _siblings(rng: random.Random, asked: Meaning, part: str, domain: Domain) -> 
 
 
 def _numbers(rng: random.Random, number: int) -> list[str]:
-    near = {number + 1, number - 1, number * 10, number + 10, int(str(number)[::-1]), rng.randint(2, 999)}
+    near = {
+        number + 1,
+        number - 1,
+        number * 10,
+        number + 10,
+        int(str(number)[::-1]),
+        rng.randint(2, 999),
+    }
     return [str(one) for one in near if one > 1 and one != number]
 
 
@@ -337,8 +380,10 @@ def _numbers(rng: random.Random, number: int) -> list[str]:
 
 def _swap(text: str, old: str, new: str) -> str:
     """Put one word or phrase in place of another, once, with the capital that the old one had."""
+
     def put(found: re.Match[str]) -> str:
         return new[:1].upper() + new[1:] if found[0][:1].isupper() and new != "I" else new
+
     return re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", put, text, count=1, flags=re.IGNORECASE)
 
 
@@ -393,15 +438,36 @@ def modal(rng: random.Random, text: str) -> str | None:
 
 def pronoun(rng: random.Random, text: str) -> str | None:
     """Ask about somebody else's."""
-    owners = ["my", "your", "her", "his", "their", "our", "my mother's", "my boss's", "a friend's", "someone else's"]
-    here = next((word for word in ("my", "your", "our") if re.search(rf"\b{word}\b", text, re.I)), None)
+    owners = [
+        "my",
+        "your",
+        "her",
+        "his",
+        "their",
+        "our",
+        "my mother's",
+        "my boss's",
+        "a friend's",
+        "someone else's",
+    ]
+    here = next(
+        (word for word in ("my", "your", "our") if re.search(rf"\b{word}\b", text, re.I)), None
+    )
     if here is None:
         if re.search(r"\bfor me\b", text):
-            return text.replace("for me", rng.choice(("for him", "for her", "for my son", "for them")), 1)
+            return text.replace(
+                "for me", rng.choice(("for him", "for her", "for my son", "for them")), 1
+            )
         return None
-    if here == "my" and re.search(r"\b(can|could|do|how to|would) ", text, re.I) and rng.random() < 0.05:
+    if (
+        here == "my"
+        and re.search(r"\b(can|could|do|how to|would) ", text, re.I)
+        and rng.random() < 0.05
+    ):
         return None
-    return _swap(text, here, rng.choice([w for w in owners if w != here and {w, here} != {"my", "our"}]))
+    return _swap(
+        text, here, rng.choice([w for w in owners if w != here and {w, here} != {"my", "our"}])
+    )
 
 
 _ASKING = (
@@ -449,7 +515,11 @@ def denial(rng: random.Random, text: str) -> str | None:
     if found is None:
         return re.sub(r"\bto ([a-z]+)", r"not to \1", text, count=1) if " to " in text else None
     subject = found[2].split()
-    keep = 1 if subject[0].lower() in ("i", "you", "we", "they", "he", "she", "children", "adults") else 2
+    keep = (
+        1
+        if subject[0].lower() in ("i", "you", "we", "they", "he", "she", "children", "adults")
+        else 2
+    )
     end = found.start(2) + len(" ".join(subject[:keep]))
     return f"{text[:end]} {rng.choice(('not', 'not', 'never', 'no longer'))}{text[end:]}"
 
@@ -465,7 +535,9 @@ def tense(rng: random.Random, text: str) -> str | None:
     if text.startswith(("There", "The problem", "What is the reason", "For what reason")):
         return None
     for old, others in _PLACES_OF_TENSE:
-        if re.match(rf"(?:\w+ )?{old}\b", text, re.IGNORECASE) and not re.search(r"\b(you|I) ", text[:18]):
+        if re.match(rf"(?:\w+ )?{old}\b", text, re.IGNORECASE) and not re.search(
+            r"\b(you|I) ", text[:18]
+        ):
             return _swap(text, old, rng.choice(others))
     return None
 
@@ -490,7 +562,11 @@ _SIGNS = (
 
 def sign(rng: random.Random, text: str) -> str | None:
     """Put another sign."""
-    found = [(old, new) for old, new in _SIGNS[:-1] if old in text and (old not in "xsincos-" or "=" in text)]
+    found = [
+        (old, new)
+        for old, new in _SIGNS[:-1]
+        if old in text and (old not in "xsincos-" or "=" in text)
+    ]
     if not found:
         return None
     old, new = rng.choice(found)
@@ -501,11 +577,17 @@ def scope(rng: random.Random, text: str) -> str | None:
     """Ask of all, of some, of only one."""
     found = re.search(r"\b(the|my|your) (?=[a-z]+s\b)", text)
     if found:
-        word = rng.choice(("all of ", "only ", "some of ", "none of ", "most of ", "one of ", "both of "))
+        word = rng.choice(
+            ("all of ", "only ", "some of ", "none of ", "most of ", "one of ", "both of ")
+        )
         return text[: found.start()] + word + text[found.start() :]
     found = re.search(r"\b(an?|the|my) (?=[a-z])", text)
     if found:
-        return text[: found.start()] + rng.choice(("only ", "more than ", "anything but ")) + text[found.start() :]
+        return (
+            text[: found.start()]
+            + rng.choice(("only ", "more than ", "anything but "))
+            + text[found.start() :]
+        )
     return None
 
 
@@ -556,7 +638,9 @@ def _one_of(rng: random.Random, text: str, pairs: list[tuple[str, str]]) -> str 
 
 def slip(rng: random.Random, text: str) -> str | None:
     """A slip of the fingers in a longer word: two letters exchanged, one lost, one twice."""
-    found = [m for m in re.finditer(r"[A-Za-z]{5,}", text) if m[0].lower() not in _where("contrasts.txt")]
+    found = [
+        m for m in re.finditer(r"[A-Za-z]{5,}", text) if m[0].lower() not in _where("contrasts.txt")
+    ]
     if not found:
         return None
     one = rng.choice(found)
@@ -573,7 +657,9 @@ def chatter(rng: random.Random, text: str) -> str | None:
     """Greet or thank."""
     before = rng.choice(frames.CHATTER["before"]) if rng.random() < 0.6 else ""
     after = rng.choice(frames.CHATTER["after"]) if not before or rng.random() < 0.4 else ""
-    lowered = before.endswith((", ", "but ")) and not re.match(r"I\b|[A-Z]{2}|[A-Z][a-z]+ [A-Z]", text)
+    lowered = before.endswith((", ", "but ")) and not re.match(
+        r"I\b|[A-Z]{2}|[A-Z][a-z]+ [A-Z]", text
+    )
     return before + (text[0].lower() + text[1:] if lowered else text) + after
 
 
@@ -600,7 +686,21 @@ def filled(rng: random.Random, text: str) -> str | None:
     return f"{text.rstrip()[:-1]}{rng.choice((' ', ', '))}{rng.choice(frames.REWORDED.split('|'))}?"
 
 
-NOISE = (synonym, synonym, synonym, contracted, contracted, spelt, slip, chatter, chatter, cased, cased, spelled_number, filled)
+NOISE = (
+    synonym,
+    synonym,
+    synonym,
+    contracted,
+    contracted,
+    spelt,
+    slip,
+    chatter,
+    chatter,
+    cased,
+    cased,
+    spelled_number,
+    filled,
+)
 
 
 def moved(text: str, extra: str) -> str:
@@ -639,10 +739,15 @@ def _nearest(rng: random.Random, text: str, options: list[str]) -> str:
     if rng.random() < 0.4:
         return rng.choice(options)
     words = set(text.lower().split())
-    return max(options, key=lambda one: (len(words & set(one.lower().split())) / len(one.split()), rng.random()))
+    return max(
+        options,
+        key=lambda one: (len(words & set(one.lower().split())) / len(one.split()), rng.random()),
+    )
 
 
-def _different(rng: random.Random, asked: Meaning, frame: str, first: str) -> tuple[str, str] | None:
+def _different(
+    rng: random.Random, asked: Meaning, frame: str, first: str
+) -> tuple[str, str] | None:
     """Another question, near to the first in its words, and what was changed."""
     if rng.random() < 0.45:
         new = changed(rng, asked)

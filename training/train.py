@@ -60,7 +60,9 @@ class CrossEncoder(nn.Module):
 
     def forward(self, ids: torch.Tensor, types: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """The logits, shape (pairs,)."""
-        states = self.bert(input_ids=ids, token_type_ids=types, attention_mask=mask).last_hidden_state
+        states = self.bert(
+            input_ids=ids, token_type_ids=types, attention_mask=mask
+        ).last_hidden_state
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)
         return self.head(self.dropout(torch.cat((states[:, 0], mean), dim=1))).squeeze(-1)
@@ -77,7 +79,10 @@ def batches(made: Iterator[Made], tokenizer: Tokenizer, size: int, device: str) 
     """Tensors of so many pairs: ids, types, mask, labels."""
     while some := list(islice(made, size)):
         read = tokenizer.encode_batch([ordered(one.first, one.second) for one in some])
-        tensors = [torch.tensor([getattr(r, n) for r in read]) for n in ("ids", "type_ids", "attention_mask")]
+        tensors = [
+            torch.tensor([getattr(r, n) for r in read])
+            for n in ("ids", "type_ids", "attention_mask")
+        ]
         labels = torch.tensor([float(one.same) for one in some])
         yield [tensor.to(device) for tensor in (*tensors, labels)]
 
@@ -104,7 +109,9 @@ def validated(model: CrossEncoder, tokenizer: Tokenizer, device: str, n: int) ->
     made = list(pairs(n, seed="validation", held_out=True))
     model.eval()
     with torch.no_grad():
-        parts = [(model(*batch[:3]), batch[3]) for batch in batches(iter(made), tokenizer, 256, device)]
+        parts = [
+            (model(*batch[:3]), batch[3]) for batch in batches(iter(made), tokenizer, 256, device)
+        ]
     model.train()
     logits = torch.cat([part[0] for part in parts]).float().cpu()
     labels = torch.cat([part[1] for part in parts]).cpu()
@@ -120,13 +127,17 @@ def validated(model: CrossEncoder, tokenizer: Tokenizer, device: str, n: int) ->
     optimizer.step(loss)
     wrong = defaultdict(list)
     for one, logit in zip(made, logits.tolist(), strict=True):
-        wrong[f"{'same' if one.same else 'different'}, {one.how}"].append((logit > 0) is not one.same)
+        wrong[f"{'same' if one.same else 'different'}, {one.how}"].append(
+            (logit > 0) is not one.same
+        )
     return {
         "auc": float(roc_auc_score(labels, logits)),
         "loss": loss().item(),
         "scale": scale.item(),
         "pairs": n,
-        "errors": {how: round(sum(e) / len(e), 4) for how, e in sorted(wrong.items()) if len(e) > 9},  # noqa: PLR2004
+        "errors": {
+            how: round(sum(e) / len(e), 4) for how, e in sorted(wrong.items()) if len(e) > 9
+        },  # noqa: PLR2004
     }
 
 
@@ -153,7 +164,9 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
         done = kept["step"]
     made = stream(told.seed, done * told.batch, told.workers)
     began, total = time.monotonic(), 0.0
-    for step, (ids, types, mask, labels) in enumerate(batches(made, tokenizer, told.batch, device), done + 1):
+    for step, (ids, types, mask, labels) in enumerate(
+        batches(made, tokenizer, told.batch, device), done + 1
+    ):
         if step > steps:
             break
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
@@ -168,10 +181,16 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
         total += loss.item() if step % 10 == 0 else 0.0
         if step % told.every == 0 or step == steps:
             left = (time.monotonic() - began) / (step - done) * (steps - step)
-            print(f"seed {told.seed}: step {step} of {steps}, loss {total / told.every * 10:.4f}, {left:.0f} s left", flush=True)
+            print(
+                f"seed {told.seed}: step {step} of {steps}, loss {total / told.every * 10:.4f}, {left:.0f} s left",
+                flush=True,
+            )
             total = 0.0
             state = {"model": model, "optimizer": optimizer, "schedule": schedule}
-            torch.save({name: part.state_dict() for name, part in state.items()} | {"step": step}, checkpoint)
+            torch.save(
+                {name: part.state_dict() for name, part in state.items()} | {"step": step},
+                checkpoint,
+            )
     made.close()
     return model, validated(model, tokenizer, device, told.validate)
 
