@@ -21,6 +21,7 @@ from langchain_cachemux.keep.books import Capacity, Ledger, Rules
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
+from langchain_cachemux.living import pickled
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.verified import explained, matcher_of
 from langchain_cachemux.meter import usage_of
@@ -385,6 +386,8 @@ class LECCache(BaseCache):
     def close(self) -> None:
         """Let another process open the folder; the cache must not be used afterwards."""
         self._closing.close()
+
+    __reduce__ = pickled  # a copy of it is itself
 
     def __enter__(self) -> Self:
         """Return the cache; it is closed at the end of the block."""

@@ -19,8 +19,9 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableConfig
-from langchain_core.runnables.config import set_config_context
+from langchain_core.runnables.config import ensure_config, set_config_context
 
+from langchain_cachemux.silence import UNSHOWN, counted, heard_by
 from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SILENT = RunnableConfig(callbacks=[], tags=["nostream"], run_name="cachemux judge")
-"""How a judge asks a model: not as part of the caller's run, and its tokens go to nobody's stream."""
+SILENT = RunnableConfig(callbacks=[], tags=[UNSHOWN], run_name="cachemux judge")
+"""How a judge asks a model: its tokens go to nobody's stream."""
 
 
 def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
@@ -86,8 +87,9 @@ class Meter(BaseCallbackHandler):
 
     @property
     def config(self) -> RunnableConfig:
-        """The caller's callbacks are left out: judging is no part of the caller's run."""
-        return {**SILENT, "callbacks": [self]}
+        """Of the caller's callbacks those that count hear of it, and those that show do not."""
+        callers = counted(ensure_config()).get("callbacks")
+        return {**SILENT, "callbacks": heard_by(callers, self)}
 
     @property
     def usages(self) -> tuple[Usage, ...]:

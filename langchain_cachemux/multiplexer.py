@@ -405,9 +405,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         """Return a copy that asks the same models, and shares the cache and all that is learned."""
         return self.model_copy()
 
-    def __reduce__(self) -> Any:
-        """Pickle its name: the process in which it lives finds it by that, and no other."""
-        return pickled(self)
+    __reduce__ = pickled
 
     @property
     def _llm_type(self) -> str:

