@@ -15,7 +15,7 @@ SHARED = 0.7
 """Share of the words aligned in order from which on two texts stand in one frame."""
 ANYWHERE = 0.8
 """The same of the words that both have, in whatever order."""
-ALONE = 0.4
+ALONE = 0.3
 """The same as `SHARED` where nothing but one place differs, by at most two words on a side."""
 LONGEST = 4_000
 """Words on a side, beyond what both begin and end with, that are aligned in order."""
@@ -176,7 +176,7 @@ def opposed(word: str, other: str) -> bool:
 
 def akin(word: str, other: str) -> bool:
     """Whether two words are one: an inflection in -ing, a spelling, a slip of the typist."""
-    if word == other or frozenset((word, other)) in english.ALIKE:
+    if word == other:
         return True
     if not (word + other).isascii() or not (word + other).isalpha():
         return False
@@ -209,8 +209,9 @@ def _turn(left: Text, right: Text) -> str:
     """How the same words came into another order.
 
     "exchanged": two parts changed places around a third (who bites whom), or two names did; "turned":
-    a part of the question moved to its front or end, two stand on the other side of an "and", or two
-    neighbours changed places; "" is any other way, and any in which a "not" may have moved.
+    a part of the question moved to its front or end, two stand on the other side of an "and" or an
+    "of", or two neighbours changed places without a "do" (what cows eat, what eats cows); "" is any
+    other way, and any in which a "not" may have moved.
     """
     start, a, b = _unlike(left.stems, right.stems)
     if not english.NEGATIONS.isdisjoint(a):
@@ -224,10 +225,13 @@ def _turn(left: Text, right: Text) -> str:
                 continue
             if middle:
                 return "turned" if english.PAIRED.issuperset(middle) else "exchanged"
+            of, do = ((word in left.light) != (word in right.light) for word in ("of", "do"))
+            if of:
+                return "turned"
             if {*a} <= {*left.names, *right.names}:
                 return "exchanged"
             clause = start + i in left.clauses or start + j in right.clauses
-            neighbours = i == j == 1 and english.CLOSED.isdisjoint(a)
+            neighbours = i == j == 1 and not do and english.CLOSED.isdisjoint(a)
             return "turned" if clause or neighbours or {a[0], b[0]} & english.ADJUNCTS else ""
     return ""
 

@@ -13,7 +13,8 @@ TOGETHER = {
 """Written together, and apart; `ENDINGS` are written together with any word."""
 FORMS = {
     "am": "is", "are": "is", "were": "was", "does": "do", "has": "have", "an": "a", "whom": "who",
-    "which": "what", "grey": "gray", "percent": "%", "plus": "+", "half": "0.5", "ok": "okay",
+    "which": "what", "could": "can", "might": "may", "grey": "gray", "ok": "okay", "half": "0.5",
+    "percent": "%", "plus": "+", "degree": "°", "degrees": "°", "dollars": "$", "euros": "€",
 }  # fmt: skip
 """Forms and spellings of one word."""
 SUBJECTS = frozenset("what where who when how why that there here it he she let".split())
@@ -54,12 +55,12 @@ _TELL = "(?:tell|show|help|advise|explain to) me(?: please)?(?: (?:about|with|to
 _KNOW, _IF = "(?:know|understand|find out)", "(?: if| whether)?"
 OPENINGS = (
     ("(?:so|well|okay|just|hi|hey|hello|please|pls|kindly)", ""),
-    (f"(?:can|could|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
+    (f"(?:can|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
     (f"(?:tell|show|let) me(?: know)?{_IF}|do you (?:happen to )?{_KNOW}{_IF}|any idea{_IF}", ""),
     (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}|i (?:is|was) wondering{_IF}", ""),
     ("(?:name|list|give me|give|state|identify|explain|define|describe|find)", "what is"),
     ("what is (?:best )?way to|is there (?:any )?way to", "how to"),
-    ("how (?:do|can|could|should|would|might) (?:i|we|one|someone|you)(?: go about)?", "how to"),
+    ("how (?:do|can|should|would|may) (?:i|we|one|someone|you)(?: go about)?", "how to"),
     ("i (?:is )?(?:want|would like|wish|trying|looking) to|i must", "how to"),
     ("is it possible (?:for me )?to|is i can", "can i"), ("is i may", "may i"), ("do i must", "must i"),
     ("what is name of|name of", "what is"), ("do you (?:have|offer)", "is there"),
@@ -68,7 +69,7 @@ OPENINGS = (
 _PERSONS = "i,me,my,mine,we,us,our|you,your,yours|he,him,his|she,her,hers|they,them,their|it,its"
 _ALL = "all,every,each,everyone,everything|some,someone,something|any,anyone,anything|no,none"
 OPPOSED = (
-    "who|where|when|why|how", "can,could,may,might|must|should,ought|will|would", "is|was|been",
+    "who|where|when|why|how", "can,may|must|should,ought|will|would", "is|was|been",
     "do|did", "have|had", _PERSONS, "to|from", "into|out", "in|out", "on|off", "up|down", "before|after",
     "with|without", "over|under", "above|below", "inside|outside", "for|against", "since|until",
     "and|or", _ALL, "more|less,fewer", "most|least,fewest", "always|never|sometimes", "many|few|much",
@@ -77,8 +78,6 @@ OPPOSED = (
 """Sets of which one member in another's place asks something else; a comma joins forms of a member."""
 KINDS = frozenset("who where when why".split())
 """Asks for a kind of answer that none of the others asks for."""
-ALIKE = frozenset(map(frozenset, (("can", "could"), ("may", "might"), ("a", "the"))))
-"""May stand for each other."""
 CLOSED = frozenset(" ".join(OPPOSED).replace("|", " ").replace(",", " ").split()) | frozenset(
     "of at by about as than if but so not between through during mean means".split()
 )

@@ -14,7 +14,7 @@ Guard: TypeAlias = Callable[[str, str], str | None]
 """Reads the new and the stored text; returns why they differ in meaning, or None."""
 
 DENIED, COUNTED = 0.5, 0.6
-"""Share of the words in common from which on a "not" or a number on one side turns the meaning."""
+"""Share of the words in common from which on a "not" or sign, or a number, on one side counts."""
 
 
 def numbers(new: str, stored: str) -> str | None:
@@ -27,10 +27,10 @@ def numbers(new: str, stored: str) -> str | None:
 
 
 def signs(new: str, stored: str) -> str | None:
-    """Neither has a sign in place of the other's: == is not !=."""
+    """Neither has a sign in place of the other's (== is not !=), nor, much alike, one of its own."""
     pair = align(new, stored)
     mine, theirs = pair.new.signs, pair.stored.signs
-    if _replaced(mine, theirs):
+    if _replaced(mine, theirs) or (pair.common >= COUNTED and sorted(mine) != sorted(theirs)):
         return f"the signs differ: {_show(mine)}, stored {_show(theirs)}"
     return None
 

@@ -83,6 +83,8 @@ PLACES = [
     ("Does the cat chase the mouse?", "Does the mouse chase the cat?"),
     ("Is gold heavier than silver?", "Is silver heavier than gold?"),
     ("What foods contain iron?", "What does iron contain?"),
+    ("What do cows eat?", "What eats cows?"),
+    ("They're safe, aren't they?", "They're not safe, are they?"),
     ("From Canada, which way is Mexico?", "Which way is it to Canada from Mexico?"),
 ]
 EQUAL = [
@@ -98,6 +100,8 @@ EQUAL = [
     ("Could you please tell me how plants grow?", "Tell me how plants grow"),
     ("Do I have to pay?", "Must I pay?"),
     ("In Python, how do I sort a list?", "How do I sort a list in Python?"),
+    ("How much is 96 dollars in euros?", "How much is $96 in €?"),
+    ("When did World War II end?", "In what year did world war 2 end?"),
     ("Is tea or coffee stronger?", "Is coffee or tea stronger?"),
     ("How long is 1,000 metres?", "How long is one thousand meters?"),
     ("Who was the 2nd king?", "Who was the second king?"),
@@ -109,8 +113,9 @@ EQUAL = [
 REWORDED = [
     ("Convert 5 miles to km", "How many km are 5 miles?"),
     ("What is the boiling point of water?", "At what temperature does water boil?"),
+    ("Who is the CEO of Apple?", "Who's Apple's CEO?"),
     ("Where is my order?", "Can you tell me whether you have sent what I ordered?"),
-    ("How tall is Everest?", "What height does Mount Everest have?"),
+    ("How heavy is a bee?", "What does a bee weigh?"),
 ]
 
 
