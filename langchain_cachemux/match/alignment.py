@@ -191,7 +191,7 @@ def _going(base: str, word: str) -> bool:
     return len(base) > 2 and word != begun and base in (begun, single, f"{begun}e")  # noqa: PLR2004
 
 
-SHORT, LONG = 5, 8
+SHORT, LONG = 6, 8
 """Letters of a word from which on, and beyond which, it may be misspelt, or lack a letter."""
 
 

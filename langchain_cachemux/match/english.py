@@ -54,7 +54,7 @@ PHRASES = (
 _TELL = "(?:tell|show|help|advise|explain to) me(?: please)?(?: (?:about|with|to))?"
 _KNOW, _IF = "(?:know|understand|find out)", "(?: if| whether)?"
 OPENINGS = (
-    ("(?:so|well|okay|just|hi|hey|hello|please|pls|kindly)", ""),
+    ("(?:so|okay|hi|hey|hello|please|pls|kindly)", ""),
     (f"(?:can|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
     (f"(?:tell|show|let) me(?: know)?{_IF}|do you (?:happen to )?{_KNOW}{_IF}|any idea{_IF}", ""),
     (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}|i (?:is|was) wondering{_IF}", ""),

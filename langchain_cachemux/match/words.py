@@ -19,6 +19,9 @@ from langchain_cachemux.match import english
 CACHED = 2_000
 """Characters of the longest text whose reading is remembered."""
 
+SHORT = 3
+"""Words in which capitals are names however many they are; of more, most are in a title."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -167,7 +170,8 @@ def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
                 words = []
     if words:
         clauses.append(_Clause(_counted(words), quoted))
-    return clauses, [] if 2 * capitals > inside > 1 else names
+    titled = 2 * capitals > inside > SHORT or text.isupper()
+    return clauses, [] if titled else names
 
 
 _ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
@@ -323,7 +327,9 @@ def _without_articles(words: list[str]) -> list[str]:
     return [
         word
         for word, after in zip(words, [*words[1:], ""], strict=True)
-        if not (word in english.ARTICLES and after[:1].isalnum() and after not in english.CLOSED)
+        if word not in english.ARTICLES
+        or after in english.CLOSED
+        or not after.lstrip("#")[:1].isalnum()
     ]
 
 
@@ -332,7 +338,7 @@ _SPELLINGS = tuple(
     for pattern, one in (
         ("(?<=[^aeiou])ies$", "y"),
         ("(?<=[sxz])es$|(?<=[cs]h)es$|(?<=[^suia])s$", ""),
-        ("(?<=.)our(?=$|[aeif])", "or"),
+        ("(?<=..)our(?=$|[aeif])", "or"),
         ("is(?=e$|ing$|ed$|ation$)", "iz"),
         ("(?<=[^aeiou])re$", "er"),
         ("nce$", "nse"),
