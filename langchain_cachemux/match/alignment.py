@@ -81,9 +81,9 @@ def _align(one: str, other: str) -> Alignment:
         return _unread(one, other)
     left, right = read(one), read(other)
     blocks, aligned = _blocks(left.stems, right.stems)
-    gone = Counter(stem for start, end, _, _ in blocks for stem in left.stems[start:end])
-    come = Counter(stem for _, _, start, end in blocks for stem in right.stems[start:end])
-    moved = gone & come
+    gone = [stem for start, end, _, _ in blocks for stem in left.stems[start:end]]
+    come = [stem for _, _, start, end in blocks for stem in right.stems[start:end]]
+    moved = Counter[str]() if {*gone}.isdisjoint(come) else Counter(gone) & Counter(come)
     differences: list[Difference] = []
     staying = _staying(left, moved), _staying(right, moved)
     longest = 0
@@ -133,6 +133,8 @@ def _staying(text: Text, moved: Counter[str]) -> Callable[[int, int], list[str]]
     left = moved.copy()
 
     def block(start: int, end: int) -> list[str]:
+        if not moved:
+            return list(text.words[start:end])
         kept = []
         for word, stem in zip(text.words[start:end], text.stems[start:end], strict=True):
             if left[stem]:
@@ -154,7 +156,8 @@ def _between(mine: list[str], theirs: list[str]) -> tuple[list[Difference], int]
     if len(mine) == len(theirs):
         pairs = [pair for pair in zip(mine, theirs, strict=True) if not akin(*pair)]
         return [Difference(x, y, opposed(x, y)) for x, y in pairs], len(mine) - len(pairs)
-    clash = any(opposed(x, y) for x in mine[:SEEN] for y in theirs[:SEEN])
+    small, smalls = ([word for word in side[:SEEN] if word in _SIDES] for side in (mine, theirs))
+    clash = any(opposed(x, y) for x in small for y in smalls)
     return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]), clash)], 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import product
+from operator import methodcaller
 from typing import TypeAlias
 
 from langchain_cachemux.match import english
@@ -13,6 +14,7 @@ from langchain_cachemux.match.alignment import align, opposed
 Guard: TypeAlias = Callable[[str, str], str | None]
 """Reads the new and the stored text; returns why they differ in meaning, or None."""
 
+_PREFIXED = methodcaller("startswith", english.PREFIXES)
 DENIED, COUNTED = 0.5, 0.6
 """Share of the words in common from which on a "not" or sign, or a number, on one side counts."""
 
@@ -41,7 +43,7 @@ def negation(new: str, stored: str) -> str | None:
     if pair.new.denies != pair.stored.denies and pair.common >= DENIED:
         return "one of them is negated"
     for some, others in ((pair.new.every, pair.stored.every), (pair.stored.every, pair.new.every)):
-        for word in some - others:
+        for word in filter(_PREFIXED, some - others):
             for base in (word.removeprefix(prefix) for prefix in english.PREFIXES):
                 if len(base) > 3 and base != word and base in others - some:  # noqa: PLR2004
                     return f"opposites: {word!r} and {base!r}"
@@ -94,7 +96,6 @@ def frame(new: str, stored: str) -> str | None:
 
 
 VETOES: tuple[Guard, ...] = (numbers, signs, negation, names, small_words, order)
-"""What makes it another question, whatever else is said."""
 GUARDS: tuple[Guard, ...] = (*VETOES, frame)
 
 

@@ -29,7 +29,7 @@ class Threshold:
     Args:
         similarity: Least cosine to serve, in (0, 1]; at 1 nothing but exact matches is served, since
             two texts may have one vector.
-        guards: What must not differ; by default `GUARDS`, written for English.
+        guards: What must not differ; by default `GUARDS`: the closer the wording, the less may differ.
     """
 
     def __init__(self, similarity: float = 0.85, *, guards: Iterable[Guard] | None = None) -> None:
