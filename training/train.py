@@ -9,7 +9,7 @@ came with, so that a word which no pair has is read as well as one that many hav
 off goes on where it last wrote a checkpoint. What comes out, `seed-K.safetensors` and `seed-K.json`,
 `export.py` turns into the judge.
 
-The pairs that validate are about domains that no training pair is about (`pairs.HELD_OUT`); the
+The pairs that validate are about domains that no training pair is about (`made_pairs.HELD_OUT`); the
 temperature that makes the model's scores into probabilities is fitted on them.
 """
 
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pairs import Made, ordered, pairs
+from made_pairs import Made, ordered, pairs
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
