@@ -263,7 +263,7 @@ class Referee:
         with self._lock:
             self.spent += cost if 0 <= cost < math.inf else 0.0
             self._costs += 1
-        return Judged(opinion.same >= 0.5, opinion.reason, cost)  # noqa: PLR2004
+        return Judged(opinion.same > 0.5, opinion.reason, cost)  # noqa: PLR2004
 
     def _said(self, judged: Judged | None, when: Literal["before", "after"]) -> Judged | None:
         if judged is not None:

@@ -9,7 +9,7 @@ came with, so that a word which no pair has is read as well as one that many hav
 off goes on where it last wrote a checkpoint. What comes out, `seed-K.safetensors` and `seed-K.json`,
 `export.py` turns into the judge.
 
-The pairs that validate are about domains that no training pair is about (`pairs.HELD_OUT`); the
+The pairs that validate are about domains that no training pair is about (`made_pairs.HELD_OUT`); the
 temperature that makes the model's scores into probabilities is fitted on them.
 """
 
@@ -20,12 +20,12 @@ import json
 import multiprocessing
 import time
 from collections import defaultdict
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pairs import Made, ordered, pairs
+from made_pairs import Made, ordered, pairs
 from safetensors.torch import save_file
 from sklearn.metrics import roc_auc_score
 from tokenizers import Tokenizer
@@ -84,10 +84,12 @@ def _chunk(seed: str) -> list[Made]:
 
 
 def stream(seed: int, start: int, workers: int) -> Iterator[Made]:
-    """Pairs without end, from the start-th on, made by several processes in one order."""
+    """Pairs without end, from the start-th on, made in one order by this process or by several."""
     first, skip = divmod(start, CHUNK)
+    seeds = (f"train {seed} {number}" for number in range(first, first + 10**6))
+    if not workers:
+        yield from islice(chain.from_iterable(map(_chunk, seeds)), skip, None)
     with multiprocessing.Pool(workers) as pool:
-        seeds = (f"train {seed} {number}" for number in range(first, first + 10**6))
         waiting = [pool.apply_async(_chunk, (next(seeds),)) for _ in range(2 * workers)]
         while True:
             made = waiting.pop(0).get()
@@ -161,6 +163,7 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
     ):
         if step > steps:
             break
+        torch.manual_seed(1_000_000 * told.seed + step)  # so that a run that goes on drops the same
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
             logits = model(ids, types, mask)
         target = labels * (1 - told.smoothing) + told.smoothing / 2
@@ -200,7 +203,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--smoothing", type=float, default=0.04)
     parser.add_argument("--validate", type=int, default=6000)
-    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--workers", type=int, default=4, help="processes that make pairs")
     parser.add_argument("--every", type=int, default=200, help="steps between checkpoints")
     told = parser.parse_args()
     told.out.mkdir(parents=True, exist_ok=True)

@@ -27,28 +27,52 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "weights"
 SHA256 = {
-    "judge.onnx": "",
-    "tokenizer.json": "",
+    "judge.onnx": "43a4c4a34ffb5cd71b86e247f241c2ecc93d3d6aa834c813ad8cc392b720fdc0",
+    "tokenizer.json": "5fd1c882abbd30517dced455a2c9768945ec726b96727927e4959348d9de550b",
 }
-"""Of the files that it is made of."""
+"""Of the files that are shipped."""
 LONGEST = 160
 """Tokens of both questions together; it was taught on short ones."""
+SAME = 0.1
+"""The share of the same that is assumed among the pairs that it is asked about; it was taught on a half.
+
+Near pairs in one frame mostly differ in what is asked, and a wrong answer is worse than a miss.
+"""
+LATIN = "\u024f"
+"""The last letter of the alphabets that it was taught on."""
+LITTLE = frozenset(
+    "a an the this that these those i you he she it we they me him her us them my your his its our their"
+    " is are was were be been am do does did have has had can could may might must shall should will"
+    " would what which who whom whose when where why how if whether there not and or of in on at to from"
+    " for with by as about into than please".split()
+)
+"""Words whose place says little: they move when a question is put another way."""
 _WORD = re.compile(r"\w+|[^\w\s]")
+_TELLING = re.compile(r"(?<!^)(?<![.?!:] )\b[A-Z]\w*|\d\w*|[^\w\s.,;:!?'’‘\"“”()`´…–—-]")
+"""What no other word stands for: a name (a capital within a sentence), a number, a sign."""
 _LOCK = threading.Lock()
 
 
 class LocalJudge:
     """Says how likely two short English questions ask the same, in a few milliseconds.
 
-    It is sure of nothing that it cannot read: of texts that are too long, and of a difference between
-    words or signs that its vocabulary has no token for, or one and the same. A pair and its mirror image
-    get one opinion. The model is loaded once in a process, when a pair is first judged, after its
-    SHA-256 is verified.
+    It is never sure of what it cannot read. To texts too long, or not in Latin letters, it gives
+    even chances; and no more to two of which one has a number, a name or a sign that the other has not,
+    a word that its vocabulary shows as it shows another, or equal words in another order ("from Rome to
+    Oslo", "from Oslo to Rome"), for it does not tell well who does what to whom. A pair and its mirror
+    image get one opinion. The model is loaded once in a process, when a pair is first judged.
+
+    Args:
+        folder: Where `judge.onnx` and `tokenizer.json` are, as `training/export.py` writes them; by
+            default those that are shipped, whose SHA-256 is verified.
     """
 
+    def __init__(self, folder: Path | str = FOLDER) -> None:
+        self.folder = Path(folder)
+
     def __repr__(self) -> str:
-        """How `judge=` names it."""
-        return "LocalJudge()"
+        """How it was made."""
+        return "LocalJudge()" if self.folder == FOLDER else f"LocalJudge({str(self.folder)!r})"
 
     def judge(self, pair: Pair) -> Opinion:
         """Read both questions; the answer is not looked at.
@@ -56,12 +80,14 @@ class LocalJudge:
         Raises:
             OSError: Its files are not those that were shipped.
         """
-        first, second = sorted(map(_clean, (pair.new, pair.stored)))
+        texts = [_whole(text) for text in (pair.new, pair.stored)]
+        first, second = sorted(map(_plain, texts))
         if first == second:
             return Opinion(1.0, "the same words")
-        if unread := _unread(first, second):
-            return Opinion(UNSURE, f"the local judge cannot read {unread}")
-        model = _model()
+        foreign = next((c for c in first + second if c.isalpha() and c > LATIN), None)
+        if foreign is not None:
+            return Opinion(UNSURE, f"the local judge cannot read {foreign!r}")
+        model = _model(self.folder)
         read = model.tokenizer.encode(first, second)
         if len(read.ids) > LONGEST:
             return Opinion(UNSURE, f"more than the {LONGEST} tokens that the local judge reads")
@@ -71,8 +97,11 @@ class LocalJudge:
             "token_type_ids": np.array([read.type_ids], dtype=np.int64),
         }
         (logits,) = model.session.run(None, inputs)
-        same = 1 / (1 + float(np.exp(-logits[0])))
-        return Opinion(same, f"the local judge gives {same:.2f}")
+        same = 1 / (1 + float(np.exp(-logits[0])) * (1 - SAME) / SAME)
+        doubt = _doubt(texts, model.tokenizer) if same > UNSURE else ""
+        return Opinion(
+            min(same, UNSURE) if doubt else same, doubt or f"the local judge gives {same:.2f}"
+        )
 
     async def ajudge(self, pair: Pair) -> Opinion:
         """As `judge`, in a thread."""
@@ -84,21 +113,21 @@ class _Model(NamedTuple):
     session: InferenceSession
 
 
-def _model() -> _Model:
+def _model(folder: Path) -> _Model:
     with _LOCK:
-        return _loaded()
+        return _loaded(folder)
 
 
 @cache
-def _loaded() -> _Model:
+def _loaded(folder: Path) -> _Model:
     import onnxruntime
     from tokenizers import Tokenizer
 
-    files = {name: (FOLDER / name).read_bytes() for name in SHA256}
-    for name, expected in SHA256.items():
+    files = {name: (folder / name).read_bytes() for name in SHA256}
+    for name, expected in SHA256.items() if folder == FOLDER else ():
         found = hashlib.sha256(files[name]).hexdigest()
         if found != expected:
-            msg = f"{FOLDER / name} has SHA-256 {found}, expected {expected}: install the package again"
+            msg = f"{folder / name} has SHA-256 {found}, expected {expected}: install the package again"
             raise OSError(msg)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -107,20 +136,43 @@ def _loaded() -> _Model:
     return _Model(Tokenizer.from_str(files["tokenizer.json"].decode("utf-8")), session)
 
 
-def _clean(text: str) -> str:
-    """One form of each letter, in small letters; half a surrogate is no character."""
-    whole = text.encode("utf-8", "replace").decode("utf-8")
-    return " ".join(unicodedata.normalize("NFC", whole).casefold().split())
+def _whole(text: str) -> str:
+    """One form of each letter; half a surrogate is no character."""
+    return unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _unread(first: str, second: str) -> str:
-    """A word or sign that only one text has, and that the vocabulary does not show; or nothing."""
-    words = [set(_WORD.findall(text)) for text in (first, second)]
-    tokenizer = _model().tokenizer
-    seen: set[tuple[str, ...]] = set()
-    for word in sorted(words[0] ^ words[1]):
+def _plain(text: str) -> str:
+    """In small letters, as it was taught."""
+    return " ".join(text.casefold().split())
+
+
+def _doubt(texts: list[str], tokenizer: Tokenizer) -> str:
+    """Why the judge should not be sure that two texts are the same, or nothing."""
+    words = [_WORD.findall(text.casefold()) for text in texts]
+    for text, other in zip(texts, reversed(words), strict=True):
+        for telling in _TELLING.findall(text):
+            if telling != "I" and telling.casefold() not in other:
+                return f"only one of them has {telling!r}"
+    seen: dict[tuple[str, ...], str] = {}
+    for word in sorted(set(words[0]) ^ set(words[1])):
         tokens = tuple(tokenizer.encode(word, add_special_tokens=False).tokens)
         if not tokens or "[UNK]" in tokens or tokens in seen:
-            return repr(word)
-        seen.add(tokens)
+            return f"the local judge cannot read {word!r}"
+        seen[tokens] = word
+    if _swapped(*words):
+        return "words have changed places, which the local judge does not read"
     return ""
+
+
+def _swapped(first: list[str], second: list[str]) -> bool:
+    """Whether words of both texts stand in another order, and not as one part moved to an end."""
+    one, other = (
+        [
+            w
+            for w in words
+            if w[0].isalnum() and w not in LITTLE and words.count(w) == others.count(w) == 1
+        ]
+        for words, others in ((first, second), (second, first))
+    )
+    moved = len(one) > 2 and any(one[k:] + one[:k] == other for k in range(len(one)))  # noqa: PLR2004
+    return one != other and not moved

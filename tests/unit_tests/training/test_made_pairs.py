@@ -7,19 +7,19 @@ from itertools import combinations, islice
 
 import edits
 import lists
-import pairs
+import made_pairs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_cachemux.match.local import _plain, _whole
 
-MADE = list(pairs.pairs(1500, seed=0))
+MADE = list(made_pairs.pairs(1500, seed=0))
 
 
 def test_one_seed_makes_the_same_pairs_and_another_makes_others():
-    assert list(pairs.pairs(50, seed=0)) == MADE[:50]
-    assert set(pairs.pairs(50, seed=1)).isdisjoint(MADE)
+    assert list(made_pairs.pairs(50, seed=0)) == MADE[:50]
+    assert set(made_pairs.pairs(50, seed=1)).isdisjoint(MADE)
 
 
 def test_half_the_pairs_are_the_same_and_no_pair_is_of_one_text():
@@ -54,7 +54,7 @@ def test_noise_falls_on_both_labels_alike():
 def test_no_training_pair_is_about_a_domain_that_validates():
     told = " ".join(f"{one.first} {one.second}" for one in MADE).lower()
     held = " ".join(
-        f"{one.first} {one.second}" for one in pairs.pairs(400, seed=0, held_out=True)
+        f"{one.first} {one.second}" for one in made_pairs.pairs(400, seed=0, held_out=True)
     ).lower()
     for words in ("double room", "guinea pig", "index fund", "page break"):
         assert words not in told
@@ -65,11 +65,11 @@ def test_every_frame_can_be_filled_by_every_domain():
     rng = random.Random(0)
     unseen = {(f, k) for f, kinds in lists.families().items() for k in kinds}
     for _ in range(20_000):
-        asked = pairs.meaning(rng, list(pairs.domains()))
+        asked = made_pairs.meaning(rng, list(made_pairs.domains()))
         if (asked.family, asked.kind) in unseen:
             unseen.remove((asked.family, asked.kind))
-            for frame in pairs.frames_of(asked):
-                assert not re.search(r"[{}]|  ", pairs.written(rng, asked, frame))
+            for frame in made_pairs.frames_of(asked):
+                assert not re.search(r"[{}]|  ", made_pairs.written(rng, asked, frame))
         if not unseen:
             break
     assert not unseen
@@ -111,8 +111,10 @@ def test_no_edit_minds_what_it_is_given(text, seed):
 
 
 def test_a_question_may_be_the_same_the_other_way_round_only_where_order_tells_nothing():
-    asked = pairs.Meaning("thing", "better", (("t", "tea"), ("u", "milk")), "cooking")
-    texts = {pairs.written(random.Random(0), asked, frame) for frame in pairs.frames_of(asked)}
+    asked = made_pairs.Meaning("thing", "better", (("t", "tea"), ("u", "milk")), "cooking")
+    texts = {
+        made_pairs.written(random.Random(0), asked, frame) for frame in made_pairs.frames_of(asked)
+    }
     assert "Is a milk worse than a tea?" in texts
     assert "Is a milk better than a tea?" not in texts
 
@@ -129,6 +131,6 @@ def test_no_two_synonyms_are_contrasts():
 
 def test_questions_are_taught_in_the_form_in_which_the_judge_reads_them():
     for one in islice(MADE, 200):
-        assert pairs.ordered(one.first, one.second) == tuple(
+        assert made_pairs.ordered(one.first, one.second) == tuple(
             sorted(_plain(_whole(text)) for text in (one.second, one.first))
         )

@@ -1,6 +1,6 @@
 """Pairs of questions made by rules: what changes a question, and what does not.
 
-    python training/pairs.py --n 200000 --seed 0 > pairs.tsv    # label, first, second
+    python training/made_pairs.py --n 200000 --seed 0 > pairs.tsv    # label, first, second
 
 A question begins as a `Meaning`: its kind, and what stands in each place. Two renderings of one
 meaning ask the same; of two meanings that differ in one part they do not. On top come edits of the
