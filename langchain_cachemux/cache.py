@@ -332,7 +332,7 @@ class LECCache(BaseCache):
         what = "a message that a cache handed out, or its key"
         expect(isinstance(key, str), "answer", what, answer)
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
-        return (not ok and self._shelf.forget(key)) or known or self.ledger.get(key) is not None
+        return (not ok and self._shelf.wrong(key)) or known or self.ledger.get(key) is not None
 
     def explain(self, prompt: str, llm_string: str | None = None) -> str:
         """Say what would come of a prompt and why: the nearest wordings, and what is thought of each.

@@ -50,6 +50,7 @@ class Shelf:
                 and wording.slot == row.slot
                 and wording.entry.partition == query.partition
                 and wording.text
+                and not (wording.of != row.key and self.ledger.differs(query.key, wording.of))
             ):
                 yield Match(wording.entry, row.similarity, wording.text, wording.key)
 
@@ -108,6 +109,17 @@ class Shelf:
             for row in rows:
                 self.index.blank(row.slot)
         return True
+
+    def wrong(self, key: str) -> bool:
+        """Give the answer under a key to that question no more; True when there was one.
+
+        Of an alias the entry stays, and is remembered as another question.
+        """
+        with self.lock:
+            wording = self.ledger.wording(key)
+            if wording is not None and wording.of != key:
+                self.ledger.differ(key, wording.of)
+            return self.forget(key)
 
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:

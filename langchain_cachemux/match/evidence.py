@@ -7,8 +7,8 @@ With x what was seen of a pair (`seen`), u the deviation of its entry and w the 
 
     P(another question | x) = σ(w·x + u),
 
-w by the posterior mode given the last labels, aged, and a Gaussian prior. What is claimed at most lies two
-standard deviations above, and the prior is placed so that before labels this is the share of errors
+w by the posterior mode given the last labels, aged, and a Gaussian prior. What is claimed at most lies
+two standard deviations above, and the prior is placed so that before labels this is the share of errors
 allowed just where the shipped threshold lies. So what is served at first is what that threshold serves,
 and every label moves all claims that resemble it.
 
@@ -85,7 +85,7 @@ def seen(
     of_kind = [float(kind == one) for one in KINDS]
     if kind == "same":
         return np.array([*of_kind, 0.0, 0.0, 0.0])
-    steps = min(max((similarity - least) / STEP, -4.0), 4.0)
+    steps = min(max((similarity - least) / STEP, -6.0), 4.0)
     return np.array([*of_kind, steps, 2 * rivals, math.log2(max(fellows, 1))])
 
 

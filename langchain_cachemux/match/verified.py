@@ -36,10 +36,10 @@ FIRST = 0.03
 """The greatest share of hits audited: what an audit costs a cache is the hit."""
 SPARED = 20
 """Hits that are served before the first may be audited: of a new cache every hit is looked at."""
-CLOSE = 0.2
+CLOSE = 0.3
 """How far below the shipped threshold a wording may be in which something differs."""
-ENTRIES = 3
-"""Entries that are compared with a question."""
+ENTRIES = 5
+"""Entries that are compared with a question at most, and two where one of them may be served."""
 BREADTH = 0.04
 """How much less similar a wording counts e times less among those that are near."""
 VERSION = 1
@@ -192,7 +192,9 @@ class Verified:
         keys = [match.entry.key for match in near]
         compared: list[Compared] = []
         objection = ""
-        for key in list(dict.fromkeys(keys))[:ENTRIES]:
+        for place, key in enumerate(list(dict.fromkeys(keys))[:ENTRIES]):
+            if place > 1 and any(self.pays(one.risk, one.match.entry.cost) for one in compared):
+                break
             own = np.array([other == key for other in keys])
             rivals = float(weights[~own].sum() / weights.sum())
             match = near[keys.index(key)]
