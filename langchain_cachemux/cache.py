@@ -17,17 +17,15 @@ from langchain_core.messages import BaseMessage
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
 from langchain_cachemux.background import Workers
 from langchain_cachemux.flight import Flights
-from langchain_cachemux.keep.books import Capacity, Ledger, Rules
-from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.books import Capacity, Rules
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
 from langchain_cachemux.living import pickled
-from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.verified import explained, matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
-from langchain_cachemux.read.encoder import name_of
-from langchain_cachemux.read.prompts import Reader, UnstableKeyError
+from langchain_cachemux.read.encoder import SentenceEncoder, name_of
+from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError, written_down
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.route.estimators import Estimator, Mean
 from langchain_cachemux.route.prices import Price, price_of, seconds
@@ -36,9 +34,11 @@ from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from langchain_core.embeddings import Embeddings
+    from langchain_core.language_models import LanguageModelInput
+    from langchain_core.messages import AIMessage
     from langchain_core.outputs import Generation
 
     from langchain_cachemux.agree import Same
@@ -85,6 +85,10 @@ class LECCache(BaseCache):
         on_event: Called with every `Hit`, `Miss` and `Admission`.
         wait: Seconds that a lookup waits at most while an equal question is being asked; usually less,
             as answers take (`Flights`). At 0 each is asked by itself.
+        cacheable: Whether a message may be served again; by default when it ended as whole ones do.
+        namespace: Whose answers these are, so that caches that share a store, models that LangChain
+            cannot tell apart (two API keys are one to it) and users share none. A function finds it in
+            the metadata of the run, `config["metadata"]`; where it raises, nothing is cached.
 
     Raises:
         ValueError: An argument is wrong, or the folder was made with another embedder.
@@ -109,20 +113,21 @@ class LECCache(BaseCache):
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
         wait: float = 60.0,
+        cacheable: Callable[[AIMessage], bool] | None = None,
+        namespace: str | Callable[[Mapping[str, Any]], str] | None = None,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
-        if reader is not None and embeddings is not None:
-            msg = "embeddings and reader were both given; the reader has embeddings of its own"
-            raise ValueError(msg)
-        _expect_parts(path, reader, estimator, on_event)
-        expect(is_number(wait) and wait >= 0, "wait", "seconds >= 0, such as 60.0", wait)
+        _expect_one_reader(reader, embeddings)
+        _expect_parts(path, reader, estimator, on_event=on_event, cacheable=cacheable, wait=wait)
+        self.cacheable = cacheable
+        self.namespace = None if namespace is None else Namespace(namespace)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         if reader is None:
-            reader = Reader(_default_embeddings() if embeddings is None else embeddings)
+            reader = Reader(SentenceEncoder() if embeddings is None else embeddings)
         self.reader = reader
         self.lessons = lessons_of(
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
@@ -133,23 +138,23 @@ class LECCache(BaseCache):
         """The folder that keeps it; None in memory."""
         self._valued = estimator is not None
         self.on_event = on_event
-        self.ledger: Ledger
-        self.index: ChromaIndex
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._learned: set[str] = set()
-        self._doubted: set[str] = set()
         self._estimating = threading.Lock()
         self._runs = watch()
         self._workers = Workers()
         self._closing = ExitStack()
-        self._closing.callback(self._workers.close)
         try:
-            self._open(room, policy)
+            name, closing = name_of(reader.embeddings), self._closing
+            self._shelf = Shelf.opened(self.path, room, policy, embeddings=name, closing=closing)
+            if self.lessons is not None:
+                self._closing.callback(self.lessons.open(self._shelf, self.path))
         except BaseException:
             self.close()
             raise
+        self.ledger, self.index = self._shelf.ledger, self._shelf.index
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -187,12 +192,12 @@ class LECCache(BaseCache):
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """Store an answer if it is worth keeping, and hand it to all who wait; never raises."""
         with self._spared("update"):
-            self._update(self.reader.read(prompt, llm_string), prompt, return_val)
+            self._update(self._read(prompt, llm_string), prompt, return_val)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As `update`; what takes the processor runs in threads of the cache's own."""
         with self._spared("update"):
-            query = await self._workers.do(self.reader.read, prompt, llm_string)
+            query = await self._workers.do(self._read, prompt, llm_string)
             query = await self._aembedded(query)
             await self._workers.do(self._update, query, prompt, return_val)
 
@@ -207,11 +212,11 @@ class LECCache(BaseCache):
 
     def clear(self, **_kwargs: Any) -> None:
         """Forget every answer and every count."""
-        with self._writing:
+        with self._shelf.lock:
             self.ledger.clear()
             self.index.clear()
             self._learned.clear()
-            self._doubted.clear()
+            self._shelf.doubted.clear()
         self._stopwatch.clear()
         if self.lessons is not None:
             self.lessons.clear()
@@ -228,8 +233,12 @@ class LECCache(BaseCache):
 
     def _opened(self, prompt: str, llm_string: str) -> tuple[Query, Hit | None]:
         """A prompt as a query, and the answer to an equal one."""
-        query = self.reader.read(prompt, llm_string)
+        query = self._read(prompt, llm_string)
         return query, self._exact(query)
+
+    def _read(self, prompt: str, llm_string: str) -> Query:
+        query = self.reader.read(prompt, llm_string)
+        return query if self.namespace is None else self.namespace.within(query)
 
     def _judged(self, query: Query) -> Hit | Miss:
         """The verdict on what is near; a fault in it is a miss."""
@@ -264,14 +273,14 @@ class LECCache(BaseCache):
         if isinstance(verdict, Miss):
             verdict = self._brought(verdict, brought)
         generations: list[Generation] | None = None
-        if isinstance(verdict, Hit) and verdict.entry.key in self._doubted:
+        if isinstance(verdict, Hit) and verdict.entry.key in self._shelf.doubted:
             verdict = Miss(verdict.query, "a chain that used the answer came to nothing")
         if isinstance(verdict, Hit):
             try:
                 generations = metadata.handed_out(verdict)
             except ValueError as error:
                 self._fail("reading a stored answer", error)
-                with self._writing:
+                with self._shelf.lock:
                     self._forget(verdict.entry.key)
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
         saved = verdict.entry.cost if isinstance(verdict, Hit) else 0.0
@@ -295,15 +304,38 @@ class LECCache(BaseCache):
         self._tell(verdict)
         return verdict, generations
 
+    def forget(self, question: LanguageModelInput, llm_string: str | None = None) -> int:
+        """Forget what is stored for a question.
+
+        Args:
+            question: Words, whatever was said before them; or a prompt or messages, which are all that
+                was said; or, with `llm_string`, the prompt as LangChain gives it to a cache.
+            llm_string: The model's parameters as LangChain writes them. With it an answer is found that
+                its words alone do not find: a long question's, or one that calls a tool.
+
+        Returns:
+            How many answers, and other wordings of one, were forgotten.
+        """
+        prompt = written_down(question)
+        if llm_string is not None:
+            keys = [self._read(prompt, llm_string).key]
+        else:
+            asked = self.reader.read(prompt, "")
+            keys = self._shelf.asked(
+                asked.text, None if isinstance(question, str) else asked.context
+            )
+        with self._shelf.lock:
+            return sum(self._forget(key) for key in keys)
+
     def doubt(self, key: str) -> None:
         """Serve an answer no more, as the chain that used it came to nothing; it is forgotten soon."""
-        self._doubted.add(key)
+        self._shelf.doubted.add(key)
         self._workers.begin(self._forget_doubted, key)
 
     def _forget_doubted(self, key: str) -> None:
-        with self._spared("forgetting"), self._writing:
-            if key in self._doubted:  # no other answer was stored meanwhile
-                self._doubted.discard(key)
+        with self._spared("forgetting"), self._shelf.lock:
+            if key in self._shelf.doubted:  # no other answer was stored meanwhile
+                self._shelf.doubted.discard(key)
                 self._forget(key)
 
     def _forget(self, key: str) -> bool:
@@ -328,7 +360,7 @@ class LECCache(BaseCache):
             ValueError: The message did not come from a cache.
         """
         told: Any = metadata.read(answer) if isinstance(answer, BaseMessage) else {"key": answer}
-        key = told.get("key") if told else None
+        key: Any = told.get("key") if told else None
         what = "a message that a cache handed out, or its key"
         expect(isinstance(key, str), "answer", what, answer)
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
@@ -366,8 +398,7 @@ class LECCache(BaseCache):
         Returns:
             The problems found, in words; none in a sound cache.
         """
-        with self._writing:
-            return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
+        return self._shelf.check(fix=fix)
 
     def value_by(self, estimator: Estimator) -> None:
         """Value answers by `estimator` from now on, unless one was given at construction.
@@ -385,6 +416,7 @@ class LECCache(BaseCache):
 
     def close(self) -> None:
         """Let another process open the folder; the cache must not be used afterwards."""
+        self._workers.close()
         self._closing.close()
 
     __reduce__ = pickled  # a copy of it is itself
@@ -396,46 +428,6 @@ class LECCache(BaseCache):
     def __exit__(self, *_: object) -> None:
         """Close the cache."""
         self.close()
-
-    def _open(self, capacity: Capacity, policy: Policy | Sequence[Policy]) -> None:
-        """Open the ledger and the index, make them agree, and begin to learn."""
-        if self.path is None:
-            self.ledger = MemoryLedger(capacity.total, policy=policy)
-            self.index = ChromaIndex.memory()
-            self._closing.callback(self.index.close)
-        else:
-            self._open_folder(self.path, capacity, policy)
-        self._shelf = Shelf(self.ledger, self.index, in_bytes=capacity.in_bytes)
-        self._writing = self._shelf.lock
-        if self.path is not None:
-            self.check(fix=True)
-        if self.lessons is not None:
-            self._closing.callback(self.lessons.open(self._shelf, self.path))
-
-    def _open_folder(
-        self, folder: Path, capacity: Capacity, policy: Policy | Sequence[Policy]
-    ) -> None:
-        """Lock the folder, and open the ledger in it and the index."""
-        from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
-        from langchain_cachemux.keep.sql import SqlLedger
-
-        if folder.exists() and not folder.is_dir():
-            msg = f"path must be a folder, got the file {str(folder)!r}"
-            raise ValueError(msg)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._closing.enter_context(locked(folder))
-        ledger = SqlLedger(
-            f"sqlite:///{folder / LEDGER}",
-            capacity=capacity.total,
-            policy=policy,
-            about={
-                "embeddings": name_of(self.reader.embeddings),
-                "capacity unit": capacity.unit,
-            },
-        )
-        self._closing.callback(ledger.close)
-        self.ledger, self.index = ledger, ChromaIndex.folder(folder / INDEX)
-        self._closing.callback(self.index.close)
 
     def _exact(self, query: Query) -> Hit | None:
         entry = self.ledger.get(query.key)
@@ -452,7 +444,7 @@ class LECCache(BaseCache):
         elapsed = self._stopwatch.stop(query.key)
         text = None
         try:
-            reason = answers.objection(generations)
+            reason = answers.objection(generations, self.cacheable)
             if reason is None:
                 text = answers.write(generations, prompt=prompt)
                 self._store(query, text, generations, elapsed)
@@ -484,7 +476,7 @@ class LECCache(BaseCache):
             size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
         cost = self._cost(answers.read(text)[0], elapsed)
         lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, text, cost)
-        with self._writing:
+        with self._shelf.lock:
             if cost is not None:
                 with self._estimating:
                     self.estimator.learn(query, cost)
@@ -492,7 +484,7 @@ class LECCache(BaseCache):
             entry = Entry(
                 query.key, expected, size, query.partition, words, query.vector, answer=text
             )
-            self._doubted.discard(entry.key)
+            self._shelf.doubted.discard(entry.key)
             known = self._reworded(query, lesson)
             admission = known or self._shelf.put(entry)
             self._learned.difference_update(admission.evicted)
@@ -580,8 +572,16 @@ def _is_held(entry: Entry) -> bool:
     return entry.slot >= 0
 
 
-def _expect_parts(path: Any, reader: Any, estimator: Any, on_event: Any) -> None:
-    """Refuse what cannot work; None is the default of each.
+def _expect_one_reader(reader: Reader | None, embeddings: Embeddings | None) -> None:
+    if reader is not None and embeddings is not None:
+        msg = "embeddings and reader were both given; the reader has embeddings of its own"
+        raise ValueError(msg)
+
+
+def _expect_parts(
+    path: Any, reader: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any
+) -> None:
+    """Refuse what cannot work; None is the default of each but the last.
 
     Raises:
         ValueError: One of them is of a wrong kind.
@@ -593,11 +593,7 @@ def _expect_parts(path: Any, reader: Any, estimator: Any, on_event: Any) -> None
         ("reader", reader, reads, "a reader such as Reader(embeddings)"),
         ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
+        ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
+        ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
     ):
         expect(given is None or right, name, what, given)
-
-
-def _default_embeddings() -> Embeddings:
-    from langchain_cachemux.read.encoder import SentenceEncoder
-
-    return SentenceEncoder()

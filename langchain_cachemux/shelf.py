@@ -8,13 +8,17 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
+    from pathlib import Path
 
-    from langchain_cachemux.keep.books import Ledger
-    from langchain_cachemux.match.index import ChromaIndex
+    from langchain_cachemux.keep.books import Capacity, Ledger
+    from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.read.prompts import Reader
     from langchain_cachemux.types import Entry
 
@@ -37,6 +41,74 @@ class Shelf:
         self.in_bytes = in_bytes
         self.lock = threading.RLock()
         """Held by whoever changes both."""
+        self.doubted: set[str] = set()
+        """Answers that a chain came to nothing with: served no more, and forgotten soon."""
+
+    @classmethod
+    def opened(
+        cls,
+        folder: Path | None,
+        capacity: Capacity,
+        policy: Policy | Sequence[Policy],
+        *,
+        embeddings: str,
+        closing: ExitStack,
+    ) -> Shelf:
+        """Open a ledger and an index that agree, in a folder or in memory.
+
+        Args:
+            folder: Where they are kept, locked as long as they are open; None in memory.
+            capacity: What the ledger may hold.
+            policy: What is worth keeping.
+            embeddings: What the vectors were made by.
+            closing: Closes what was opened.
+
+        Raises:
+            ValueError: The path is a file, or the folder was made with another embedder or unit.
+        """
+        if folder is None:
+            index = ChromaIndex.memory()
+            closing.callback(index.close)
+            return cls(
+                MemoryLedger(capacity.total, policy=policy), index, in_bytes=capacity.in_bytes
+            )
+        if folder.exists() and not folder.is_dir():
+            msg = f"path must be a folder, got the file {str(folder)!r}"
+            raise ValueError(msg)
+        folder.mkdir(parents=True, exist_ok=True)
+        from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
+        from langchain_cachemux.keep.sql import SqlLedger
+
+        closing.enter_context(locked(folder))
+        ledger = SqlLedger(
+            f"sqlite:///{folder / LEDGER}",
+            capacity=capacity.total,
+            policy=policy,
+            about={"embeddings": embeddings, "capacity unit": capacity.unit},
+        )
+        closing.callback(ledger.close)
+        index = ChromaIndex.folder(folder / INDEX)
+        closing.callback(index.close)
+        shelf = cls(ledger, index, in_bytes=capacity.in_bytes)
+        shelf.check(fix=True)
+        return shelf
+
+    def check(self, *, fix: bool = False) -> list[str]:
+        """Compare the index with the ledger, and the ledger with itself; the problems, in words.
+
+        Args:
+            fix: Also make the index what the ledger says it is.
+        """
+        with self.lock:
+            return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
+
+    def asked(self, text: str, context: str | None) -> list[str]:
+        """The keys of all wordings that are these words, in this context or in any."""
+        return [
+            one.key
+            for one in self.ledger.wordings()
+            if text == one.text != "" and (context is None or one.partition.endswith(f":{context}"))
+        ]
 
     def near(self, query: Query) -> Iterator[Match]:
         """The wordings near a query, nearest first, but those that were found to ask something else."""

@@ -10,6 +10,7 @@ import json
 import re
 from datetime import date, time, timedelta
 from decimal import Decimal
+from inspect import iscoroutine
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
@@ -66,12 +67,19 @@ def objection(
         message = message_of(generation)
         reason = _flaw(generation, message)
         if reason is None and message is not None and cacheable is not None:
-            reason = None if cacheable(message) is True else "cacheable did not say True"
+            reason = None if _says_true(cacheable(message)) else "cacheable did not say True"
         elif reason is None:
             reason = _bad_end(generation, message)
         if reason is not None:
             return reason
     return None
+
+
+def _says_true(said: object) -> bool:
+    """Whether a hook said True; a coroutine says nothing."""
+    if iscoroutine(said):
+        said.close()
+    return said is True
 
 
 def _bad_end(generation: Generation, message: AIMessage | None) -> str | None:

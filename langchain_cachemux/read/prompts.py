@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
+from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
 from langchain_cachemux.arguments import expect, is_made, is_whole, shown, takes
+from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.structure import fields_named
 from langchain_cachemux.types import Query
 
@@ -213,6 +215,51 @@ class Reader:
             raise ValueError(msg)
         self._length = len(vector)
         return vector / norm
+
+
+class Namespace:
+    """Keeps the questions of one from those of others.
+
+    Args:
+        of: Its name, or what finds it in the metadata of the run under way.
+
+    Raises:
+        ValueError: It is neither.
+    """
+
+    def __init__(self, of: str | Callable[[Mapping[str, Any]], str]) -> None:
+        right = (isinstance(of, str) and of) or takes(of, 1)
+        expect(right, "namespace", "a name, or a plain function of the run's metadata", of)
+        self.of = of
+
+    def within(self, query: Query) -> Query:
+        """Return the query as one of the namespace under way.
+
+        Raises:
+            UnstableKeyError: The function raised, or returned no name.
+        """
+        name: object = self.of
+        if callable(self.of):
+            try:
+                name = self.of(metadata_under_way())
+            except Exception as error:
+                msg = f"the namespace is not to be found in the run's metadata: {error!r}"
+                raise UnstableKeyError(msg) from error
+        if not isinstance(name, str) or not name:
+            msg = f"namespace returned {name!r}, which is no name"
+            raise UnstableKeyError(msg)
+        return replace(query, key=_hash(name, query.key), scope=_hash(name, query.scope))
+
+
+def written_down(question: LanguageModelInput) -> str:
+    """Return a question as LangChain writes it for a cache; words of one's own are left as they are.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(question, str):
+        return question
+    return dumps([one.model_copy(update={"id": None}) for one in messages_of(question)])
 
 
 def messages_of(question: LanguageModelInput) -> list[BaseMessage]:

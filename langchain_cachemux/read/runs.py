@@ -16,8 +16,9 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -46,6 +47,14 @@ class Forgetful(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a model was told of the run in which it is asked."""
+
+    within: UUID | None
+    metadata: Mapping[str, Any]
+
+
 class Runs(BaseCallbackHandler):
     """Which answers were used in which run. Safe between threads; `watch` returns the one there is."""
 
@@ -68,20 +77,43 @@ class Runs(BaseCallbackHandler):
         What LangChain keeps of the config may be that of a run further out (`batch` of a sequence), so
         the run that the model itself was told of is taken too.
         """
-        for run in {_run_under_way(), _ASKING.get()}:
+        asked = self.asked
+        for run in {_run_under_way(), None if asked is None else asked.within}:
             self._add(run, [(weakref.ref(cache), key)])
 
+    @property
+    def asked(self) -> Asked | None:
+        """What a model was told of the run in which it is being asked here; None when none is."""
+        run = _ASKING.get()
+        return None if run is None else self._asked.get(run)
+
     def on_chat_model_start(
-        self, serialized: Any, messages: Any, *, parent_run_id: UUID | None = None, **kwargs: Any
+        self,
+        serialized: Any,
+        messages: Any,
+        *,
+        run_id: UUID,
+        parent_run_id: UUID | None = None,
+        metadata: dict[str, Any] | None = None,
+        **kwargs: Any,
     ) -> None:
         """Remember in which run the model is asked, for the lookup that follows."""
         del serialized, messages, kwargs
-        _ASKING.set(parent_run_id)
+        with self._lock:
+            self._asked[run_id] = Asked(parent_run_id, metadata or {})
+            if len(self._asked) > RUNS:
+                self._asked.popitem(last=False)
+        _ASKING.set(run_id)
 
-    def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+    def on_chain_start(self, serialized: Any, inputs: Any, **kwargs: Any) -> None:
+        """Within a chain that begins, what is asked belongs to it."""
+        del serialized, inputs, kwargs
+        _ASKING.set(None)
+
+    def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """The model is asked no more."""
         del response, kwargs
-        _ASKING.set(None)
+        self._answered(run_id)
 
     def on_chain_end(
         self, outputs: Any, *, run_id: UUID, parent_run_id: UUID | None = None, **kwargs: Any
@@ -109,11 +141,15 @@ class Runs(BaseCallbackHandler):
             if (cache := held()) is not None:
                 cache.doubt(key)
 
-    def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
+    def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """Let nobody wait for the answer of a model that has raised."""
         del error, kwargs
-        _ASKING.set(None)
+        self._answered(run_id)
         failed()
+
+    def _answered(self, run: UUID) -> None:
+        with self._lock:
+            self._asked.pop(run, None)
 
     def _add(self, run: UUID | None, answers: list[_Answer]) -> None:
         if run is None or not answers:
@@ -132,11 +168,13 @@ class Runs(BaseCallbackHandler):
     def _begin(self) -> None:
         self._lock = threading.Lock()
         self._answers: OrderedDict[UUID, list[_Answer]] = OrderedDict()
+        self._asked: OrderedDict[UUID, Asked] = OrderedDict()
+        """By the models' runs."""
 
 
 _Answer = tuple["weakref.ref[Forgetful]", str]
 _ASKING: ContextVar[UUID | None] = ContextVar("asking", default=None)
-"""The run in which a model is being asked here."""
+"""The run of the model that was asked last here; it may have ended."""
 
 
 @cache
@@ -155,6 +193,18 @@ def config_under_way() -> RunnableConfig:
     from langchain_core.runnables.config import var_child_runnable_config
 
     return var_child_runnable_config.get() or {}
+
+
+def metadata_under_way() -> Mapping[str, Any]:
+    """The metadata of the run under way; empty when there is none.
+
+    What a model was told itself goes before the config that LangChain keeps, which may be that of a run
+    further out.
+    """
+    asked = watch().asked
+    if asked is not None:
+        return asked.metadata
+    return config_under_way().get("metadata") or {}
 
 
 def _run_under_way() -> UUID | None:

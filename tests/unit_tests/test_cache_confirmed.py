@@ -89,7 +89,7 @@ def test_in_a_folder_it_is_forgotten_for_good(tmp_path):
 def test_the_answer_that_comes_after_is_not_forgotten_in_its_place(cache):
     key = cache.reader.read("q", "llm").key
     cache.update("q", "llm", Fake(model="m")._generate([]).generations)
-    cache._doubted.add(key)
+    cache._shelf.doubted.add(key)
     assert cache.lookup("q", "llm") is None
     cache.update("q", "llm", Fake(model="m")._generate([]).generations)
     cache._forget_doubted(key)
