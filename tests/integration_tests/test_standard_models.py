@@ -47,6 +47,7 @@ class Pair(MultiplexedLLM):
         super().__init__(
             *(model(name, **parameters) for name in ("small", "large")),
             embeddings=DeterministicFakeEmbedding(size=16),
+            audit=0.0,
         )
 
 
@@ -64,8 +65,20 @@ class TestPair(ChatModelIntegrationTests):
         return Pair
 
     @property
+    def has_tool_calling(self):
+        return False
+
+    @property
+    def has_structured_output(self):
+        return True
+
+    @property
+    def structured_output_kwargs(self):
+        return {"method": "json_schema"}
+
+    @property
     def chat_model_params(self):
-        return {"max_tokens": 40}
+        return {"max_tokens": 100, "frequency_penalty": 1.0}
 
 
 class TestSingle(TestPair):
