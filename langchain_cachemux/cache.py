@@ -26,7 +26,7 @@ from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.match.verified import explained, matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
-from langchain_cachemux.read.encoder import name_of
+from langchain_cachemux.read.encoder import SentenceEncoder, name_of
 from langchain_cachemux.read.prompts import Reader, UnstableKeyError
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.route.estimators import Estimator, Mean
@@ -122,7 +122,7 @@ class LECCache(BaseCache):
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         if reader is None:
-            reader = Reader(_default_embeddings() if embeddings is None else embeddings)
+            reader = Reader(SentenceEncoder() if embeddings is None else embeddings)
         self.reader = reader
         self.lessons = lessons_of(
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
@@ -595,9 +595,3 @@ def _expect_parts(path: Any, reader: Any, estimator: Any, on_event: Any) -> None
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
     ):
         expect(given is None or right, name, what, given)
-
-
-def _default_embeddings() -> Embeddings:
-    from langchain_cachemux.read.encoder import SentenceEncoder
-
-    return SentenceEncoder()
