@@ -32,7 +32,7 @@ from langchain_cachemux.experience import Asked, Attempt
 from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.answers import NoMessageError
-from langchain_cachemux.read.needs import lacking
+from langchain_cachemux.read.needs import bound, lacking
 from langchain_cachemux.read.prompts import conversation, messages_of
 from langchain_cachemux.read.replay import Replay, chunk_of, free, untold
 from langchain_cachemux.read.runnables import altered
@@ -45,7 +45,7 @@ from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables import Runnable, RunnableConfig
 
     from langchain_cachemux.budget import Bet
     from langchain_cachemux.parts import Parts
@@ -294,9 +294,10 @@ class Call:
         )
 
     @property
-    def replay(self) -> Replay:
-        """What tells of the answer as its model would."""
-        return Replay(message=self._message)
+    def replay(self) -> Runnable[Any, AIMessage]:
+        """What tells of the answer as its model would, asked with the same parameters."""
+        asked = {**bound(next(iter(self.parts.models.values()))), **self._kwargs}
+        return Replay(message=self._message).bind(**asked)
 
     def replayed(self, told: AIMessage) -> AIMessageChunk:
         """Take what a replay tells: the answer goes by its id. Return what of it the caller is shown."""

@@ -18,6 +18,7 @@ from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, t
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.extras import needs
+from langchain_cachemux.read.encoder import SentenceEncoder
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, provider_of
 from langchain_cachemux.route.costs import Costs, Strategy
@@ -138,7 +139,7 @@ def reader_of(
     if reader is not None and embeddings is not None:
         msg = f"embeddings was given as {embeddings!r}, but the cache has embeddings of its own"
         raise ValueError(msg)
-    return reader or Reader(embeddings or (_default_embeddings() if routes else Unread()))
+    return reader or Reader(embeddings or (SentenceEncoder() if routes else Unread()))
 
 
 def file_of(observations: str | os.PathLike[str] | Observations | None) -> Observations | None:
@@ -222,9 +223,3 @@ def billed_as(price: Price, name: str, model: Any) -> str:
         else:
             return candidate
     raise errors[0]
-
-
-def _default_embeddings() -> Embeddings:
-    from langchain_cachemux.read.encoder import SentenceEncoder
-
-    return SentenceEncoder()
