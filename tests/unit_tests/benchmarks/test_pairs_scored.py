@@ -17,6 +17,9 @@ def served(name, rule, label):
     return COMMITTED[name]["rules"][rule][label]["share"]
 
 
+SEALED = {row["set"]: row for row in results.read(results.FOLDER / "pairs_sealed.json")["sets"]}
+
+
 def test_a_pair_is_read_by_its_half_and_label():
     assert {name: len(found) for name, found in OPEN.items()} == {
         "english, open": 200,
@@ -103,3 +106,13 @@ def test_of_pairs_made_to_deceive_the_committed_share_is_served():
     for label, found in row["rules"]["verdicts, .85"].items():
         assert found["of"] == COMMITTED["traps"]["rules"]["verdicts, .85"][label]["of"]
         assert found["share"] == pytest.approx(served("traps", "verdicts, .85", label), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"), [("english", 0.5, 0.05), ("languages", 0.5, 0.05)]
+)
+def test_the_half_that_nobody_had_looked_at_is_served_as_the_other_one(name, least, most):
+    found = SEALED[f"{name}, sealed"]["rules"]["verdicts, .85"]
+    assert found["same"]["share"] >= least
+    assert found["different"]["share"] <= most
+    assert found["same"]["high"] > served(f"{name}, open", "verdicts, .85", "same")
