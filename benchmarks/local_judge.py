@@ -153,8 +153,8 @@ def measured(pairs: list[Labelled], judge: LocalJudge) -> dict[str, Any]:
         "unsure": _unsure(pairs, scores),
         "served": {
             f"{sure:g}": [
-                float((scores[same] >= sure).mean()),
-                float((scores[~same] >= sure).mean()),
+                float((scores[same] > sure).mean()),
+                float((scores[~same] > sure).mean()),
             ]
             for sure in SURE
         },
@@ -164,7 +164,7 @@ def measured(pairs: list[Labelled], judge: LocalJudge) -> dict[str, Any]:
 def _unsure(pairs: list[Labelled], scores: np.ndarray[Any, Any]) -> dict[str, int]:
     """Of the pairs that the surface leaves unsure, all refused without a judge: what it would serve."""
     said = [
-        (pair.same, score > UNSURE)
+        (pair.same, bool(score > UNSURE))
         for pair, score in zip(pairs, scores, strict=True)
         if compare(pair.first, pair.second).verdict == "unsure"
     ]

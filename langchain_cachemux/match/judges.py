@@ -92,7 +92,7 @@ def pair_judge_of(judge: Judging) -> PairJudge:
       with one label does.
     * `"local"`: the model that comes with this package.
 
-    Models are asked outside the caller's run, and none of their tokens reaches the caller's stream.
+    The caller's callbacks may count what models consume; none of their tokens reaches a stream.
 
     Raises:
         ValueError: It is none of these.
@@ -133,22 +133,22 @@ class _Judge(ABC):
     def judge(self, pair: Pair) -> Opinion:
         """Ask; what is to be awaited is run to its end in a loop of its own."""
         meter = Meter()
-        said = ask(partial(self.put, pair, meter), meter)
+        said = ask(partial(self.put, pair), meter)
         return self.read(said, meter)
 
     async def ajudge(self, pair: Pair) -> Opinion:
         """Await what is to be awaited; what is not is called in a thread."""
         meter = Meter()
-        said = await aask(partial(self.aput, pair, meter), meter, waits=self.waits)
+        said = await aask(partial(self.aput, pair), meter, waits=self.waits)
         return self.read(said, meter)
 
     @abstractmethod
-    def put(self, pair: Pair, meter: Meter) -> Any:
+    def put(self, pair: Pair) -> Any:
         """Put the question."""
 
-    def aput(self, pair: Pair, meter: Meter) -> Any:
+    def aput(self, pair: Pair) -> Any:
         """Put the question where it may be awaited."""
-        return self.put(pair, meter)
+        return self.put(pair)
 
     def read(self, said: Any, meter: Meter) -> Opinion:
         """Read what was said."""
@@ -163,7 +163,7 @@ class _Function(_Judge):
         self.waits = iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
         self._third = _wants_answer(function)
 
-    def put(self, pair: Pair, meter: Meter) -> Any:  # noqa: ARG002
+    def put(self, pair: Pair) -> Any:
         """Call it."""
         texts = (pair.new, pair.stored, pair.answer)
         return self.asked(*texts[: 2 + self._third])
@@ -176,7 +176,7 @@ class _Scores(_Judge):
         self.asked = model
         self._sigmoid = "activation_fn" in signature(model.predict).parameters
 
-    def put(self, pair: Pair, meter: Meter) -> Any:  # noqa: ARG002
+    def put(self, pair: Pair) -> Any:
         """Score the pair; one of sentence-transformers is told to give probabilities, not logits."""
         texts = [(pair.new, pair.stored)]
         if not self._sigmoid:
@@ -202,13 +202,13 @@ class _Model(_Judge):
     def __init__(self, model: Runnable[Any, Any]) -> None:
         self.asked = model
 
-    def put(self, pair: Pair, meter: Meter) -> Any:
+    def put(self, pair: Pair) -> Any:
         """Ask it."""
-        return self.asked.invoke(_prompt(pair), meter.config)
+        return self.asked.invoke(_prompt(pair))
 
-    def aput(self, pair: Pair, meter: Meter) -> Any:
+    def aput(self, pair: Pair) -> Any:
         """Ask it, to be awaited."""
-        return self.asked.ainvoke(_prompt(pair), meter.config)
+        return self.asked.ainvoke(_prompt(pair))
 
     def read(self, said: Any, meter: Meter) -> Opinion:
         """Read the first word of its answer; one that is neither yes nor no is unsure."""

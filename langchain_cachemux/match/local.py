@@ -56,11 +56,12 @@ _LOCK = threading.Lock()
 class LocalJudge:
     """Says how likely two short English questions ask the same, in a few milliseconds.
 
-    It is never sure of what it cannot read. To texts too long, or not in Latin letters, it gives
-    even chances; and no more to two of which one has a number, a name or a sign that the other has not,
-    a word that its vocabulary shows as it shows another, or equal words in another order ("from Rome to
-    Oslo", "from Oslo to Rome"), for it does not tell well who does what to whom. A pair and its mirror
-    image get one opinion. The model is loaded once in a process, when a pair is first judged.
+    It is never sure of what it cannot read. To texts too long, or not in Latin letters, it gives even
+    chances. Two texts get no more than the chance that is assumed unread where one has a number, a name
+    or a sign that the other has not, a word that its vocabulary shows as it shows another, or equal
+    words in another order ("from Rome to Oslo", "from Oslo to Rome"): it does not tell well who does
+    what to whom. A pair and its mirror image get one opinion. The model is loaded once in a process,
+    when a pair is first judged.
 
     Args:
         folder: Where `judge.onnx` and `tokenizer.json` are, as `training/export.py` writes them; by
@@ -98,9 +99,9 @@ class LocalJudge:
         }
         (logits,) = model.session.run(None, inputs)
         same = 1 / (1 + float(np.exp(-logits[0])) * (1 - SAME) / SAME)
-        doubt = _doubt(texts, model.tokenizer) if same > UNSURE else ""
+        doubt = _doubt(texts, model.tokenizer) if same > SAME else ""
         return Opinion(
-            min(same, UNSURE) if doubt else same, doubt or f"the local judge gives {same:.2f}"
+            min(same, SAME) if doubt else same, doubt or f"the local judge gives {same:.2f}"
         )
 
     async def ajudge(self, pair: Pair) -> Opinion:

@@ -214,25 +214,33 @@ def test_a_hostile_text_is_data_and_can_be_sent(text):
     assert sent.count("\n}") == 1
 
 
+class Shows(Events):
+    """Shows what runs stream, as LangChain's own handlers of streams do."""
+
+    def tap_output_iter(self, run_id, output):
+        return output
+
+    tap_output_aiter = tap_output_iter
+
+
 @pytest.mark.parametrize("way", ["judge", "ajudge"])
-def test_nothing_of_the_judging_reaches_the_callers_run(way):
-    events = Events()
-    asked = []
+def test_the_callers_callbacks_count_the_judging_and_those_that_show_hear_nothing(way):
+    counts, shows = Events(), Shows()
 
     def ask(new, stored):
-        asked.append(Streaming(model="small", says="yes").invoke(new).text)
-        return asked[-1] == "yes"
+        return Streaming(model="small", says="yes").invoke(new).text == "yes"
 
     for asking in (Streaming(model="small", says="yes"), ask):
         judge = pair_judge_of(asking)
-        with set_config_context({"callbacks": [events]}) as context:
+        with set_config_context({"callbacks": [counts, shows]}) as context:
             if way == "judge":
                 said = context.run(judge.judge, PAIR)
             else:
                 said = context.run(asyncio.run, judge.ajudge(PAIR))
         assert said.same == 1
-    assert not events.started
-    assert not events.tokens
+    assert counts.started == ["small", "small"]
+    assert "nostream" in counts.tags
+    assert shows.started == shows.tokens == []
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_equal_words_are_the_same_however_long_or_written():
         ("Can I? " + "word " * LONGEST, "Must I? " + "word " * LONGEST),
     ],
 )
-def test_it_is_not_sure_of_what_it_cannot_read(first, second):
+def test_it_is_never_sure_of_what_it_cannot_read(first, second):
     assert same(first, second) <= UNSURE
 
 
