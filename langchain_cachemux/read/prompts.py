@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections import OrderedDict
@@ -78,6 +79,15 @@ def any_model(llm_string: str) -> str:
     return json.dumps(kwargs, sort_keys=True) + separator + call
 
 
+_ALONE = {"_type", "stop"}
+_NAMED = re.compile(r"\('(\w+)', ")
+TWINS = (
+    "a model tells no more of itself than %s, so all models of its kind share answers; give it "
+    "_identifying_params, or each a cache of its own with namespace="
+)
+log = logging.getLogger(__name__)
+
+
 class UnstableKeyError(ValueError):
     """The prompt or the parameters name something that only this process can tell apart."""
 
@@ -120,6 +130,7 @@ class Reader:
         self.deadline = deadline
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
         self._failures = Failures()
+        self._twins: set[str] = set()
         self._length = 0
         self._lock = threading.Lock()
 
@@ -139,6 +150,7 @@ class Reader:
             UnstableKeyError: They hold a memory address, or a class whose fields cannot be looked up, so
                 that the same key could come to mean something else.
         """
+        self._warn_of_twins(llm_string)
         scope = _hash(self.scope(_stable(llm_string)))
         messages = _messages(prompt)
         if messages is None:
@@ -153,6 +165,15 @@ class Reader:
             context=_hash(earlier),
             text=text if len(text) <= self.max_chars and _pieces(text) <= self.max_pieces else "",
         )
+
+    def _warn_of_twins(self, llm_string: str) -> None:
+        """Warn once of models that tell nothing of themselves: to a cache they are all one."""
+        if llm_string.startswith("[(") and _ALONE.issuperset(_NAMED.findall(llm_string)):
+            with self._lock:
+                known = llm_string in self._twins
+                self._twins.add(llm_string)
+            if not known:
+                log.warning(TWINS, llm_string)
 
     def embed(self, query: Query) -> Query:
         """Return the query with the unit vector of its text; unchanged when it has no text.
