@@ -144,7 +144,7 @@ class LECCache(BaseCache):
         self._learned: set[str] = set()
         self._estimating = threading.Lock()
         self._runs = watch()
-        self._workers = Workers()
+        self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         self._closing = ExitStack()
         try:
             name, closing = name_of(reader.embeddings), self._closing

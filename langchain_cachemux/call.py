@@ -325,7 +325,8 @@ class Call:
             model, saved = (told["model"], told["cost"]) if told else (None, 0.0)
             hit = {"hit": "cache", "model": model, "cost": 0.0, "saved": saved}
         if self.parts.structure is not None:
-            self._parsed = self.parts.structure.unfold(message)
+            with self._cache.doubting(hit.get("key")):
+                self._parsed = self.parts.structure.unfold(message)
         if hit["hit"] == "semantic" and not self._bet_on(message, hit):
             return
         hit["id"] = self._name

@@ -79,6 +79,17 @@ class Sharing:
             self._land(prompt, llm_string)
 
     @contextmanager
+    def doubting(self, key: str | None) -> Iterator[None]:
+        """Have the answer that goes by a key forgotten when the block cannot use it."""
+        try:
+            yield
+        except Exception:
+            doubt = getattr(self._cache, "doubt", None)
+            if doubt is not None and key is not None:
+                doubt(key)
+            raise
+
+    @contextmanager
     def left_on_error(self) -> Iterator[None]:
         """Leave when the block fails, is cancelled or is closed."""
         try:

@@ -52,6 +52,8 @@ class SentenceEncoder(Embeddings):
     """
 
     model_name = NAME
+    in_process = True
+    """Nothing is waited for but this machine's own work."""
 
     def __repr__(self) -> str:
         """The model's name."""

@@ -7,13 +7,16 @@ that is human and all text are compared by meaning.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
+import logging
 import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -22,7 +25,8 @@ from langchain_core.load import dumps
 from langchain_core.messages import HumanMessage, convert_to_messages
 from langchain_core.prompt_values import PromptValue
 
-from langchain_cachemux.arguments import expect, is_made, is_whole, shown, takes
+from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, shown, takes
+from langchain_cachemux.patience import Failures, within
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.structure import fields_named
 from langchain_cachemux.types import Query
@@ -75,6 +79,15 @@ def any_model(llm_string: str) -> str:
     return json.dumps(kwargs, sort_keys=True) + separator + call
 
 
+_ALONE = {"_type", "stop"}
+_NAMED = re.compile(r"\('(\w+)', ")
+TWINS = (
+    "a model tells no more of itself than %s, so all models of its kind share answers; give it "
+    "_identifying_params, or each a cache of its own with namespace="
+)
+log = logging.getLogger(__name__)
+
+
 class UnstableKeyError(ValueError):
     """The prompt or the parameters name something that only this process can tell apart."""
 
@@ -89,6 +102,8 @@ class Reader:
             reads only its beginning (all-MiniLM-L6-v2: 256 tokens).
         max_pieces: The same bound in word pieces, by a generous guess of how a text is cut.
         memo: Vectors remembered.
+        deadline: Seconds that the embedder may take for a text; the default one, in this process, has
+            all the time that it needs. One that is late, or fails at a text, is spared for a minute.
     """
 
     def __init__(
@@ -99,9 +114,11 @@ class Reader:
         max_chars: int = 1000,
         max_pieces: int = 240,
         memo: int = 1024,
+        deadline: float = 30.0,
     ) -> None:
         for name, value in (("max_chars", max_chars), ("max_pieces", max_pieces), ("memo", memo)):
             expect(is_whole(value) and value >= 1, name, "at least 1", value)
+        expect(is_number(deadline) and deadline > 0, "deadline", "seconds > 0", deadline)
         right = is_made(embeddings, "embed_query")
         expect(right, "embeddings", "LangChain embeddings, such as SentenceEncoder()", embeddings)
         expect(takes(scope, 1), "scope", "a function of the llm_string, such as per_model", scope)
@@ -110,7 +127,10 @@ class Reader:
         self.max_chars = max_chars
         self.max_pieces = max_pieces
         self.memo = memo
+        self.deadline = deadline
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
+        self._failures = Failures()
+        self._twins: set[str] = set()
         self._length = 0
         self._lock = threading.Lock()
 
@@ -130,6 +150,7 @@ class Reader:
             UnstableKeyError: They hold a memory address, or a class whose fields cannot be looked up, so
                 that the same key could come to mean something else.
         """
+        self._warn_of_twins(llm_string)
         scope = _hash(self.scope(_stable(llm_string)))
         messages = _messages(prompt)
         if messages is None:
@@ -144,6 +165,15 @@ class Reader:
             context=_hash(earlier),
             text=text if len(text) <= self.max_chars and _pieces(text) <= self.max_pieces else "",
         )
+
+    def _warn_of_twins(self, llm_string: str) -> None:
+        """Warn once of models that tell nothing of themselves: to a cache they are all one."""
+        if llm_string.startswith("[(") and _ALONE.issuperset(_NAMED.findall(llm_string)):
+            with self._lock:
+                known = llm_string in self._twins
+                self._twins.add(llm_string)
+            if not known:
+                log.warning(TWINS, llm_string)
 
     def embed(self, query: Query) -> Query:
         """Return the query with the unit vector of its text; unchanged when it has no text.
@@ -167,7 +197,9 @@ class Reader:
             return query
         vector = self._remembered(query.text)
         if vector is None:
-            vector = self._unit(await self.embeddings.aembed_query(query.text))
+            with self._failures.of(query.text):
+                asked = self.embeddings.aembed_query(query.text)
+                vector = self._unit(await asyncio.wait_for(asked, self.deadline))
         return replace(query, vector=self._remember(query.text, vector))
 
     def vector(self, text: str) -> Vector:
@@ -178,8 +210,15 @@ class Reader:
         """
         vector = self._remembered(text)
         if vector is None:
-            vector = self._unit(self.embeddings.embed_query(text))
+            with self._failures.of(text):
+                vector = self._unit(self._embedded(text))
         return self._remember(text, vector)
+
+    def _embedded(self, text: str) -> list[float]:
+        """Ask the embedder; one that may keep us waiting is asked in a thread, which is then left."""
+        if getattr(self.embeddings, "in_process", False):
+            return self.embeddings.embed_query(text)
+        return within(self.deadline, partial(self.embeddings.embed_query, text))
 
     def _remembered(self, text: str) -> Vector | None:
         with self._lock:

@@ -4,8 +4,12 @@ import asyncio
 import json
 import math
 import threading
+import time
+from datetime import date
+from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypedDict
+from uuid import UUID, uuid4
 
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
@@ -437,3 +441,81 @@ def test_many_questions_at_once_are_each_asked_once(multiplexed, server):
     assert server.models == [MINI] * 20
     assert learned(mux)[MINI] == pytest.approx([COST[MINI]] * 20)
     assert mux.cache.check() == []
+
+
+# At once, and what comes of what is parsed
+
+
+@pytest.fixture
+def chat(server):
+    def build(**parameters):
+        cache = LECCache(embeddings=DeterministicFakeEmbedding(size=16))
+        return ChatOpenAI(
+            model=MINI,
+            base_url=server.url,
+            api_key="none",
+            max_retries=0,
+            cache=cache,
+            **parameters,
+        )
+
+    return build
+
+
+@pytest.fixture
+def slow(server, monkeypatch):
+    answer = server.answer
+    monkeypatch.setattr(server, "answer", lambda request: time.sleep(0.5) or answer(request))
+    return server
+
+
+async def _gathered(model):
+    return await asyncio.gather(*(model.ainvoke(QUESTION) for _ in range(20)))
+
+
+@pytest.mark.parametrize("face", ["a model with a cache", "a multiplexer"])
+@pytest.mark.parametrize("way", ["batch", "tasks"])
+def test_twenty_equal_questions_at_once_are_one_request(slow, chat, multiplexed, face, way):
+    model = chat() if face == "a model with a cache" else multiplexed()
+    if way == "batch":
+        answers = model.batch([QUESTION] * 20, {"max_concurrency": 20})
+    else:
+        answers = asyncio.run(_gathered(model))
+    assert [answer.text for answer in answers] == ["Paris it is"] * 20
+    assert len(slow.requests) == 1
+
+
+class Bill(BaseModel):
+    """What is to be paid."""
+
+    number: UUID
+    day: date
+    total: Decimal
+
+
+def test_an_object_with_dates_decimals_and_ids_is_asked_for_once(server, chat):
+    bill = {"number": str(uuid4()), "day": "2026-02-03", "total": "2.50"}
+    server.says[MINI] = json.dumps(bill)
+    asked = chat().with_structured_output(Bill)
+    assert [asked.invoke(QUESTION) for _ in range(2)] == [Bill(**bill)] * 2
+    assert len(server.requests) == 1
+
+
+def test_a_retry_asks_again_for_what_could_not_be_parsed(server, chat):
+    server.says[MINI] = "forty-two"
+
+    def number(message):
+        server.says[MINI] = "42"
+        return int(message.text)
+
+    chain = (chat() | number).with_retry(stop_after_attempt=5, wait_exponential_jitter=False)
+    assert [chain.invoke(QUESTION) for _ in range(2)] == [42, 42]
+    assert len(server.requests) == 2
+
+
+def test_an_answer_of_an_unknown_end_is_not_stored(server, chat):
+    server.finish_reason = "model_context_window_exceeded"
+    model = chat()
+    for _ in range(2):
+        model.invoke(QUESTION)
+    assert len(server.requests) == 2

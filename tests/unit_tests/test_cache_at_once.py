@@ -7,12 +7,22 @@ import time
 
 import pytest
 from blockbuster import blockbuster_ctx
-from fakes import AT_ONCE, MANY, QUESTION, Fake, Slow, Words, at_once, every_way_at_once
+from fakes import (
+    AT_ONCE,
+    MANY,
+    QUESTION,
+    Fake,
+    Slow,
+    Words,
+    at_once,
+    every_way_at_once,
+    multiplexed,
+)
 from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_cachemux import LECCache
+from langchain_cachemux import LECCache, Reader
 from langchain_cachemux import flight as flight_module
 
 LONG = 30.0
@@ -176,3 +186,79 @@ async def test_a_natively_asynchronous_embedder_is_awaited_once_a_question():
             await model.ainvoke(question)
         assert awaited == ["where is Oslo", "where is Rome"]
         assert (cache.stats().errors, cache.stats().hits_exact) == (0, 1)
+
+
+# Faults and waits of the embedder
+
+
+class Faulty(Words):
+    """Raises whatever it is asked, and counts how often it was."""
+
+    def embed_query(self, text):
+        self.asked.append(text)
+        raise ConnectionError
+
+    async def aembed_query(self, text):
+        return self.embed_query(text)
+
+
+class SyncFaulty(Faulty):
+    aembed_query = Words.aembed_query
+
+
+async def _asked_by(model):
+    return await model.ainvoke(QUESTION)
+
+
+@pytest.mark.parametrize("embeddings", [Faulty, SyncFaulty])
+@pytest.mark.parametrize("face", ["cache", "multiplexer"])
+@pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+def test_an_embedder_that_fails_is_asked_once_a_call(embeddings, face, way):
+    broken = embeddings()
+    with LECCache(embeddings=broken) as cache:
+        model = Fake(model="m", cache=cache) if face == "cache" else multiplexed(cache=cache)
+        answer = model.invoke(QUESTION) if way == "invoke" else asyncio.run(_asked_by(model))
+        assert answer.text == "Paris it is"
+        assert broken.asked == [QUESTION]
+        assert model.invoke(QUESTION).response_metadata["cachemux"]["hit"] == "exact"
+
+
+def test_an_embedder_that_hangs_costs_a_call_its_deadline_once():
+    class Hanging(Words):
+        def embed_query(self, text):
+            self.asked.append(text)
+            time.sleep(2.0)
+            return super().embed_query(text)
+
+    hanging = Hanging()
+    with LECCache(reader=Reader(hanging, deadline=0.1)) as cache:
+        model = Fake(model="m", cache=cache)
+        started = time.monotonic()
+        for question in "abc":
+            assert model.invoke(question).text == "Paris it is"
+        assert time.monotonic() - started < 1.5
+        assert len(hanging.asked) == 1
+        assert cache.stats().entries == 3
+
+
+def test_loading_the_encoder_is_not_the_models_time():
+    class Loading(Words):
+        def embed_query(self, text):
+            time.sleep(0.5)
+            return super().embed_query(text)
+
+    with LECCache(embeddings=Loading()) as cache:
+        Fake(model="m", cache=cache).invoke(QUESTION)
+        (entry,) = cache.ledger
+        assert entry.cost < 0.4
+
+
+def test_a_warm_cache_has_loaded_what_a_question_needs():
+    words = Words()
+    with LECCache(embeddings=words) as cache:
+        cache.warm()
+        assert len(words.asked) == 1
+        assert cache.stats().errors == 0
+    with LECCache(embeddings=Faulty()) as cache:
+        cache.warm()
+        assert cache.stats().errors == 1

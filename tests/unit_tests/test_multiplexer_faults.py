@@ -562,7 +562,7 @@ def test_copies_share_what_is_learned_asked_and_spent():
 
 def test_eight_threads_lose_no_call_cost_or_lesson():
     budget = ErrorBudget(0.2, seed=1)
-    mux = multiplexed(router=None, accept=lambda *_: True, budget=budget, cache=lec())
+    mux = multiplexed(router=None, accept=lambda *_: True, budget=budget, cache=lec(match=1.0))
     errors = []
 
     def work(name):

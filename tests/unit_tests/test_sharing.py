@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import ClassVar
 
 import pytest
 from fakes import (
@@ -12,13 +13,16 @@ from fakes import (
     Streaming,
     Words,
     at_once,
+    calling,
     every_way,
     every_way_at_once,
     lec,
     multiplexed,
+    routed,
 )
 from langchain_core.caches import InMemoryCache
 from langchain_core.runnables import RunnableLambda
+from pydantic import BaseModel, field_validator
 
 from langchain_cachemux import flight as flight_module
 
@@ -170,3 +174,42 @@ def test_without_a_cache_every_call_is_made(ask):
     ask(mux, QUESTION)
     ask(mux, QUESTION)
     assert asked(mux) == 2
+
+
+# Answers that are of no use any more
+
+
+class Adult(BaseModel):
+    """Of an age that is checked, by a rule that no schema shows."""
+
+    age: int
+
+    @field_validator("age")
+    @classmethod
+    def _old_enough(cls, age):
+        if age < cls._least:
+            msg = "too young"
+            raise ValueError(msg)
+        return age
+
+    _least: ClassVar[int] = 18
+
+
+def test_a_stored_object_that_validates_no_longer_is_a_miss_and_is_dropped(monkeypatch):
+    cache = lec()
+    said = iter([20, 30, 10])
+    small = Fake(model="small", says=lambda _: calling("Adult", age=next(said)))
+    mux = multiplexed(small, cache=cache, router=routed("small", "large"))
+    asked = mux.with_structured_output(Adult)
+    assert [asked.invoke(QUESTION).age for _ in range(2)] == [20, 20]
+    monkeypatch.setattr(Adult, "_least", 25)
+    assert asked.invoke(QUESTION).age == 30
+    assert asked.invoke(QUESTION).age == 30
+    monkeypatch.setattr(Adult, "_least", 35)
+    mux.models["large"].says = ConnectionError("down")
+    with pytest.raises(Exception, match=r"too young|down"):
+        asked.invoke(QUESTION)
+    until = time.monotonic() + 30
+    while cache.stats().entries and time.monotonic() < until:
+        time.sleep(0.01)
+    assert cache.stats().entries == 0

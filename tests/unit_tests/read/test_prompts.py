@@ -1,12 +1,15 @@
 """The way from `(prompt, llm_string)` to a key: what must not matter, and what must."""
 
+import asyncio
 import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from enum import Enum
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Generic, Literal, TypeVar
 
 import numpy as np
@@ -14,6 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
@@ -28,8 +32,19 @@ from langchain_core.messages import (
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel, Field, create_model
 
-from langchain_cachemux import Query, Reader, any_model
+from langchain_cachemux import Query, Reader, SentenceEncoder, any_model
+from langchain_cachemux import patience as patience_module
+from langchain_cachemux.patience import SPARED, SparedError
 from langchain_cachemux.read.prompts import UnstableKeyError
+
+
+@pytest.fixture
+def later(monkeypatch):
+    """Lets so much time pass that what failed is tried again."""
+    monotonic, passed = time.monotonic, []
+    clock = SimpleNamespace(monotonic=lambda: monotonic() + SPARED * len(passed))
+    monkeypatch.setattr(patience_module, "time", clock)
+    return lambda: passed.append(1)
 
 
 class Toy(Embeddings):
@@ -544,7 +559,7 @@ def test_the_key_of_a_class_is_the_same_in_every_process():
         "print(read(HUMAN, llm=bound_to(Shop)).key)"
     )
     keys = set()
-    for seed in "123":
+    for seed in "12":
         environment = {**os.environ, "PYTHONHASHSEED": seed}
         environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
         told = subprocess.run(
@@ -572,6 +587,22 @@ class Kind(Enum):
 def test_a_class_that_cannot_be_looked_up_has_no_stable_key(unknown):
     with pytest.raises(UnstableKeyError, match="cannot be looked up"):
         read(HUMAN, llm=bound_to(unknown))
+
+
+def test_of_models_that_cannot_be_told_apart_is_warned_once(caplog):
+    reader = Reader(Toy())
+    one, other = (GenericFakeChatModel(messages=iter(["a"])) for _ in range(2))
+    for model in (one, other):
+        reader.read(dumps([HUMAN]), model._get_llm_string())
+    assert caplog.text.count("share answers") == 1
+    assert "generic-fake-chat-model" in caplog.text
+
+
+def test_of_models_that_tell_of_themselves_is_not_warned(caplog):
+    reader = Reader(Toy())
+    for llm in (GPT._get_llm_string(), "[('_type', 'a'), ('model', 'b'), ('stop', None)]", "m"):
+        reader.read(dumps([HUMAN]), llm)
+    assert caplog.text == ""
 
 
 def test_a_memory_address_has_no_stable_key():
@@ -664,29 +695,100 @@ def test_the_memo_forgets_the_text_asked_for_longest_ago():
     [[np.nan, 1.0], [np.inf, 1.0], [0.0, 0.0], [], [[1.0, 2.0]], 3.0],
     ids=["NaN", "infinite", "zero", "empty", "matrix", "scalar"],
 )
-def test_what_is_no_direction_is_refused_and_not_remembered(vector):
+def test_what_is_no_direction_is_refused_and_asked_for_again_after_a_while(vector, later):
     toy = Toy(vector, [3.0, 4.0])
     reader = Reader(toy)
     query = reader.read("Hi", "m")
     with pytest.raises(ValueError, match="no usable vector"):
         reader.embed(query)
+    with pytest.raises(SparedError, match="no usable vector"):
+        reader.embed(query)
+    later()
     np.testing.assert_allclose(reader.embed(query).vector, [0.6, 0.8], rtol=1e-6)
+    assert toy.asked == ["Hi", "Hi"]
 
 
-def test_a_vector_of_another_length_is_refused():
+def test_a_vector_of_another_length_is_refused(later):
     reader = Reader(Toy([1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0]))
     reader.embed(reader.read("one", "m"))
     with pytest.raises(ValueError, match="length 3, before it was 2"):
         reader.embed(reader.read("two", "m"))
+    later()
     assert len(reader.embed(reader.read("two", "m")).vector) == 2
 
 
-def test_what_the_embedder_raises_is_passed_on_and_not_remembered():
-    reader = Reader(Toy(ConnectionError("away"), [1.0, 0.0]))
+def test_what_the_embedder_raises_is_passed_on(later):
+    reader = Reader(Toy(ConnectionError("away"), [1.0, 0.0], [0.0, 1.0]))
     query = reader.read("Hi", "m")
     with pytest.raises(ConnectionError):
         reader.embed(query)
+    assert reader.embed(reader.read("another", "m")).vector is not None
+    with pytest.raises(SparedError, match="away"):
+        reader.embed(query)
+    later()
     assert reader.embed(query).vector is not None
+
+
+class Hanging(Toy):
+    """Does not answer until it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.go_on = threading.Event()
+
+    def embed_query(self, text):
+        super().embed_query(text)
+        self.go_on.wait(30)
+        return [1.0, 0.0]
+
+    async def aembed_query(self, text):
+        super().embed_query(text)
+        await asyncio.sleep(30)
+
+
+@pytest.mark.parametrize("way", ["embed", "aembed"])
+def test_an_embedder_that_hangs_is_left_at_the_deadline_and_spared_for_all_texts(way, later):
+    toy = Hanging()
+    reader = Reader(toy, deadline=0.05)
+
+    def embed(text):
+        query = reader.read(text, "m")
+        return reader.embed(query) if way == "embed" else asyncio.run(reader.aembed(query))
+
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        embed("one")
+    for text in ("one", "two"):
+        with pytest.raises(SparedError):
+            embed(text)
+    assert time.monotonic() - started < 15
+    assert toy.asked == ["one"]
+    later()
+    toy.go_on.set()
+    if way == "embed":
+        assert embed("two").vector is not None
+
+
+def test_an_embedder_of_this_process_has_all_the_time_it_needs_in_the_callers_thread():
+    class Local(Toy):
+        in_process = True
+
+        def embed_query(self, text):
+            time.sleep(0.2)
+            threads.append(threading.current_thread())
+            return super().embed_query(text)
+
+    threads = []
+    reader = Reader(Local(), deadline=0.05)
+    assert reader.embed(reader.read("one", "m")).vector is not None
+    assert threads == [threading.current_thread()]
+    assert SentenceEncoder.in_process
+
+
+@pytest.mark.parametrize("deadline", [0, -1.0, "soon", None])
+def test_a_deadline_is_a_number_of_seconds(deadline):
+    with pytest.raises(ValueError, match="deadline must be seconds > 0"):
+        Reader(Toy(), deadline=deadline)
 
 
 @pytest.mark.parametrize("name", ["max_chars", "memo"])
