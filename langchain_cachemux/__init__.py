@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.budget import ErrorBudget, Spending
     from langchain_cachemux.cache import LECCache
     from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, Policy, robust
-    from langchain_cachemux.match.threshold import Matcher, Threshold
+    from langchain_cachemux.match.threshold import Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.read.encoder import SentenceEncoder
     from langchain_cachemux.read.prompts import Reader, any_model
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
     from langchain_cachemux.route.prices import dollars, per_million_tokens, seconds
     from langchain_cachemux.route.router import Router
+    from langchain_cachemux.single import cached
     from langchain_cachemux.types import Estimate, Hit, Miss, Query, Route, Usage
 
 _NAMES = {
     "budget": "ErrorBudget Spending",
     "cache": "LECCache",
     "keep.policies": "GDSF GreedyDual LEC LFU LRU Policy robust",
-    "match.threshold": "Matcher Threshold",
+    "match.threshold": "Threshold",
     "multiplexer": "MultiplexedLLM",
     "read.encoder": "SentenceEncoder",
     "read.prompts": "Reader any_model",
@@ -45,6 +46,7 @@ _NAMES = {
     "route.networks": "TorchClassifier TransformerClassifier",
     "route.prices": "dollars per_million_tokens seconds",
     "route.router": "Router",
+    "single": "cached",
     "types": "Estimate Hit Miss Query Route Usage",
 }
 _HOME = {name: module for module, names in _NAMES.items() for name in names.split()}
@@ -66,7 +68,6 @@ __all__ = [
     "Hit",
     "Judge",
     "LECCache",
-    "Matcher",
     "Mean",
     "Miss",
     "MultiplexedLLM",
@@ -86,6 +87,7 @@ __all__ = [
     "TransformerClassifier",
     "Usage",
     "any_model",
+    "cached",
     "dollars",
     "per_million_tokens",
     "robust",

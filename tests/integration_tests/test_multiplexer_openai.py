@@ -17,7 +17,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from langchain_cachemux import Estimate, LECCache, MultiplexedLLM, Router, dollars
+from langchain_cachemux import Estimate, LECCache, MultiplexedLLM, Router, cached, dollars
 
 openai = pytest.importorskip("openai", reason="its client comes with the extra `demo`")
 ChatOpenAI = pytest.importorskip(
@@ -519,3 +519,34 @@ def test_an_answer_of_an_unknown_end_is_not_stored(server, chat):
     for _ in range(2):
         model.invoke(QUESTION)
     assert len(server.requests) == 2
+
+
+@every_way
+def test_a_single_model_before_a_cache_is_asked_once_however_it_is_asked(ask, server):
+    model = ChatOpenAI(model=MINI, base_url=server.url, api_key="none", stream_usage=True)
+    llm = cached(model, LECCache(embeddings=DeterministicFakeEmbedding(size=16)))
+
+    first, second = ask(llm, QUESTION), ask(llm, QUESTION)
+
+    assert first.content.strip() == second.content.strip() == "Paris it is"
+    assert second.usage_metadata == {**first.usage_metadata, "total_cost": 0}
+    assert server.models == [MINI]
+
+
+def test_an_agent_that_remembers_streams_each_turn_once_and_pays_for_equal_ones_once(
+    multiplexed, server
+):
+    agents = pytest.importorskip("langchain.agents", reason="it comes with the extra `langchain`")
+    memory = pytest.importorskip("langgraph.checkpoint.memory").InMemorySaver()
+    agent = agents.create_agent(multiplexed(), checkpointer=memory)
+
+    for thread in ("1", "2"):
+        config = {"configurable": {"thread_id": thread}}
+        for turn, question in enumerate(("Hello", "Goodbye")):
+            asked = {"messages": [("human", question)]}
+            shown = [chunk for chunk, _ in agent.stream(asked, config, stream_mode="messages")]
+            assert "".join(chunk.text for chunk in shown).strip() == "Paris it is"
+            messages = agent.get_state(config).values["messages"]
+            assert len({message.id for message in messages}) == len(messages) == 2 * (turn + 1)
+
+    assert server.models == [MINI, MINI]

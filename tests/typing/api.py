@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, assert_type
+from typing import assert_type
 
 from langchain_core.caches import BaseCache
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models import BaseChatModel, LanguageModelInput
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
-from langchain_core.runnables import Runnable
 
 from langchain_cachemux import (
     GDSF,
@@ -30,6 +29,7 @@ from langchain_cachemux import (
     Sure,
     Threshold,
     Usage,
+    cached,
     dollars,
     per_million_tokens,
     robust,
@@ -58,7 +58,8 @@ def multiplexers(small: BaseChatModel, large: BaseChatModel) -> None:
         return bool(messages) and bool(answer.text)
 
     llm = MultiplexedLLM(small, large, accept=judge, cache=LECCache(), max_error=0.02)
-    as_langchain_takes_it: Runnable[LanguageModelInput, Any] = llm
+    as_langchain_takes_it: BaseChatModel = llm
+    as_langchain_takes_it = cached(small, LECCache())
     assert_type(llm.router, Router)
     assert_type(llm.accept, Judge | None)
     assert_type(llm.feedback("id", 1.0), bool)

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from fakes import QUESTION, WAYS, Events, Fake, Streaming, every_way, lec, multiplexed, told
 from langchain_core.callbacks import UsageMetadataCallbackHandler, get_usage_metadata_callback
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableLambda
 from langchain_tests.utils.stream_lifecycle import assert_valid_event_stream
@@ -15,6 +16,9 @@ from langchain_cachemux import Asks
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
 
 JUDGES = {"turned down": lambda *_: False, "accepted": lambda *_: True, "not judged": None}
+third_protocol = pytest.mark.skipif(
+    not hasattr(BaseChatModel, "stream_events"), reason="it came with a later langchain-core"
+)
 every_judge = pytest.mark.parametrize("judge", JUDGES.values(), ids=JUDGES)
 GIVEN = {"turned down": "good good good", "accepted": "bad bad bad", "not judged": "bad bad bad"}
 
@@ -72,6 +76,7 @@ def test_events_tell_of_the_answer_given_once_fresh_or_stored(judge, version):
 
 
 @every_judge
+@third_protocol
 def test_events_of_the_third_protocol_obey_it_fresh_or_stored(judge):
     async def events(mux):
         stream = await mux.astream_events(QUESTION, version="v3")
@@ -86,6 +91,7 @@ def test_events_of_the_third_protocol_obey_it_fresh_or_stored(judge):
 
 
 @every_judge
+@third_protocol
 def test_an_agents_stream_of_the_third_protocol_tells_of_the_answer_given(judge):
     agents = pytest.importorskip("langchain.agents", reason="it comes with the extra `agents`")
     agent = agents.create_agent(pair(judge))

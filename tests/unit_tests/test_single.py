@@ -22,7 +22,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from langchain_cachemux.single import cached
+from langchain_cachemux import cached
 
 
 @every_way
