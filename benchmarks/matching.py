@@ -51,6 +51,7 @@ from rich.console import Console
 from rich.table import Table
 
 from langchain_cachemux.budget import Certificate
+from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.lessons import Lessons
 from langchain_cachemux.match import surface
@@ -507,8 +508,51 @@ def measured(folder: Path, work: Path, only: str, seed: int) -> list[dict[str, A
     return rows
 
 
+def draw_chart(rows: list[dict[str, Any]], path: Path) -> None:
+    """One panel a stream: what is served rightly over what is served wrongly, and what is unbeatable."""
+    names = list(dict.fromkeys(row["stream"] for row in rows))
+    groups = (
+        ("threshold", "static thresholds", charts.BLUE, "-", "."),
+        ("grey zone", "grey zone, judged afterwards", charts.ORANGE, "", "s"),
+        ("per entry", "a curve for each entry", charts.PURPLE, "", "v"),
+        ("verified", "ours", charts.MAIN, "-", "o"),
+        ("judged", "ours with a judge", charts.TEAL, "-", "D"),
+    )
+    with charts.drawing(path, 1, len(names), size=(3.2 * len(names), 3.6)) as panels:
+        for name, panel in zip(names, panels[0], strict=True):
+            mine = [row for row in rows if row["stream"] == name]
+            for group, label, colour, line, marker in groups:
+                found = [row for row in mine if _group(row["arm"]) == group]
+                panel.plot(
+                    [100 * (row["error"] or 0.0) for row in found],
+                    [100 * row["right"] for row in found],
+                    label=label,
+                    color=colour,
+                    linestyle=line,
+                    marker=marker,
+                )
+            exact = [row["exact"] / max(row["servable"], 1) for row in mine]
+            best = [row["right"] for row in mine if row["arm"] == "oracle"]
+            panel.axhline(100 * min(exact), label="exact repeats only", **charts.NO_CACHE)
+            panel.axhline(100 * max(best, default=1.0), label="told every pair", **charts.LIMIT)
+            panel.set_title(name)
+            panel.set_xscale("symlog", linthresh=1.0)
+            panel.set_xlabel("% of hits by meaning wrong")
+        panels[0, 0].set_ylabel("% of the servable served rightly")
+        panels[0, -1].legend(fontsize=7)
+
+
+def _group(arm: str) -> str:
+    """The line that an arm belongs to; judges that err are told apart in the table alone."""
+    if ", judge" in arm and not arm.endswith("judge 0.0"):
+        return ""
+    if arm.startswith("verified"):
+        return "judged" if ", judge" in arm else "verified"
+    return "grey zone" if arm.startswith("grey zone") else arm.rpartition(" ")[0]
+
+
 def main() -> None:
-    """Measure, print, write `matching.json`."""
+    """Measure, print, write `matching.json` and `matching.png`."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=os.environ.get("CACHEMUX_DATA"))
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
@@ -535,6 +579,7 @@ def main() -> None:
     command = "CACHEMUX_DATA=DIR python benchmarks/matching.py --work CELLS"
     result = {**stamp(command, "sentence-transformers", "torch"), "price": PRICE, "rows": rows}
     results.write(told.out / "matching.json", result)
+    draw_chart(rows, told.out / "matching.png")
 
 
 if __name__ == "__main__":

@@ -346,7 +346,8 @@ def test_a_chat_model_uses_it_like_any_cache(make):
 def paired(cache, **arguments):
     """A multiplexer whose two models have one answer to each question, and a cache between them."""
     models = [
-        FakeListChatModel(responses=["Paris"], name=name, cache=False) for name in ("small", "large")
+        FakeListChatModel(responses=["Paris"], name=name, cache=False)
+        for name in ("small", "large")
     ]
     arguments = {"price": lambda usage: 1.0, "embeddings": None, **arguments}
     return MultiplexedLLM(models={"small": models[0], "large": models[1]}, cache=cache, **arguments)
