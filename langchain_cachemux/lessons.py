@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 REMEMBERED = 10_000
 """Misses whose answers are awaited, and hits that feedback may concern; the oldest is forgotten."""
+JUDGE: Judging | None = None
+"""Who is asked where nobody is named: with "local" the model that comes with the package."""
 TRIALS = 4.0
 """Opinions on different questions after which a judge is trusted or not, over the error allowed."""
 DOUBTED = 0.5
@@ -346,7 +348,7 @@ def lessons_of(
             msg = f"judge and same are for match=Verified(), which learns; match is {match!r}"
             raise ValueError(msg)
         return None
-    referee = None
+    referee, judge = None, JUDGE if judge is None else judge
     if judge is not None:
         from langchain_cachemux.match.judges import pair_judge_of
         from langchain_cachemux.referee import Referee

@@ -568,7 +568,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         yield call.rest()
 
 
-def _join(cache: BaseCache | Literal[False] | None, parts: Parts, *, routes: bool) -> None:
+def _join(cache: object, parts: Parts, *, routes: bool) -> None:
     """Have a cache value its answers by the router, and bet under the budget: one promise for both."""
     if routes:
         getattr(cache, "value_by", lambda _: None)(RoutedMiss(parts))

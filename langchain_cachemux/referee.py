@@ -40,6 +40,8 @@ ASSUMED = 0.05
 """Price of an opinion, as a share of the miss, before there was one."""
 BELIEF = (0.5, 9.5)
 """Prior of both errors: one in twenty, worth ten opinions."""
+UNDECIDED = 0.5
+"""What a judge says that cannot tell."""
 MOST_SKIPPED = 256
 """Pairs that are not shown to a judge that has failed, at most: 1 at first, then twice as many."""
 VERSION = 1
@@ -249,8 +251,11 @@ class Referee:
             self._raised(error)
             return None
 
-    def _paid(self, opinion: Opinion, elapsed: float) -> Judged:
-        """What an opinion says and costs; one that reports no usage took its time, and no more."""
+    def _paid(self, opinion: Opinion, elapsed: float) -> Judged | None:
+        """What an opinion says and costs; one that reports no usage took its time, and no more.
+
+        Even chances are no opinion, and are paid for.
+        """
         if not 0 <= opinion.same <= 1:
             msg = f"a judge must say a probability in [0, 1], got {opinion.same!r}"
             raise ValueError(msg)
@@ -263,7 +268,9 @@ class Referee:
         with self._lock:
             self.spent += cost if 0 <= cost < math.inf else 0.0
             self._costs += 1
-        return Judged(opinion.same > 0.5, opinion.reason, cost)  # noqa: PLR2004
+        if opinion.same == UNDECIDED:
+            return None
+        return Judged(opinion.same > UNDECIDED, opinion.reason, cost)
 
     def _said(self, judged: Judged | None, when: Literal["before", "after"]) -> Judged | None:
         if judged is not None:

@@ -133,9 +133,10 @@ class Shelf:
         if llm_string is not None:
             query = reader.embed(reader.read(prompt, llm_string))
             return query, list(self.near(query))
-        query = Query("", text=prompt, vector=reader.vector(prompt))
+        vector = reader.vector(prompt)
+        query = Query("", text=prompt, vector=vector)
         found = [
-            Match(wording.entry, float(wording.vector @ query.vector), wording.text, wording.key)
+            Match(wording.entry, float(wording.vector @ vector), wording.text, wording.key)
             for wording in self.ledger.wordings()
             if wording.vector is not None and wording.entry is not None
         ]

@@ -176,7 +176,7 @@ class Compared:
     """The chance that both ask the same."""
     risk: float
     """Upper bound of the chance that they do not."""
-    seen: Vector
+    seen: NDArray[np.float64]
     """What that rests on, shape (d,)."""
     difference: str = ""
     """What may differ, in words."""

@@ -14,7 +14,8 @@ from langchain_core.runnables import ConfigurableField
 from pydantic import BaseModel
 
 from langchain_cachemux import ErrorBudget, Spending
-from langchain_cachemux.audits import TYPICAL, Audits, stated
+from langchain_cachemux.audits import TYPICAL, Audits
+from langchain_cachemux.read.answers import stated
 
 SOON = 20.0
 

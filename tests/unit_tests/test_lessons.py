@@ -12,7 +12,7 @@ from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux import Hit, LECCache, Miss, Threshold
+from langchain_cachemux import ErrorBudget, Hit, LECCache, Miss, MultiplexedLLM, Threshold
 from langchain_cachemux.match import verified
 from langchain_cachemux.match.surface import Surface
 from langchain_cachemux.match.verified import Verified
@@ -341,3 +341,48 @@ def test_a_chat_model_uses_it_like_any_cache(make):
     assert model.invoke("a:unsure words").content == "Paris"
     assert model.invoke("a:unsure words").content == "Paris"
     assert cache.stats().reworded == 1
+
+
+def paired(cache, **arguments):
+    """A multiplexer whose two models have one answer to each question, and a cache between them."""
+    models = [
+        FakeListChatModel(responses=["Paris"], name=name, cache=False)
+        for name in ("small", "large")
+    ]
+    arguments = {"price": lambda usage: 1.0, "embeddings": None, **arguments}
+    return MultiplexedLLM(models={"small": models[0], "large": models[1]}, cache=cache, **arguments)
+
+
+def test_one_bet_is_placed_on_a_hit_under_the_multiplexers_budget_at_the_risk_of_the_hit(make):
+    cache = make()
+    mux = paired(cache, max_error=0.05, seed=0)
+    mux.invoke("a:first")
+    assert cache.match.budget is mux.budget
+    before = mux.budget.counts.get("cache")
+    answer = mux.invoke("a:same words")
+    told = answer.response_metadata["cachemux"]
+    count = mux.budget.counts["cache"]
+    assert (before, count.placed, told["hit"]) == (None, 1, "semantic")
+    assert count.risk == pytest.approx(told["risk"])
+    mux.close()
+
+
+def test_a_multiplexers_audits_and_feedback_teach_its_cache(make):
+    cache = make()
+    mux = paired(cache, max_error=0.05, audit=1.0, seed=0)
+    mux.invoke("a:first")
+    answer = mux.invoke("a:same words")
+    assert mux.wait(20)
+    assert cache.stats().labels == 1
+    assert mux.invoke("a:same words").response_metadata["cachemux"]["hit"] == "exact"
+    assert mux.feedback(answer, 0.0)
+    assert "hit" not in mux.invoke("a:same words").response_metadata["cachemux"]
+    mux.close()
+
+
+def test_a_matcher_with_a_budget_of_its_own_keeps_it(make):
+    own = ErrorBudget(0.1, seed=0)
+    cache = make(match=Verified(budget=own))
+    mux = paired(cache, max_error=0.05, seed=0)
+    assert cache.match.budget is own
+    mux.close()

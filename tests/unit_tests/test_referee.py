@@ -133,6 +133,13 @@ def test_a_flood_is_not_queued_without_end_and_nobody_waits_for_it():
     assert len(told) == taken
 
 
+def test_even_chances_are_no_opinion_and_no_fault():
+    asks = Referee(pair_judge_of(lambda new, stored: 0.5), price=lambda usage: 1.0, trials=0.0)
+    assert asks.ask(PAIR) is None
+    assert asks.spent == 1.0
+    assert asks._ready()
+
+
 @pytest.mark.parametrize("said", [2.0, -1.0, float("nan")])
 def test_what_is_no_probability_is_no_opinion(said):
     class Odd:
