@@ -122,7 +122,7 @@ class CacheMiddleware(AgentMiddleware[Any, Any, Any]):
         lent = None
         with spared("naming the namespace"):
             lent = _Lent(self.cache, _named(self.namespace, request.runtime))
-        return lent
+        return lent  # noqa: RET504 - a fault leaves it None
 
     def _heed(self, lent: _Lent) -> None:
         """Say once that the cache is out of the model's way."""
@@ -307,7 +307,7 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
             name = _named(self.namespace, request.runtime)
             declared = {"tool": convert_to_openai_tool(tool), "namespace": name}
             key = dumps([asked]), json.dumps(declared, sort_keys=True)
-        return key
+        return key  # noqa: RET504 - a fault leaves it None
 
     def _tell(self, name: str, injected: set[str]) -> None:
         """Say once of a tool that it is always run."""
