@@ -219,7 +219,8 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
 
     Only of the tools that are named, and only what came of them without an error. Their results must
     depend on their arguments alone: a tool that is given the agent's state, its store or its runtime is
-    always run. A result is worth to the cache what it took to get it, as an answer is.
+    always run. A result is worth to the cache the seconds that it took, as an answer is; where the cache
+    counts in another unit, what others cost.
 
     Args:
         cache: Shared with any other face.

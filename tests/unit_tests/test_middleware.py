@@ -15,7 +15,11 @@ from langchain.agents.middleware import (
     dynamic_prompt,
     wrap_model_call,
 )
-from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain.agents.structured_output import (
+    ProviderStrategy,
+    StructuredOutputValidationError,
+    ToolStrategy,
+)
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
@@ -146,7 +150,15 @@ def time_in(city: str) -> str:
         {"response_format": ProviderStrategy(City)},
         {"middleware": [settings(stop=["."])]},
     ],
-    ids=str,
+    ids=[
+        "the prompt",
+        "a tool",
+        "another tool",
+        "the model",
+        "its parameters",
+        "a schema",
+        "settings of the call",
+    ],
 )
 def test_whatever_the_model_is_asked_with_is_in_the_key(other):
     cache = lec()
@@ -332,6 +344,30 @@ def test_a_multiplexer_as_the_agents_model_looks_into_the_cache_too():
     assert len(small.calls) == 1
 
 
+def test_a_model_with_fallbacks_is_lent_the_cache():
+    model = Fake(model="small")
+    agent = create_agent(
+        model.with_fallbacks([Fake(model="large")]), middleware=[CacheMiddleware(lec())]
+    )
+    for _ in range(2):
+        assert agent.invoke(ASKED)["messages"][-1].text == "Paris it is"
+    assert len(model.calls) == 1
+
+
+@every_way
+def test_an_answer_on_which_the_agent_failed_is_not_given_again(run):
+    says = ["no object", '{"name": "Paris"}']
+    model = Fake(model="small", says=lambda _: says.pop(0))
+    agent = create_agent(
+        model, middleware=[CacheMiddleware(lec())], response_format=ProviderStrategy(City)
+    )
+    with pytest.raises(StructuredOutputValidationError):
+        run(agent, ASKED)
+    for _ in range(2):
+        assert run(agent, ASKED)["structured_response"] == City(name="Paris")
+    assert len(model.calls) == 2
+
+
 # The multiplexer
 
 
@@ -430,6 +466,22 @@ def test_a_model_that_raises_is_learned_and_the_next_goes_on(per):
     messages = agent.invoke(ASKED)["messages"]
     assert [told(m)["model"] for m in messages if isinstance(m, AIMessage)] == ["small", "large"]
     assert llm.stats().errors == {"small": 1}
+
+
+@pytest.mark.parametrize("per", ["call", "run"])
+def test_an_agent_streams_the_chosen_models_tokens_once(per):
+    mux = MultiplexerMiddleware(multiplexed(), per=per)
+    agent = create_agent(Fake(model="none"), middleware=[mux])
+    parts = [m.text for m, _ in agent.stream(ASKED, stream_mode="messages") if m.text]
+    assert parts == ["Paris ", "it ", "is"]
+
+
+@every_way
+@pytest.mark.parametrize("per", ["call", "run"])
+def test_a_routed_answer_is_the_object_that_was_asked_for(run, per):
+    mux = MultiplexerMiddleware(multiplexed(Fake(model="small", says=cities)), per=per)
+    agent = create_agent(Fake(model="none"), middleware=[mux], response_format=ToolStrategy(City))
+    assert run(agent, ASKED)["structured_response"] == City(name="Paris")
 
 
 def test_a_model_that_takes_no_tools_is_not_asked_where_there_are_some():
@@ -618,6 +670,38 @@ def test_a_tool_that_is_not_named_always_runs():
         looking_up("Oslo"), [other], middleware=[ToolCacheMiddleware(cache, {"time": None})]
     )
     assert [agent.invoke(ASKED)["messages"][-1].text for _ in range(2)] == ["0", "1"]
+
+
+def test_a_result_that_was_wrong_is_not_given_again():
+    weather, runs = counted()
+    cache = lec()
+    agent = with_tool(weather, "Oslo", cache=cache)
+    agent.invoke(ASKED)
+    result = agent.invoke(ASKED)["messages"][2]
+    assert len(runs) == 1
+    assert cache.feedback(result, ok=False)
+    agent.invoke(ASKED)
+    assert len(runs) == 2
+
+
+@every_way
+def test_one_cache_and_one_router_serve_answers_and_results(run):
+    weather, runs = counted()
+    cache, model = lec(), looking_up("Oslo")
+    llm = multiplexed(model, cache=cache)
+    agent = create_agent(
+        Fake(model="none"),
+        [weather],
+        middleware=[
+            MultiplexerMiddleware(llm, per="run"),
+            ToolCacheMiddleware(cache, {"weather": 60}),
+        ],
+    )
+    for _ in range(2):
+        assert run(agent, ASKED)["messages"][-1].text == "rain in Oslo"
+    assert (len(model.calls), len(runs)) == (2, 1)
+    stats = cache.stats()
+    assert (stats.entries, stats.hits_exact, stats.errors) == (3, 3, 0)
 
 
 def test_only_those_of_one_namespace_share_results():
