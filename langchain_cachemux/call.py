@@ -401,6 +401,8 @@ class Call:
             stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
             if unfinished(self.messages):
                 among = [stay]
+        if parts.pinned in self._able:
+            among = [parts.pinned]
         switch_price = min(switch_price, LARGEST_COST)
         return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
 

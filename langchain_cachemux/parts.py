@@ -66,6 +66,8 @@ class Parts(BaseModel):
     audit: float = 0.0
     same: SkipValidation[Same]
     stickiness: float = 1.0
+    pinned: str | None = None
+    """The model that is asked as long as it can do what is asked and answers."""
     experience: Experience
     background: Background
     observations: Observations | None = None

@@ -6,8 +6,8 @@ tell. So one handler is attached to every run of the process, and reads nothing 
 
 A chain ended: the answers used in it are handed up to the run that it is part of, for what comes later
 may still fail on them. A chain failed, by an error of the kind that unsuitable words cause
-(`UNSUITABLE`; a connection that broke says nothing of an answer): the answers used in it so far are
-forgotten. A model failed: nobody waits any longer for what it was asked.
+(`UNSUITABLE`, or raised because of one; a connection that broke says nothing of an answer): the answers
+used in it so far are forgotten. A model failed: nobody waits any longer for what it was asked.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Runs(BaseCallbackHandler):
         """Have the answers forgotten, if the error may be theirs; else hand them up."""
         del kwargs
         answers = self._take(run_id)
-        if not isinstance(error, UNSUITABLE):
+        if not isinstance(error, UNSUITABLE) and not isinstance(error.__cause__, UNSUITABLE):
             self._add(parent_run_id, answers)
             return
         for held, key in answers:

@@ -40,8 +40,8 @@ class Answering(BaseChatModel):
         return ChatResult(generations=[ChatGeneration(message=message)])
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture
@@ -111,6 +111,18 @@ def test_the_judge_of_the_example_sends_what_is_not_known_to_the_large_model(rea
     good_enough = namespace["good_enough"]
     assert good_enough([], AIMessage("Paris."))
     assert not good_enough([], AIMessage("I don't know."))
+
+
+def test_the_page_on_agents_does_what_it_says(models, capsys):
+    page, namespace = (ROOT / "docs/agents.md").read_text(encoding="utf-8"), {}
+    for place, block in enumerate(blocks("python", page), 1):
+        exec(compile(block, f"docs/agents.md, block {place}", "exec"), namespace)  # noqa: S102
+    (shown,) = blocks("text", page)
+    assert capsys.readouterr().out == shown
+    with namespace["cache"]:
+        asked = {"messages": [("human", "What is the capital of Norway?")]}
+        messages = namespace["routed"].invoke(asked)["messages"]
+        assert messages[-1].response_metadata["cachemux"]["model"] == "large"
 
 
 def test_the_commands_it_names_exist():

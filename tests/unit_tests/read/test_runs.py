@@ -103,6 +103,15 @@ def test_a_chain_that_fails_by_something_else_does_not(using, doubts, error):
     assert doubts.keys == []
 
 
+def test_an_error_raised_because_of_the_words_doubts_them_too(using, doubts):
+    def parse(_):
+        raise RuntimeError from ValueError("no JSON")
+
+    with pytest.raises(RuntimeError):
+        (using | RunnableLambda(parse)).invoke("q")
+    assert doubts.keys == ["k"]
+
+
 @every_way
 def test_a_chain_that_gets_through_confirms_it(using, doubts, ask):
     assert ask(using | RunnableLambda(str.upper)) == "Q"
