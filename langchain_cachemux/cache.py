@@ -24,14 +24,8 @@ from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import explained, matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
-from langchain_cachemux.read.encoder import name_of
-from langchain_cachemux.read.prompts import (
-    Namespace,
-    Reader,
-    UnstableKeyError,
-    reader_of,
-    written_down,
-)
+from langchain_cachemux.read.encoder import name_of, reader_of
+from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError, written_down
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator, Mean

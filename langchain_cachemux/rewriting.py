@@ -22,15 +22,15 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.runnables import Runnable, RunnableConfig
 
 from langchain_cachemux.arguments import accepts, expect, is_made, shown
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.meter import Meter, aask, ask, within
-from langchain_cachemux.read.runnables import altered
 from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:
+    from langchain_core.runnables import Runnable, RunnableConfig
+
     from langchain_cachemux.read.prompts import Reader
     from langchain_cachemux.route.prices import Price
     from langchain_cachemux.types import Query
@@ -86,11 +86,12 @@ class Rewriter:
         self, rewrite: Rewrite | None, *, reader: Reader, price: Price, deadline: float = DEADLINE
     ) -> None:
         what = '(messages) -> question as a function, a chat model, or "small"'
-        model = isinstance(rewrite, Runnable)
+        model = _is_model(rewrite)
         right = rewrite in (None, "small") or model
         right = right or (is_made(rewrite, "__call__") and accepts(rewrite, 1))  # type: ignore[arg-type]
         expect(right, "rewrite", what, rewrite)
-        self.rewrite = altered(rewrite, cache=False) if model else rewrite
+        self.rewrite = _uncached(rewrite) if model else rewrite
+        self._model = model
         self.reader = reader
         self.deadline = deadline
         self.count = 0
@@ -117,7 +118,7 @@ class Rewriter:
             pay: Who is told of each cost, such as `Spending.pay`.
         """
         if self.rewrite == "small":
-            self.rewrite = altered(model, cache=False)
+            self.rewrite, self._model = _uncached(model), True
         self._pay = pay or self._pay
 
     def alone(self, query: Query, prompt: str) -> Query:
@@ -172,9 +173,7 @@ class Rewriter:
     def _waits(self) -> bool:
         """Whether it only waits when it is to be awaited, so that it needs no thread."""
         call = type(self.rewrite).__call__ if callable(self.rewrite) else None
-        return isinstance(self.rewrite, Runnable) or any(
-            map(iscoroutinefunction, (self.rewrite, call))
-        )
+        return self._model or any(map(iscoroutinefunction, (self.rewrite, call)))
 
     def _to_ask(self, query: Query, prompt: str) -> list[BaseMessage] | None:
         """The conversation, where there is somebody to ask about it and its last turn is not known."""
@@ -188,14 +187,12 @@ class Rewriter:
             return None if self._skip else list(turns.said)
 
     def _put(self, said: list[BaseMessage], meter: Meter) -> Any:
-        if isinstance(self.rewrite, Runnable):
-            return self.rewrite.invoke(_instruction(said), _config(meter))
-        return self.rewrite(said)  # type: ignore[misc, operator]
+        asked: Any = self.rewrite
+        return asked.invoke(_instruction(said), _config(meter)) if self._model else asked(said)
 
     def _aput(self, said: list[BaseMessage], meter: Meter) -> Any:
-        if isinstance(self.rewrite, Runnable):
-            return self.rewrite.ainvoke(_instruction(said), _config(meter))
-        return self.rewrite(said)  # type: ignore[misc, operator]
+        asked: Any = self.rewrite
+        return asked.ainvoke(_instruction(said), _config(meter)) if self._model else asked(said)
 
     def _learn(self, query: Query, prompt: str, told: Any, meter: Meter, elapsed: float) -> None:
         """Remember what was said of a turn, and what that cost; without usage it took its time."""
@@ -228,6 +225,21 @@ class Rewriter:
             self._skip = min(2**self._failed, MOST_SKIPPED)
             skipped = self._skip - 1
         log.warning("a turn was not rewritten, nor will the next %d be: %r", skipped, error)
+
+
+def _is_model(rewrite: Any) -> bool:
+    if rewrite is None or isinstance(rewrite, str):
+        return False
+    from langchain_core.runnables import Runnable
+
+    return isinstance(rewrite, Runnable)
+
+
+def _uncached(model: Any) -> Any:
+    """The model without a cache: what it is asked here is nobody's question."""
+    from langchain_cachemux.read.runnables import altered
+
+    return altered(model, cache=False)
 
 
 def _instruction(said: list[BaseMessage]) -> list[BaseMessage]:

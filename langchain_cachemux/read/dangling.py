@@ -56,6 +56,10 @@ _SAID = frozenset(
     " happened".split()
 )
 """Verbs by which one asks: never what a pronoun stands for."""
+_SPEAKERS = frozenset("i my mine we us our you your".split())
+_ON = (
+    _ASKED | _JOINS | _SAID | frozenset("yes no not ok okay more less again another really".split())
+)
 _BEGINS = frozenset("to i we you that without my".split())
 """A clause may begin with one of these, or with a word in -ing."""
 _ORDER = frozenset(
@@ -95,7 +99,7 @@ def dangles(text: str) -> bool:
     words = _TOKEN.findall(_apart(line))
     if not any(word[0].isalpha() for word in words):
         return False
-    if _CONTINUES.match(line) or _says_nothing(words):
+    if _CONTINUES.match(line) or _goes_on(words):
         return True
     return any(_refers(words, at) and not _named(words, at) for at in range(len(words)))
 
@@ -106,13 +110,11 @@ def _apart(line: str) -> str:
     return re.sub(r"\b(they|those|these)'(?:re|ve)\b", r"\1 are", line)
 
 
-def _says_nothing(words: list[str]) -> bool:
-    """Whether there is no word of an open class, and nobody whom it is about: "Why?", "And then?"."""
+def _goes_on(words: list[str]) -> bool:
+    """Whether it only asks or answers on, about nothing it names: "Why?", "And then?", "Yes"."""
     said = [word for word in words if word[0].isalnum()]
-    if not _CLOSED.union(_SAID).issuperset(said):
-        return False
-    about = frozenset("i my mine we us our you your".split())
-    return about.isdisjoint(said)
+    names = not _CLOSED.union(_SAID).issuperset(said) or not _SPEAKERS.isdisjoint(said)
+    return not names and not _ON.isdisjoint(said)
 
 
 def _refers(words: list[str], at: int) -> bool:

@@ -330,25 +330,6 @@ def written_down(question: LanguageModelInput) -> str:
     return dumps([one.model_copy(update={"id": None}) for one in messages_of(question)])
 
 
-def reader_of(reader: Reader | None, embeddings: Embeddings | None) -> Reader:
-    """Return a reader as it was made, or one that reads by these embeddings or the default ones.
-
-    Raises:
-        ValueError: Both were given, or the one is no reader.
-        ImportError: The default embeddings are not installed.
-    """
-    if reader is None:
-        from langchain_cachemux.read.encoder import SentenceEncoder
-
-        return Reader(SentenceEncoder() if embeddings is None else embeddings)
-    if embeddings is not None:
-        msg = "embeddings and reader were both given; the reader has embeddings of its own"
-        raise ValueError(msg)
-    right = is_made(reader, "read embed")
-    expect(right, "reader", "a reader such as Reader(embeddings)", reader)
-    return reader
-
-
 def messages_of(question: LanguageModelInput) -> list[BaseMessage]:
     """Return the messages of what LangChain takes for a prompt.
 

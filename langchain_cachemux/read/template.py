@@ -51,6 +51,7 @@ def split_of(split: str | Split | None) -> Split:
 
 
 def _whole(text: str) -> tuple[str, str]:
+    """A message without documents: all of it is the question."""
     return text, ""
 
 
