@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -31,7 +31,7 @@ from langchain_cachemux.types import Usage
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable, RunnableConfig
 
-    from langchain_cachemux.read.prompts import Reader
+    from langchain_cachemux.read.prompts import Reader, Turns
     from langchain_cachemux.route.prices import Price
     from langchain_cachemux.types import Query
 
@@ -87,9 +87,11 @@ class Rewriter:
     ) -> None:
         what = '(messages) -> question as a function, a chat model, or "small"'
         model = _is_model(rewrite)
-        right = rewrite in (None, "small") or model
-        right = right or (is_made(rewrite, "__call__") and accepts(rewrite, 1))  # type: ignore[arg-type]
+        function = callable(rewrite) and is_made(rewrite, "__call__") and accepts(rewrite, 1)
+        right = model or function or rewrite is None or rewrite == "small"
         expect(right, "rewrite", what, rewrite)
+        reads = rewrite is None or is_made(reader, "turns alone")
+        expect(reads, "reader", "a Reader, or rewrite must not be given", reader)
         self.rewrite = _uncached(rewrite) if model else rewrite
         self._model = model
         self.reader = reader
@@ -99,7 +101,7 @@ class Rewriter:
         self.spent = 0.0
         """On that, in the user's unit."""
         self._price = price
-        self._pay: Callable[[float], object] = lambda _: None
+        self._pay: Callable[[float], object] = lambda _cost: None
         # by exact key, its context and words as a first turn; None where there are none
         self._known: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
         self._flights = Flights(deadline)
@@ -123,13 +125,13 @@ class Rewriter:
 
     def alone(self, query: Query, prompt: str) -> Query:
         """Return the last turn of a conversation on its own, if it is one and can be rewritten."""
-        said = self._to_ask(query, prompt)
-        if said is None or self._flights.join(query.key) is not None:
+        turns = self._to_ask(query, prompt)
+        if turns is None or self._flights.join(query.key) is not None:
             return self.known(query)
         meter, started = Meter(), time.perf_counter()
         try:
-            told = within(self.deadline, partial(ask, partial(self._put, said, meter), meter))
-            self._learn(query, prompt, told, meter, time.perf_counter() - started)
+            told = within(self.deadline, partial(ask, partial(self._put, turns, meter), meter))
+            self._learn(query, turns, told, meter, time.perf_counter() - started)
         except Exception as error:  # noqa: BLE001
             self._raised(error, meter)
         finally:
@@ -138,14 +140,14 @@ class Rewriter:
 
     async def aalone(self, query: Query, prompt: str) -> Query:
         """As `alone`, without holding up the loop."""
-        said = self._to_ask(query, prompt)
-        if said is None or await self._flights.ajoin(query.key) is not None:
+        turns = self._to_ask(query, prompt)
+        if turns is None or await self._flights.ajoin(query.key) is not None:
             return self.known(query)
         meter, started = Meter(), time.perf_counter()
         try:
-            asked = aask(partial(self._aput, said, meter), meter, waits=self._waits)
+            asked = aask(partial(self._aput, turns, meter), meter, waits=self._waits)
             told = await asyncio.wait_for(asked, self.deadline)
-            self._learn(query, prompt, told, meter, time.perf_counter() - started)
+            self._learn(query, turns, told, meter, time.perf_counter() - started)
         except Exception as error:  # noqa: BLE001
             self._raised(error, meter)
         finally:
@@ -175,7 +177,7 @@ class Rewriter:
         call = type(self.rewrite).__call__ if callable(self.rewrite) else None
         return self._model or any(map(iscoroutinefunction, (self.rewrite, call)))
 
-    def _to_ask(self, query: Query, prompt: str) -> list[BaseMessage] | None:
+    def _to_ask(self, query: Query, prompt: str) -> Turns | None:
         """The conversation, where there is somebody to ask about it and its last turn is not known."""
         if self.rewrite in (None, "small") or query.key in self._known:
             return None
@@ -184,25 +186,28 @@ class Rewriter:
             return None
         with self._lock:
             self._skip = max(self._skip - 1, 0)
-            return None if self._skip else list(turns.said)
+            return None if self._skip else turns
 
-    def _put(self, said: list[BaseMessage], meter: Meter) -> Any:
+    def _put(self, turns: Turns, meter: Meter) -> Any:
         asked: Any = self.rewrite
-        return asked.invoke(_instruction(said), _config(meter)) if self._model else asked(said)
+        if self._model:
+            return asked.invoke(_instruction(turns.said), _config(meter))
+        return asked([*turns.said])
 
-    def _aput(self, said: list[BaseMessage], meter: Meter) -> Any:
+    def _aput(self, turns: Turns, meter: Meter) -> Any:
         asked: Any = self.rewrite
-        return asked.ainvoke(_instruction(said), _config(meter)) if self._model else asked(said)
+        if self._model:
+            return asked.ainvoke(_instruction(turns.said), _config(meter))
+        return asked([*turns.said])
 
-    def _learn(self, query: Query, prompt: str, told: Any, meter: Meter, elapsed: float) -> None:
+    def _learn(self, query: Query, turns: Turns, told: Any, meter: Meter, elapsed: float) -> None:
         """Remember what was said of a turn, and what that cost; without usage it took its time."""
         self._paid(meter.usages or (Usage(seconds=elapsed),))
-        turns, words = self.reader.turns(prompt), _words(told)
+        words = _words(told)
         with self._lock:
             self._failed = 0
             self.count += words is not None
-            known = None if words is None or turns is None else (turns.context, words)
-            self._known[query.key] = known
+            self._known[query.key] = None if words is None else (turns.context, words)
             while len(self._known) > REMEMBERED:
                 self._known.popitem(last=False)
 
@@ -242,7 +247,7 @@ def _uncached(model: Any) -> Any:
     return altered(model, cache=False)
 
 
-def _instruction(said: list[BaseMessage]) -> list[BaseMessage]:
+def _instruction(said: Sequence[BaseMessage]) -> list[BaseMessage]:
     """The conversation as JSON: a quote or a line end in it ends nothing."""
     turns = [{_ROLES[type(one)]: one.text[:SHOWN]} for one in said[:-1][-TURNS:]]
     written = json.dumps([*turns, {"user": said[-1].text}], ensure_ascii=False, indent=1)

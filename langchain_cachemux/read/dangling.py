@@ -80,7 +80,7 @@ _IMPERSONAL = frozenset(
     "take takes took cost costs mean means feel matter say says show shows seem seems appear"
     " appears look looks sound sounds hurt help like".split()
 )
-_EXTRAPOSED = frozenset("to that if when for how whether my".split())
+_EXTRAPOSED = frozenset("to that if when how whether my".split())
 _CONTINUES = re.compile(
     r"(?:so|ok|okay|well|and|or|but)?\s*(?:(?:what|how) about\b|(?:what|who|where|why|when) else\b)"
     r"|(?:and|or|but)\b"
@@ -136,15 +136,15 @@ def _refers(words: list[str], at: int) -> bool:
         articled = not _ARTICLES.isdisjoint(words[max(at - 3, 0) : at])
         return counts and (before in _ORDER or word == "ones" or (articled and _is_open(before)))
     if word in POINTERS:
-        return _points(word, before, after)
+        # "things that move": with nothing but the order of words, a verb before it looks the same
+        joins = word == "that" and before and _is_open(before) and words[at - 2 : at - 1] != ["who"]
+        return not joins and _points(word, after)
     return False
 
 
-def _points(word: str, before: str, after: str) -> bool:
+def _points(word: str, after: str) -> bool:
     """Whether "this" or "that" points at something said, not at what is in sight or at the time."""
-    if after in _TIMES or after == ":" or (word == "this" and not _ends(after)):
-        return False
-    return word != "that" or not (before and _is_open(before))  # else it joins: "things that move"
+    return after not in _TIMES and after != ":" and (word != "this" or _ends(after))
 
 
 def _ends(word: str) -> bool:
@@ -180,7 +180,8 @@ def _named(words: list[str], at: int) -> bool:
     """
     before = words[:at]
     if _is_object(words, at):
-        start = max((n for n, word in enumerate(before) if n and _begins(word)), default=0)
+        clauses = [n for n, word in enumerate(before[:-1]) if n and _begins(word)]
+        start = max(clauses, default=0)
         return any(_is_open(word) for word in before[:start])
     governed = True
     for word in reversed(before):
