@@ -24,9 +24,10 @@ from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import explained, matcher_of
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
-from langchain_cachemux.read.encoder import SentenceEncoder, name_of
+from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError, written_down
 from langchain_cachemux.read.runs import watch
+from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator, Mean
 from langchain_cachemux.route.prices import Price, price_of, seconds
 from langchain_cachemux.shelf import Shelf
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.match.judges import Judging
     from langchain_cachemux.match.threshold import Matcher
     from langchain_cachemux.referee import When
+    from langchain_cachemux.rewriting import Rewrite
 
 Event: TypeAlias = Hit | Miss | Admission
 
@@ -78,6 +80,9 @@ class LECCache(BaseCache):
         audit: The least share of hits by meaning that are asked again, to see whether they were right:
             3 % at first, in the end 1 %, by default.
         same: Whether two answers say the same, `(answer, answer) -> bool`; by default `Agree`.
+        rewrite: Asks the last turn of a conversation on its own, so that it is compared across
+            conversations: a chat model, a function `(messages) -> question`, or "small", the cheapest
+            model of the multiplexer. By default turns are compared after equal ones only.
         reader: How prompts are read, in place of `Reader(embeddings)`.
         price: Cost of a model call, or the name of a built-in one: "seconds", by default, or "dollars".
         estimator: What a miss would cost, learned from every miss; by default `Mean`. A
@@ -108,6 +113,7 @@ class LECCache(BaseCache):
         judge_when: When = "auto",
         audit: float | None = None,
         same: Same | None = None,
+        rewrite: Rewrite | None = None,
         reader: Reader | None = None,
         price: Price | str = seconds,
         estimator: Estimator | None = None,
@@ -118,17 +124,15 @@ class LECCache(BaseCache):
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
-        _expect_one_reader(reader, embeddings)
-        _expect_parts(path, reader, estimator, on_event=on_event, cacheable=cacheable, wait=wait)
+        self.reader = reader = reader_of(reader, embeddings)
+        _expect_parts(path, estimator, on_event=on_event, cacheable=cacheable, wait=wait)
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
-        if reader is None:
-            reader = Reader(SentenceEncoder() if embeddings is None else embeddings)
-        self.reader = reader
+        self.rewriter = Rewriter(rewrite, reader=reader, price=self.price)
         self.lessons = lessons_of(
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
         )
@@ -171,7 +175,7 @@ class LECCache(BaseCache):
         found = None
         with self._spared("lookup"):
             query, equal = self._opened(prompt, llm_string)
-            verdict = equal or self._judged(query)
+            verdict = equal or self._judged(self.rewriter.alone(query, prompt))
             brought = self.flights.join(query.key) if isinstance(verdict, Miss) else None
             _, found = self._told(verdict, brought)
         return found
@@ -183,7 +187,7 @@ class LECCache(BaseCache):
             query, equal = await self._workers.do(self._opened, prompt, llm_string)
             verdict: Hit | Miss | None = equal
             if verdict is None:
-                query = await self._aembedded(query)
+                query = await self._aembedded(await self.rewriter.aalone(query, prompt))
                 verdict = await self._workers.do(self._judged, query)
             brought = await self.flights.ajoin(query.key) if isinstance(verdict, Miss) else None
             _, found = await self._workers.do(self._told, verdict, brought)
@@ -218,6 +222,7 @@ class LECCache(BaseCache):
             self._learned.clear()
             self._shelf.doubted.clear()
         self._stopwatch.clear()
+        self.rewriter.clear()
         if self.lessons is not None:
             self.lessons.clear()
 
@@ -229,7 +234,7 @@ class LECCache(BaseCache):
             Exception: Whatever the embedder or the stores raise; `lookup` does not.
         """
         query, verdict = self._opened(prompt, llm_string)
-        return self._told(verdict or self._near(query))[0]
+        return self._told(verdict or self._near(self.rewriter.alone(query, prompt)))[0]
 
     def _opened(self, prompt: str, llm_string: str) -> tuple[Query, Hit | None]:
         """A prompt as a query, and the answer to an equal one."""
@@ -238,7 +243,8 @@ class LECCache(BaseCache):
 
     def _read(self, prompt: str, llm_string: str) -> Query:
         query = self.reader.read(prompt, llm_string)
-        return query if self.namespace is None else self.namespace.within(query)
+        within = query if self.namespace is None else self.namespace.within(query)
+        return self.rewriter.known(within)
 
     def _judged(self, query: Query) -> Hit | Miss:
         """The verdict on what is near; a fault in it is a miss."""
@@ -411,6 +417,7 @@ class LECCache(BaseCache):
     def stats(self) -> Stats:
         """Return what the cache holds and did since it was opened."""
         learned = {} if self.lessons is None else self.lessons.stats()
+        learned |= self.rewriter.stats()
         held = {"entries": len(self.ledger), "size": self.ledger.size}
         return self._counters.stats(**held, capacity=self.ledger.capacity, **learned)
 
@@ -572,25 +579,16 @@ def _is_held(entry: Entry) -> bool:
     return entry.slot >= 0
 
 
-def _expect_one_reader(reader: Reader | None, embeddings: Embeddings | None) -> None:
-    if reader is not None and embeddings is not None:
-        msg = "embeddings and reader were both given; the reader has embeddings of its own"
-        raise ValueError(msg)
-
-
-def _expect_parts(
-    path: Any, reader: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any
-) -> None:
+def _expect_parts(path: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any) -> None:
     """Refuse what cannot work; None is the default of each but the last.
 
     Raises:
         ValueError: One of them is of a wrong kind.
     """
     folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
-    reads, estimates = is_made(reader, "read embed"), is_made(estimator, "predict learn")
+    estimates = is_made(estimator, "predict learn")
     for name, given, right, what in (
         ("path", path, folder, "a folder, as text or a Path"),
-        ("reader", reader, reads, "a reader such as Reader(embeddings)"),
         ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
         ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),

@@ -35,7 +35,7 @@ from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.call import Call
 from langchain_cachemux.experience import Experience, MultiplexerStats
 from langchain_cachemux.living import pickled
-from langchain_cachemux.parts import Parts, RoutedMiss, spared
+from langchain_cachemux.parts import Parts, joined, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.needs import common_profile
 from langchain_cachemux.read.runnables import altered, chat_model
@@ -185,7 +185,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         )
         if alone:
             log.info(ALONE, self.standard, errors.max_error if errors else 0.0)
-        _join(cache, self, routes=routes)
+        joined(cache, self, routes=routes)
 
     def feedback(self, answer: AIMessage | str, score: float) -> bool:
         """Learn how good an answer was: late, in any order, as often as somebody says something.
@@ -566,14 +566,6 @@ class MultiplexedLLM(Parts, BaseChatModel):
             async for chunk in call.replay.astream(call.messages, call.untold):
                 yield call.replayed(chunk)
         yield call.rest()
-
-
-def _join(cache: object, parts: Parts, *, routes: bool) -> None:
-    """Have a cache value its answers by the router, and bet under the budget: one promise for both."""
-    if routes:
-        getattr(cache, "value_by", lambda _: None)(RoutedMiss(parts))
-    if parts.budget is not None:
-        getattr(cache, "bet_under", lambda _: None)(parts.budget)
 
 
 def _with(stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:

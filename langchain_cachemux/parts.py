@@ -26,6 +26,7 @@ from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, plain, written
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.read.thoughts import without_foreign_thoughts
+from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.judges import Judge
 from langchain_cachemux.route.observations import Observations
 from langchain_cachemux.route.prices import Price, billed, cost_of
@@ -246,3 +247,19 @@ class RoutedMiss:
 
     def learn(self, x: Query, cost: float) -> None:
         """Learn nothing: the multiplexer has told its router already."""
+
+
+def joined(cache: object, parts: Parts, *, routes: bool) -> None:
+    """Let a cache and a multiplexer work as one.
+
+    It values its answers by the router, bets under the budget, so that one promise covers both, and has
+    the cheapest model at hand to rewrite with; what that costs is paid out of what may be spent.
+    """
+    if routes:
+        getattr(cache, "value_by", lambda _: None)(RoutedMiss(parts))
+    if parts.budget is not None:
+        getattr(cache, "bet_under", lambda _: None)(parts.budget)
+    rewriter = getattr(cache, "rewriter", None)
+    if isinstance(rewriter, Rewriter):
+        pay = None if parts.spending is None else parts.spending.pay
+        rewriter.lend(next(iter(parts.models.values())), pay)

@@ -48,6 +48,10 @@ class Stats:
     """Opinions asked in the background."""
     judging: float = 0.0
     """What they cost, in the user's unit; to be taken from what was saved."""
+    rewritten: int = 0
+    """Turns of conversations that were written as questions on their own."""
+    rewriting: float = 0.0
+    """What that cost; to be taken from what was saved, too."""
     labels: int = 0
     """Pairs of which it became known whether they are the same."""
     audits: int = 0

@@ -21,8 +21,12 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from langchain_core.embeddings import Embeddings
 
+from langchain_cachemux.arguments import expect, is_made
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from langchain_cachemux.read.prompts import Reader
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -140,6 +144,25 @@ class _Torch:
                     texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
                 )
             )
+
+
+def reader_of(reader: Reader | None, embeddings: Embeddings | None) -> Reader:
+    """Return a reader as it was made, or one that reads by these embeddings or the default ones.
+
+    Raises:
+        ValueError: Both were given, or the one is no reader.
+        ImportError: The default embeddings are not installed.
+    """
+    from langchain_cachemux.read.prompts import Reader
+
+    if reader is None:
+        return Reader(SentenceEncoder() if embeddings is None else embeddings)
+    if embeddings is not None:
+        msg = "embeddings and reader were both given; the reader has embeddings of its own"
+        raise ValueError(msg)
+    right = is_made(reader, "read embed")
+    expect(right, "reader", "a reader such as Reader(embeddings)", reader)
+    return reader
 
 
 def name_of(embeddings: Embeddings) -> str:

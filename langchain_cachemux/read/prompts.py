@@ -2,7 +2,9 @@
 
 The rule: *embed the last human words; everything else must be equal.* The model's parameters are the
 scope, the system prompt and the earlier turns are the context, and only the words of a last message
-that is human and all text are compared by meaning.
+that is human and all text are compared by meaning. Of these, documents that a template placed among them
+are context too (`split`). Where nobody spoke before, words that refer to something said before are not
+compared by meaning at all (`dangles`).
 """
 
 from __future__ import annotations
@@ -17,23 +19,30 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
 from langchain_core.load import dumps
-from langchain_core.messages import HumanMessage, convert_to_messages
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    convert_to_messages,
+)
 from langchain_core.prompt_values import PromptValue
 
 from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, shown, takes
 from langchain_cachemux.patience import Failures, within
+from langchain_cachemux.read.dangling import dangles
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.structure import fields_named
+from langchain_cachemux.read.template import Split, split_of
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import BaseMessage
 
     from langchain_cachemux.types import Vector
 
@@ -92,12 +101,24 @@ class UnstableKeyError(ValueError):
     """The prompt or the parameters name something that only this process can tell apart."""
 
 
+class Turns(NamedTuple):
+    """A conversation that is all words, whose last turn may be asked again on its own."""
+
+    said: tuple[BaseMessage, ...]
+    """The system prompt and what was said, the last turn last; documents are left out."""
+    context: str
+    """Of the last turn if it were the first: hash of the system prompt and of all documents."""
+
+
 class Reader:
     """Reads prompts, and embeds each text once: the vectors of recent texts are remembered.
 
     Args:
         embeddings: Any LangChain embeddings.
         scope: What of the model's parameters must be equal: `per_model` or `any_model`, or your own.
+        split: What in a human message is the question, and what must be equal, such as documents: the
+            template that messages are made by, with `{question}` in it, or a function that returns
+            `(question, rest)`.
         max_chars: A text longer than this is matched exactly or not at all, because an encoder
             reads only its beginning (all-MiniLM-L6-v2: 256 tokens).
         max_pieces: The same bound in word pieces, by a generous guess of how a text is cut.
@@ -111,6 +132,7 @@ class Reader:
         embeddings: Embeddings,
         *,
         scope: Scope = per_model,
+        split: str | Split | None = None,
         max_chars: int = 1000,
         max_pieces: int = 240,
         memo: int = 1024,
@@ -124,6 +146,7 @@ class Reader:
         expect(takes(scope, 1), "scope", "a function of the llm_string, such as per_model", scope)
         self.embeddings = embeddings
         self.scope = scope
+        self.split = split_of(split)
         self.max_chars = max_chars
         self.max_pieces = max_pieces
         self.memo = memo
@@ -154,16 +177,16 @@ class Reader:
         scope = _hash(self.scope(_stable(llm_string)))
         messages = _messages(prompt)
         if messages is None:
-            earlier, words, whole = "", prompt, prompt
+            earlier, words, whole, first = "", prompt, prompt, True
         else:
             earlier, words = _split(messages)
-            whole = json.dumps(messages, sort_keys=True)
-        text = words.strip()
+            whole, first = json.dumps(messages, sort_keys=True), _is_first(messages)
+        words, material = self.split(words)
         return Query(
             key=_hash(scope, whole),
             scope=scope,
-            context=_hash(earlier),
-            text=text if len(text) <= self.max_chars and _pieces(text) <= self.max_pieces else "",
+            context=_hash(earlier, material) if material else _hash(earlier),
+            text=self._compared(words, alone=first and not material),
         )
 
     def _warn_of_twins(self, llm_string: str) -> None:
@@ -174,6 +197,51 @@ class Reader:
                 self._twins.add(llm_string)
             if not known:
                 log.warning(TWINS, llm_string)
+
+    def turns(self, prompt: str) -> Turns | None:
+        """Return a conversation whose last turn is human and not the first; None if it is none.
+
+        Nor is one that holds more than words (tool calls, pictures), or a text too long to be a turn: on
+        such things an answer may rest, and a question cannot say them.
+        """
+        messages = _messages(prompt)
+        if messages is None or _is_first(messages) or messages[-1]["role"] != "HumanMessage":
+            return None
+        said: list[BaseMessage] = []
+        system, materials = [], []
+        for message in messages:
+            role, content = message["role"], message["content"]
+            if message.keys() != {"role", "content"} or not isinstance(content, str):
+                return None
+            if role == "SystemMessage":
+                system.append(message)
+                said.append(SystemMessage(content))
+            elif role == "AIMessage":
+                said.append(AIMessage(content))
+            elif role == "HumanMessage":
+                words, material = self.split(content)
+                materials += [material] if material else []
+                if len(words) > self.max_chars:
+                    return None
+                said.append(HumanMessage(words))
+            else:
+                return None
+        earlier, _ = _split([*system, messages[-1]])
+        return Turns(tuple(said), _hash(earlier, *materials))
+
+    def alone(self, query: Query, context: str, words: str) -> Query:
+        """Return the last turn of a conversation as a first turn that asks the same in these words.
+
+        Unchanged when the words do not stand on their own either, or are too many to be compared.
+        """
+        text = self._compared(words, alone=True)
+        return replace(query, context=context, text=text, vector=None) if text else query
+
+    def _compared(self, words: str, *, alone: bool) -> str:
+        """The words to be compared by meaning; none when that would tell nothing."""
+        text = words.strip()
+        long = len(text) > self.max_chars or _pieces(text) > self.max_pieces
+        return "" if long or (alone and dangles(text)) else text
 
     def embed(self, query: Query) -> Query:
         """Return the query with the unit vector of its text; unchanged when it has no text.
@@ -429,6 +497,11 @@ def _unnumbered(block: Mapping[str, Any]) -> dict[str, Any]:
         or str(block.get("id")).startswith("lc_")  # LangChain's own numbering
     )
     return {k: v for k, v in block.items() if k != "index" and not (k == "id" and labelled)}
+
+
+def _is_first(messages: list[dict[str, Any]]) -> bool:
+    """Whether nobody has asked or looked anything up before the last message."""
+    return all(message["role"] in ("SystemMessage", "AIMessage") for message in messages[:-1])
 
 
 def _split(messages: list[dict[str, Any]]) -> tuple[str, str]:

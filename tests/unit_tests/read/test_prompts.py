@@ -303,7 +303,7 @@ def test_the_models_parameters_are_kept_as_a_hash_alone():
 def test_the_words_to_compare_are_the_last_human_ones():
     assert read(SYSTEM, HUMAN).text == HUMAN.content
     assert read(*BASE).text == "And of Chile?"
-    assert read(HumanMessage("  And of Chile?\n")).text == "And of Chile?"
+    assert read(HumanMessage("  Lima, what is it?\n")).text == "Lima, what is it?"
 
 
 @pytest.mark.parametrize(
