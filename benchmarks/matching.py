@@ -1,6 +1,6 @@
 """When is it the same question? What matchers serve, how often wrongly, and what that costs in all.
 
-    python benchmarks/matching.py --data DIR --work CELLS    # or CACHEMUX_DATA=DIR; hours on one core
+    python benchmarks/matching.py --data DIR --work CELLS    # or CACHEMUX_DATA=DIR; an hour on one core
 
 DIR holds `semantic/`: banking77 (PolyAI-LDN/task-specific-datasets @57ec275), clinc150 with its out of
 scope questions (clinc/oos-eval @828f809), gptcache_pairs (zilliztech/GPTCache @c59fb3a), polarity_cannot
@@ -537,6 +537,7 @@ def draw_chart(rows: list[dict[str, Any]], path: Path) -> None:
             panel.axhline(100 * max(best, default=1.0), label="told every pair", **charts.LIMIT)
             panel.set_title(name)
             panel.set_xscale("symlog", linthresh=1.0)
+            panel.set_xlim(-0.2, 120)
             panel.set_xlabel("% of hits by meaning wrong")
         panels[0, 0].set_ylabel("% of the servable served rightly")
         panels[0, -1].legend(fontsize=7)
