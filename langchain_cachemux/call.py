@@ -338,10 +338,7 @@ class Call:
         self.parts.experience.remember(self._name, asked)
 
     def _bet_on(self, stored: AIMessage, hit: HitMetadata) -> bool:
-        """Bet that a stored answer says what the most expensive model would, if that pays.
-
-        The risk is what the cache says of this hit; of a cache that does not, what hits came to so far.
-        """
+        """Bet that a stored answer says what the standard would, at the risk that the cache tells."""
         budget = self.parts.budget
         if budget is None:
             return True
