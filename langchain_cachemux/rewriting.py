@@ -17,6 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -130,7 +131,8 @@ class Rewriter:
             return self.known(query)
         meter, started = Meter(), time.perf_counter()
         try:
-            told = within(self.deadline, partial(ask, partial(self._put, turns, meter), meter))
+            asked = partial(copy_context().run, ask, partial(self._put, turns, meter), meter)
+            told = within(self.deadline, asked)
             self._learn(query, turns, told, meter, time.perf_counter() - started)
         except Exception as error:  # noqa: BLE001
             self._raised(error, meter)
