@@ -60,6 +60,7 @@ REMEMBERED = 10_000
 MOST_SKIPPED = 256
 """Turns left as they are after failures, at most: 1 after the first, then twice as many."""
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_QUOTED = re.compile('["“]([^"“”]*)["”]')
 _ROLES = {AIMessage: "assistant", HumanMessage: "user", SystemMessage: "system"}
 
 log = logging.getLogger(__name__)
@@ -273,5 +274,7 @@ def _words(told: Any) -> str | None:
         msg = f"rewrite must return a question as text, or None, got {told!r}"
         raise ValueError(msg)  # noqa: TRY004
     text = _THOUGHTS.sub("", told if isinstance(told, str) else told.text)
-    text = " ".join(text.split()).strip('"“”')
+    text = " ".join(text.split())
+    quoted = _QUOTED.fullmatch(text)
+    text = quoted[1] if quoted else text
     return None if text.rstrip(".") in ("", "NONE") else text
