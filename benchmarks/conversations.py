@@ -7,8 +7,11 @@ said and as somebody wrote them to stand on their own; banking77 (PolyAI-LDN/tas
 @57ec275) and clinc150 (clinc/oos-eval @828f809).
 
 Every turn is asked after its own conversation, and then once more after another that began with
-something else. Two turns ask the same when what they were written out to is the same but for case and
-punctuation; an answer served to another turn is `other`, be that one a rewording of it or not. Arms:
+something else, when it is written out without its last mark, so that as a question its key is another.
+Two turns ask the same when what they were written out to is the same but for case and punctuation; an
+answer served to another turn is `other`, be that one a rewording of it or not. `could` were written out
+before, and `unsaid` are written out with a reference in them all the same, which is compared after equal
+turns alone. Arms:
 
     turns        as they were said: earlier turns must be equal
     rewritten    by `rewrite=`, which is given what is written out in the data
@@ -112,7 +115,8 @@ def requests(topics: list[list[Turn]]) -> Iterator[tuple[list[BaseMessage], Turn
             if again:
                 said = [HumanMessage(f"{first.said} ({place})"), AIMessage(first.answer)]
             for turn in turns:
-                yield [*said, HumanMessage(turn.said)], turn
+                alone = turn.alone.rstrip("?. ") if again else turn.alone
+                yield [*said, HumanMessage(turn.said)], Turn(turn.said, alone)
                 said += [HumanMessage(turn.said), AIMessage(turn.answer)]
 
 
@@ -149,6 +153,7 @@ def served(
     return {
         "requests": len(asked),
         **counts,
+        "unsaid": sum(dangles(turn.alone) for _, turn in asked),
         "audits": told.audits,
         "rewritten": told.rewritten,
         "errors": told.errors,

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
+from contextvars import copy_context
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -59,6 +60,7 @@ REMEMBERED = 10_000
 MOST_SKIPPED = 256
 """Turns left as they are after failures, at most: 1 after the first, then twice as many."""
 _THOUGHTS = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
+_QUOTED = re.compile('["“]([^"“”]*)["”]')
 _ROLES = {AIMessage: "assistant", HumanMessage: "user", SystemMessage: "system"}
 
 log = logging.getLogger(__name__)
@@ -130,7 +132,8 @@ class Rewriter:
             return self.known(query)
         meter, started = Meter(), time.perf_counter()
         try:
-            told = within(self.deadline, partial(ask, partial(self._put, turns, meter), meter))
+            asked = partial(copy_context().run, ask, partial(self._put, turns, meter), meter)
+            told = within(self.deadline, asked)
             self._learn(query, turns, told, meter, time.perf_counter() - started)
         except Exception as error:  # noqa: BLE001
             self._raised(error, meter)
@@ -271,5 +274,7 @@ def _words(told: Any) -> str | None:
         msg = f"rewrite must return a question as text, or None, got {told!r}"
         raise ValueError(msg)  # noqa: TRY004
     text = _THOUGHTS.sub("", told if isinstance(told, str) else told.text)
-    text = " ".join(text.split()).strip('"“”')
+    text = " ".join(text.split())
+    quoted = _QUOTED.fullmatch(text)
+    text = quoted[1] if quoted else text
     return None if text.rstrip(".") in ("", "NONE") else text

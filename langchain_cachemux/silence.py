@@ -34,12 +34,12 @@ def shown(config: RunnableConfig) -> RunnableConfig | None:
 
 
 def heard_by(callbacks: Callbacks, handler: BaseCallbackHandler) -> Callbacks:
-    """Return callbacks with one more, which hears of all that is below."""
+    """Return callbacks with one more, unless it is there already, which hears of all that is below."""
     if isinstance(callbacks, BaseCallbackManager):
         callbacks = callbacks.copy()
         callbacks.add_handler(handler, inherit=True)
         return callbacks
-    return [*(callbacks or []), handler]
+    return [*(one for one in callbacks or [] if one is not handler), handler]
 
 
 def _shows(handler: Any) -> bool:
