@@ -392,14 +392,13 @@ class Call:
     def _terms(self) -> Terms:
         """On what terms the question is routed."""
         parts, earlier = self.parts, author(self.messages)
-        stay, switch_price, among = None, 0.0, self._able
+        stay, switch_price = None, 0.0
+        among = [parts.pinned] if parts.pinned in self._able else self._able
         if earlier is not None and earlier[0] in self._able:
             again = count_tokens_approximately(self.messages[:-1]) / max(self._needs.tokens, 1)
             stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
             if unfinished(self.messages):
                 among = [stay]
-        if parts.pinned in self._able:
-            among = [parts.pinned]
         switch_price = min(switch_price, LARGEST_COST)
         return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
 

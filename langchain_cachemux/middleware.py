@@ -70,13 +70,13 @@ class CacheMiddleware(AgentMiddleware[Any, Any, Any]):
     Put it last in the list, behind middleware that chooses the model: the cache is lent to the model
     that the request then has. What other middleware adds to the prompt is part of the key, wherever it
     stands. A turn that calls tools, and one that reads what tools returned, is found only when all is
-    equal. Left alone are turns that depend on what the request does not hold: tools that the provider
-    runs, and conversations that it remembers.
+    equal. No cache is used, the model's own neither, in turns that depend on what the request does not
+    hold: tools that the provider runs, and conversations that it remembers.
 
     Args:
         cache: Shared with any other face, which finds under the same key what agents stored.
         namespace: A function of the runtime, such as `lambda runtime: runtime.context.user`: only those
-            of whom it says the same share answers. Where it fails, the cache is not used.
+            of whom it says the same share answers. Where it fails, no cache is used.
 
     Raises:
         ValueError: An argument is of the wrong kind.
@@ -94,8 +94,6 @@ class CacheMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """Ask the model, to which the cache is lent."""
         lent = self._lent(request)
-        if lent is None:
-            return handler(request)
         response = handler(request.override(model=_with(lent, request.model)))
         self._heed(lent)
         return response
@@ -107,8 +105,6 @@ class CacheMiddleware(AgentMiddleware[Any, Any, Any]):
     ) -> ModelResponse[Any]:
         """As `wrap_model_call`."""
         lent = self._lent(request)
-        if lent is None:
-            return await handler(request)
         response = await handler(request.override(model=_with(lent, request.model)))
         self._heed(lent)
         return response
@@ -124,9 +120,9 @@ class CacheMiddleware(AgentMiddleware[Any, Any, Any]):
             lent = _Lent(self.cache, _named(self.namespace, request.runtime))
         return lent  # noqa: RET504 - a fault leaves it None
 
-    def _heed(self, lent: _Lent) -> None:
+    def _heed(self, lent: _Lent | None) -> None:
         """Say once that the cache is out of the model's way."""
-        if not lent.asked and not self._told:
+        if lent is not None and not lent.asked and not self._told:
             self._told = True
             log.warning(
                 "CacheMiddleware had no effect: other middleware chose another model, or answered "
@@ -385,11 +381,12 @@ class _Lent(BaseCache):
         return f"{llm_string}---{self._namespace}" if self._namespace else llm_string
 
 
-def _with(lent: _Lent, model: Any) -> Any:
-    """A copy of a model that has this cache in place of its own."""
+def _with(lent: _Lent | None, model: Any) -> Any:
+    """A copy of a model that has this cache, or none, in place of its own."""
+    cache = False if lent is None else lent
     if isinstance(model, BaseChatModel):
-        return model.model_copy(update={"cache": lent})
-    return altered(model, cache=lent)
+        return model.model_copy(update={"cache": cache})
+    return altered(model, cache=cache)
 
 
 def _named(namespace: Namespace | None, runtime: Any) -> str:

