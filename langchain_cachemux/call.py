@@ -392,8 +392,7 @@ class Call:
     def _terms(self) -> Terms:
         """On what terms the question is routed."""
         parts, earlier = self.parts, author(self.messages)
-        stay, switch_price = None, 0.0
-        among = [parts.pinned] if parts.pinned in self._able else self._able
+        stay, switch_price, among = None, 0.0, parts.eligible(self._able)
         if earlier is not None and earlier[0] in self._able:
             again = count_tokens_approximately(self.messages[:-1]) / max(self._needs.tokens, 1)
             stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)

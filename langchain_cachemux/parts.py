@@ -115,6 +115,10 @@ class Parts(BaseModel):
         """Return a query as the router reads it; a single model is asked whatever it is."""
         return self.reader.routed(query, text) if len(self.models) > 1 else query
 
+    def eligible(self, able: list[str]) -> list[str]:
+        """Of the models that can do what is asked those to choose from: the pinned one, or all."""
+        return [self.pinned] if self.pinned in able else able
+
     def shown(self, messages: Sequence[BaseMessage], name: str) -> list[BaseMessage]:
         """Return a conversation as a model may be shown it."""
         return without_foreign_thoughts(messages, {name, name_of(self.models[name]) or name})
