@@ -47,7 +47,10 @@ Large = Annotated[str, typer.Option(help="The expensive model, provider:model.")
 BaseUrl = Annotated[
     str, typer.Option(help="Where both are served, for an OpenAI-compatible server.")
 ]
-Similarity = Annotated[float, typer.Option(help="Least cosine of a semantic hit, in (0, 1].")]
+Similarity = Annotated[
+    float | None,
+    typer.Option(help="Least cosine of a semantic hit, in (0, 1]; by default it is learned."),
+]
 
 
 @app.command()
@@ -58,7 +61,7 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="60 requests.")] = False,
     seed: Annotated[int, typer.Option(help="Of the stream.")] = 0,
     capacity: Annotated[int, typer.Option(min=1, help="Entries each cache holds.")] = 15,
-    similarity: Similarity = 0.85,
+    similarity: Similarity = None,
     small: Small = "",
     large: Large = "",
     base_url: BaseUrl = "",
@@ -119,7 +122,7 @@ def ask(
         typer.Option(help="Folder that keeps the answers; by default one in your home."),
     ] = None,
     capacity: Annotated[str, typer.Option(help="Entries, or a size like 512MB.")] = "10000",
-    similarity: Similarity = 0.85,
+    similarity: Similarity = None,
     small: Small = "",
     large: Large = "",
     base_url: BaseUrl = "",
@@ -133,7 +136,6 @@ def ask(
     again, also in other words or after a restart, it is a hit.
     """
     from langchain_cachemux.cache import LECCache
-    from langchain_cachemux.match.threshold import Threshold
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.types import Hit, Miss
 
@@ -145,7 +147,7 @@ def ask(
         LECCache(
             folder,
             capacity=int(capacity) if capacity.isdecimal() else capacity,
-            match=Threshold(similarity),
+            match=similarity,
             on_event=events.append,
         ) as cache,
         _pair(small, large, base_url) as pair,

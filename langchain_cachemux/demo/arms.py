@@ -22,7 +22,7 @@ from langchain_cachemux.demo.recording import Asked, Recording, Replayed
 from langchain_cachemux.demo.stream import Question, Request
 from langchain_cachemux.keep.policies import LFU, robust
 from langchain_cachemux.lab.optimum import optimum
-from langchain_cachemux.match.threshold import Threshold
+from langchain_cachemux.match.verified import Verified
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.route.judges import Accept
@@ -96,7 +96,8 @@ class Demo:
         questions: Their answers are checked, and their near-misses must not be served.
         requests: The stream.
         capacity: Entries each cache holds.
-        similarity: Threshold of a semantic hit.
+        similarity: Least cosine of a semantic hit; by default what is near enough is learned, and of the
+            hits at most 2 % may be wrong.
         recording: Where answers are kept for the other arms.
     """
 
@@ -107,7 +108,7 @@ class Demo:
         requests: list[Request],
         *,
         capacity: int = 15,
-        similarity: float = 0.85,
+        similarity: float | None = None,
         recording: Recording | None = None,
     ) -> None:
         self.pair = pair
@@ -219,7 +220,7 @@ class Demo:
         cache = LECCache(
             capacity=self.capacity,
             policy=policy,
-            match=Threshold(self.similarity),
+            match=Verified(seed=0) if self.similarity is None else self.similarity,
             on_event=events.append,
         )
         accept = self.pair.accept if len(models) > 1 else None

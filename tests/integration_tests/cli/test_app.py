@@ -112,7 +112,7 @@ def test_a_wrong_option_is_a_usage_error(command, told):
         (["ask", "x", "--path", "{file}"], "path must be a folder"),
         (
             ["ask", "x", "--path", "{folder}", "--similarity", "1.5"],
-            "similarity must be in (0, 1], got 1.5",
+            "match must be a similarity in (0, 1]",
         ),
         (["ask", "x", "--path", "{folder}", "--capacity", "12 parsecs"], "got '12 parsecs'"),
         (["demo", "--questions", "{file}"], "line 1: expected an object"),
