@@ -61,7 +61,7 @@ def test_a_question_asked_again_is_a_hit_also_after_a_restart(tmp_path):
 
     first = ask("What is the capital of France?")
     again = ask("What is the capital of France?")
-    reworded = ask("what's the capital city of France")
+    reworded = ask("Hello, what's the capital of France? Thanks!")
     other = ask("What is the capital of Germany?")
 
     assert "miss" in first
