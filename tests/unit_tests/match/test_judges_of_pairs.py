@@ -142,7 +142,6 @@ def test_a_judge_is_itself():
         Sure(0.5),
         Asks(Fake(model="small")),
     ],
-    ids=repr,
 )
 def test_what_is_no_judge_of_pairs_is_refused_by_name_value_and_remedy(wrong):
     with pytest.raises(ValueError, match=r'judge must be a function .* or "local", got'):
