@@ -213,7 +213,13 @@ class Call:
         self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
     def shown(self, chunk: Any) -> Iterator[AIMessageChunk]:
-        """Yield a chunk for the caller to see; the time it takes over it is not the model's."""
+        """Yield a chunk for the caller to see; the time it takes over it is not the model's.
+
+        An answer that may not be shown as it comes is taken whole, and nothing is yielded.
+        """
+        if not self.live:
+            self.answer = chunk
+            return
         chunk = chunk_of(chunk)
         self.answer = chunk if self.answer is None else self.answer + chunk
         self._shown, started = self._shown or 0.0, time.perf_counter()
@@ -299,10 +305,10 @@ class Call:
         asked = {**bound(next(iter(self.parts.models.values()))), **self._kwargs}
         return Replay(message=self._message).bind(**asked)
 
-    def replayed(self, told: AIMessage) -> AIMessageChunk:
-        """Take what a replay tells: the answer goes by its id. Return what of it the caller is shown."""
+    def replayed(self, told: AIMessage) -> list[AIMessageChunk]:
+        """Take what a replay tells: the answer goes by its id. Return what of it a stream shows."""
         self._message.id, self._shown = told.id, self._shown or 0.0
-        return untold(chunk_of(told))
+        return [] if self.parts.structure is not None else [untold(chunk_of(told))]
 
     def _free(self) -> bool:
         """Mark a stored answer as one that cost nothing; whether there is one."""

@@ -12,7 +12,7 @@ from contextvars import copy_context
 from dataclasses import replace
 from functools import cache, partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from langchain_core.outputs import LLMResult
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 SILENT = RunnableConfig(callbacks=[], tags=[UNSHOWN], run_name="cachemux judge")
 """How a judge asks a model: its tokens go to nobody's stream."""
@@ -167,7 +168,7 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine that never has to wait for a loop: what it awaits is there when it awaits it.
 
     So what is asked both with and without a loop is written once, as a coroutine that is given what to
-    await.
+    await; without a loop that is `ready`.
 
     Raises:
         RuntimeError: It did have to wait.
@@ -180,6 +181,15 @@ def at_once(coroutine: Coroutine[Any, Any, T]) -> T:
     coroutine.close()
     msg = "at_once was given a coroutine that waits for a loop"
     raise RuntimeError(msg)
+
+
+def ready(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
+    """A plain function as one to await, whose result is there when it is awaited."""
+
+    async def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        return function(*args, **kwargs)
+
+    return call
 
 
 def run_to_end(coroutine: Coroutine[Any, Any, Any]) -> Any:

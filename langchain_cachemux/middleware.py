@@ -25,6 +25,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_cachemux.arguments import expect, is_number, takes
 from langchain_cachemux.cache import LECCache
 from langchain_cachemux.extras import needs
+from langchain_cachemux.meter import at_once, ready
 from langchain_cachemux.multiplexer import MultiplexedLLM
 from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
@@ -251,20 +252,9 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
         """Return what the cache holds of the tool's results, or run it."""
-        key = self._key(request)
-        if key is None:
-            return handler(request)
-        sharing, found = Sharing(self.cache, self.cache.flights), None
-        with spared("looking up what a tool returned"):
-            found = self._found(sharing.lookup(*key), request)
-        if found is not None:
-            return found
-        with sharing.left_on_error():
-            result = handler(request)
-        if (kept := _kept(result)) is not None:
-            sharing.update(*key, kept)
-        sharing.leave()
-        return result
+        sharing = Sharing(self.cache, self.cache.flights)
+        steps = ready(sharing.lookup), ready(handler), ready(sharing.update)
+        return at_once(self._returned(request, sharing, *steps))
 
     async def awrap_tool_call(
         self,
@@ -272,18 +262,31 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """As `wrap_tool_call`."""
+        sharing = Sharing(self.cache, self.cache.flights)
+        steps = sharing.alookup, handler, sharing.aupdate
+        return await self._returned(request, sharing, *steps)
+
+    async def _returned(
+        self,
+        request: ToolCallRequest,
+        sharing: Sharing,
+        lookup: Callable[[str, str], Awaitable[Sequence[Generation] | None]],
+        run: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+        update: Callable[[str, str, Sequence[Generation]], Awaitable[None]],
+    ) -> ToolMessage | Command[Any]:
+        """What the tool returned before or returns now; nothing is waited for but the three steps."""
         key = self._key(request)
         if key is None:
-            return await handler(request)
-        sharing, found = Sharing(self.cache, self.cache.flights), None
+            return await run(request)
+        found = None
         with spared("looking up what a tool returned"):
-            found = self._found(await sharing.alookup(*key), request)
+            found = self._found(await lookup(*key), request)
         if found is not None:
             return found
         with sharing.left_on_error():
-            result = await handler(request)
+            result = await run(request)
         if (kept := _kept(result)) is not None:
-            await sharing.aupdate(*key, kept)
+            await update(*key, kept)
         sharing.leave()
         return result
 

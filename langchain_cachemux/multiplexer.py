@@ -525,19 +525,16 @@ class MultiplexedLLM(Parts, BaseChatModel):
         if not call.hit():
             while call.next() is not None:
                 with call.answering():
-                    if not call.live:
-                        call.answer = call.model.invoke(call.conversation, call.config, **kwargs)
-                    else:
-                        for chunk in call.model.stream(call.conversation, call.config, **kwargs):
-                            yield from call.shown(chunk)
+                    asked = call.conversation, call.config
+                    for chunk in _told(call.model, *asked, whole=not call.live, **kwargs):
+                        yield from call.shown(chunk)
                 call.judge()
             call.settle()
             call.store()
-        if call.untold is not None and self.structure is not None:
-            call.replayed(call.replay.invoke(call.messages, call.untold))
-        elif call.untold is not None:
-            for chunk in call.replay.stream(call.messages, call.untold):
-                yield call.replayed(chunk)
+        if call.untold is not None:
+            whole = self.structure is not None
+            for chunk in _told(call.replay, call.messages, call.untold, whole=whole):
+                yield from call.replayed(chunk)
         yield call.rest()
 
     async def _astreamed(
@@ -548,24 +545,40 @@ class MultiplexedLLM(Parts, BaseChatModel):
         if not await call.ahit():
             while await run_in_executor(config, call.next) is not None:
                 with call.answering():
-                    if not call.live:
-                        call.answer = await call.model.ainvoke(
-                            call.conversation, call.config, **kwargs
-                        )
-                    else:
-                        answers = call.model.astream(call.conversation, call.config, **kwargs)
-                        async for chunk in answers:
-                            for shown in call.shown(chunk):
-                                yield shown
+                    asked = call.conversation, call.config
+                    async for chunk in _atold(call.model, *asked, whole=not call.live, **kwargs):
+                        for shown in call.shown(chunk):
+                            yield shown
                 await call.ajudge()
             await run_in_executor(config, call.settle)
             await call.astore()
-        if call.untold is not None and self.structure is not None:
-            call.replayed(await call.replay.ainvoke(call.messages, call.untold))
-        elif call.untold is not None:
-            async for chunk in call.replay.astream(call.messages, call.untold):
-                yield call.replayed(chunk)
+        if call.untold is not None:
+            whole = self.structure is not None
+            async for chunk in _atold(call.replay, call.messages, call.untold, whole=whole):
+                for shown in call.replayed(chunk):
+                    yield shown
         yield call.rest()
+
+
+def _told(
+    model: Runnable[Any, Any], asked: Any, config: RunnableConfig, *, whole: bool, **kwargs: Any
+) -> Iterator[Any]:
+    """A model's answer, whole or as it comes."""
+    if whole:
+        yield model.invoke(asked, config, **kwargs)
+    else:
+        yield from model.stream(asked, config, **kwargs)
+
+
+async def _atold(
+    model: Runnable[Any, Any], asked: Any, config: RunnableConfig, *, whole: bool, **kwargs: Any
+) -> AsyncIterator[Any]:
+    """As `_told`."""
+    if whole:
+        yield await model.ainvoke(asked, config, **kwargs)
+    else:
+        async for chunk in model.astream(asked, config, **kwargs):
+            yield chunk
 
 
 def _with(stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:

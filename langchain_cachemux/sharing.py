@@ -45,24 +45,17 @@ class Sharing:
         if self._cache is None or not self._looks:
             return None
         with leading() as self._led:
-            if self._flights is not None:
-                self._flights.join(_key(prompt, llm_string))
-            found = self._cache.lookup(prompt, llm_string)
-        if found:
-            self._land(prompt, llm_string)
-        return found
+            self._join(prompt, llm_string)
+            return self._landed(prompt, llm_string, self._cache.lookup(prompt, llm_string))
 
     async def alookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """As `lookup`."""
         if self._cache is None or not self._looks:
             return None
         with leading() as self._led:
-            if self._flights is not None:
-                await self._flights.ajoin(_key(prompt, llm_string))
+            await self._ajoin(prompt, llm_string)
             found = await self._cache.alookup(prompt, llm_string)
-        if found:
-            self._land(prompt, llm_string)
-        return found
+            return self._landed(prompt, llm_string, found)
 
     def update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
         """Tell the cache, and all who wait."""
@@ -102,6 +95,22 @@ class Sharing:
         """Let those who still wait go on by themselves; nothing when the answer came."""
         for flight in self._led:
             flight.end(None)
+
+    def _join(self, prompt: str, llm_string: str) -> None:
+        if self._flights is not None:
+            self._flights.join(_key(prompt, llm_string))
+
+    async def _ajoin(self, prompt: str, llm_string: str) -> None:
+        if self._flights is not None:
+            await self._flights.ajoin(_key(prompt, llm_string))
+
+    def _landed(
+        self, prompt: str, llm_string: str, found: Sequence[Generation] | None
+    ) -> Sequence[Generation] | None:
+        """What was found, with which the others who waited are served too."""
+        if found:
+            self._land(prompt, llm_string)
+        return found
 
     def _land(self, prompt: str, llm_string: str) -> None:
         if self._flights is not None:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager, Callbacks
-from langchain_core.tracers._streaming import _StreamingCallbackHandler
 
 if TYPE_CHECKING:
     from langchain_core.runnables import RunnableConfig
@@ -43,6 +42,8 @@ def heard_by(callbacks: Callbacks, handler: BaseCallbackHandler) -> Callbacks:
 
 
 def _shows(handler: Any) -> bool:
+    from langchain_core.tracers._streaming import _StreamingCallbackHandler
+
     return isinstance(handler, _StreamingCallbackHandler)
 
 

@@ -31,7 +31,6 @@ from langchain_core.messages import (
     SystemMessage,
     convert_to_messages,
 )
-from langchain_core.prompt_values import PromptValue
 
 from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, shown, takes
 from langchain_cachemux.patience import Failures, within
@@ -375,6 +374,8 @@ def messages_of(question: LanguageModelInput) -> list[BaseMessage]:
     Raises:
         ValueError: It is none.
     """
+    from langchain_core.prompt_values import PromptValue
+
     if isinstance(question, PromptValue):
         return question.to_messages()
     if isinstance(question, str):

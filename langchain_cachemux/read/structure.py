@@ -9,7 +9,6 @@ from typing import Any
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage
-from langchain_core.utils.function_calling import convert_to_json_schema
 from pydantic import BaseModel, ValidationError
 
 UNPARSED = (ValidationError, OutputParserException, json.JSONDecodeError)
@@ -66,6 +65,8 @@ class Structure:
 
 def fields(schema: dict[str, Any] | type) -> Any:
     """A schema as JSON, the same in every process: the elements of a set are written in one order."""
+    from langchain_core.utils.function_calling import convert_to_json_schema
+
     return _ordered(convert_to_json_schema(schema))
 
 

@@ -28,7 +28,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import SchemaError
 
 from langchain_cachemux.arguments import as_call, expect, is_number, shown
-from langchain_cachemux.meter import SILENT, Meter, aask, ask, at_once
+from langchain_cachemux.meter import SILENT, Meter, aask, ask, at_once, ready
 from langchain_cachemux.types import Usage
 
 log = logging.getLogger(__name__)
@@ -303,10 +303,7 @@ class _Pair(Judge):
         model: Runnable[Any, Any] | None = None,
     ) -> Verdict:
         """Ask the first, then perhaps the second; one that fails accepts nothing."""
-
-        async def ask(judge: Judge) -> Verdict:
-            return judge.judge(conversation, answer, model=model)
-
+        ask = ready(lambda judge: judge.judge(conversation, answer, model=model))
         return at_once(self._verdict(ask))
 
     async def ajudge(
