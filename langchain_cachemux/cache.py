@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
-from langchain_core.messages import BaseMessage
 
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
 from langchain_cachemux.background import Workers
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from langchain_core.embeddings import Embeddings
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import AIMessage
+    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import Generation
 
     from langchain_cachemux.agree import Same
@@ -365,10 +364,7 @@ class LECCache(BaseCache):
         Raises:
             ValueError: The message did not come from a cache.
         """
-        told: Any = metadata.read(answer) if isinstance(answer, BaseMessage) else {"key": answer}
-        key: Any = told.get("key") if told else None
-        what = "a message that a cache handed out, or its key"
-        expect(isinstance(key, str), "answer", what, answer)
+        key = metadata.name_of(answer, "key", of="a cache")
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
         return (not ok and self._shelf.wrong(key)) or known or self.ledger.get(key) is not None
 

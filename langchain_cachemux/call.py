@@ -24,24 +24,23 @@ from langchain_core.messages import (
     BaseMessage,
     message_chunk_to_message,
 )
-from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux.audits import Audits, Given
+from langchain_cachemux.candidates import Candidates
 from langchain_cachemux.experience import Asked, Attempt
 from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.answers import NoMessageError
-from langchain_cachemux.read.needs import bound, lacking
+from langchain_cachemux.read.needs import bound
 from langchain_cachemux.read.prompts import conversation, messages_of
 from langchain_cachemux.read.replay import Replay, chunk_of, free, untold
 from langchain_cachemux.read.runnables import altered
 from langchain_cachemux.read.structure import UNPARSED, empty
-from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
-from langchain_cachemux.types import LARGEST_COST, Needs, Query, Route
+from langchain_cachemux.types import Needs, Query, Route
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -51,7 +50,6 @@ if TYPE_CHECKING:
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.read.metadata import HitMetadata, RouteMetadata
     from langchain_cachemux.route.judges import Verdict
-    from langchain_cachemux.route.router import Terms
 
 FORBIDDEN = "{} may not answer within the error budget"
 
@@ -99,12 +97,6 @@ class Call:
         self._name = uuid4().hex
         self._query = Query(key="")
         self._needs = Needs()
-        self._able: list[str] = []
-        """The models that can do what is asked, as far as one knows."""
-        self._doubtful: list[str] = []
-        """Those that failed lately on what asked no more: asked only when nobody else answers."""
-        self._missed: list[str] = []
-        """Those that would have been weighed, but are doubtful or out."""
         self._way: list[Attempt] = []
         self._judging = False
         self._will_do = False
@@ -362,13 +354,14 @@ class Call:
     def explain(self) -> str:
         """Say which model would be asked and why, as a table of all; nothing is asked or learned."""
         self._read()
-        excluded = self._capable()
-        terms = self._terms()
+        candidates = Candidates(self.parts, self._needs)
+        terms = candidates.terms(self.messages)
         route = self.parts.router.choose(self._query, **terms)
-        budget, risk = self.parts.budget, self._risk(route)
+        told = [self.parts.router.explain(self._query, **terms)]
+        budget, risk = self.parts.budget, candidates.risk(route)
         if budget is not None and risk is not None and math.isinf(budget.charge(risk)):
-            excluded.insert(0, f"{self._able[-1]} is asked: {FORBIDDEN.format(route.model)}")
-        return "\n".join([self.parts.router.explain(self._query, **terms), *excluded])
+            told.append(f"{candidates.standard} is asked: {FORBIDDEN.format(route.model)}")
+        return "\n".join([*told, *candidates.excluded])
 
     def read(self) -> Query:
         """Return the question as the router reads it."""
@@ -379,15 +372,15 @@ class Call:
         """Route the question; which model, and whether its answer is judged, is settled here."""
         parts = self.parts
         self._read()
-        excluded = self._capable()
-        standard = self._able[-1]
+        self._candidates = Candidates(parts, self._needs)
+        standard, terms = self._candidates.standard, self._candidates.terms(self.messages)
         route = Route(standard, "the router failed", {}, ladder=(standard,))
         with spared("routing"):
-            route = parts.router.choose(self._query, **self._terms())
+            route = parts.router.choose(self._query, **terms)
         # an estimator of a whole cost takes for granted that all is judged
         judged = route.model not in route.chances or route.strategy == "cascade"
-        self._judging = judged and self._terms()["judged"]
-        reason = "; ".join([route.reason, *excluded])
+        self._judging = judged and terms["judged"]
+        reason = "; ".join([route.reason, *self._candidates.excluded])
         if not self._judging and not self._may_answer(route):
             reason = f"{FORBIDDEN.format(route.model)}; {reason}"
             route = replace(route, model=standard, ladder=(standard,))
@@ -395,50 +388,15 @@ class Call:
         log.debug("%s is asked: %s", route.model, reason)
         return route.model
 
-    def _terms(self) -> Terms:
-        """On what terms the question is routed."""
-        parts, earlier = self.parts, author(self.messages)
-        stay, switch_price, among = None, 0.0, parts.eligible(self._able)
-        if earlier is not None and earlier[0] in self._able:
-            again = count_tokens_approximately(self.messages[:-1]) / max(self._needs.tokens, 1)
-            stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
-            if unfinished(self.messages):
-                among = [stay]
-        switch_price = min(switch_price, LARGEST_COST)
-        return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
-
-    def _risk(self, route: Route) -> float | None:
-        """What is bet when the routed model's answer is given unjudged; None when it is no bet."""
-        chance = route.chances.get(route.model)
-        if chance is None or route.model == self._able[-1] or self._able[-1] in self._missed:
-            return None
-        return min(max(chance.upper, 0.0), 1.0)
-
     def _may_answer(self, route: Route) -> bool:
         """Whether the routed model's answer may be given unjudged: a bet, unless it is the standard."""
-        budget, risk = self.parts.budget, self._risk(route)
+        budget, risk = self.parts.budget, self._candidates.risk(route)
         if budget is None or risk is None:
             return True
         if self._bet is not None or math.isinf(budget.charge(risk, route.model)):
             return False
         self._bet = budget.placed(route.model, risk)
         return self._bet.served
-
-    def _capable(self) -> list[str]:
-        """Settle which models can do what is asked; why the others cannot, in words."""
-        parts, excluded = self.parts, {}
-        for name, model in parts.models.items():
-            lacks = lacking(model, self._needs)
-            if lacks:
-                excluded[name] = lacks
-            elif parts.experience.limits.beyond(name, self._needs):
-                excluded[name] = "it failed lately on what asked no more"
-                self._doubtful.append(name)
-        self._able = [name for name in parts.models if name not in excluded]
-        if not self._able:
-            self._able, self._doubtful = self._doubtful or list(parts.models), []
-        self._missed = [n for n in parts.models if n in self._doubtful or parts.router.out(n)]
-        return [f"not {name}: {why}" for name, why in excluded.items()]
 
     def _read(self) -> None:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
@@ -460,7 +418,7 @@ class Call:
 
     def _left(self) -> list[str]:
         """Whom to ask when nobody has answered, the last first."""
-        return self._unasked(self._able) or self._unasked(self._doubtful)
+        return self._unasked(self._candidates.able) or self._unasked(self._candidates.doubtful)
 
     def _unasked(self, names: Sequence[str]) -> list[str]:
         asked = {attempt.model for attempt in self._way}
@@ -544,7 +502,7 @@ class Call:
 
     def _audit(self, given: Given) -> None:
         """Compare the answer with another, if this is to be an audit."""
-        standard, bet = self._able[-1], self._bet
+        standard, bet = self._candidates.standard, self._bet
         if self._unparsed or standard != self.parts.standard:
             return
         if given.by != standard:
@@ -559,11 +517,9 @@ class Call:
         elif bet is not None:
             self._audits.ask(bet.kind, given, self._query, bet)
         elif self._audits.due():
-            estimates = self._route.estimates
-            cheaper = [n for n in self._able[:-1] if n in estimates and n not in self._missed]
-            if cheaper:
-                name = min(cheaper, key=lambda n: estimates[n].optimistic)
-                self._audits.ask(name, given, self._query)
+            cheaper = self._candidates.cheaper(self._route)
+            if cheaper is not None:
+                self._audits.ask(cheaper, given, self._query)
 
     @property
     def _unparsed(self) -> bool:
@@ -581,7 +537,10 @@ class Call:
         given, bet, names = self._given, self._bet, list(self.parts.models)
         if given.failed == 0 or (bet is not None and bet.served and bet.kind == given.model):
             return False
-        missed = {*self._missed, *(attempt.model for attempt in self._way if attempt.raised)}
+        missed = {
+            *self._candidates.missed,
+            *(attempt.model for attempt in self._way if attempt.raised),
+        }
         return any(name in missed for name in names[names.index(given.model) + 1 :])
 
     def _generations(self) -> list[ChatGeneration]:

@@ -38,7 +38,7 @@ from langchain_cachemux.living import pickled
 from langchain_cachemux.parts import Parts, joined, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.needs import common_profile
-from langchain_cachemux.read.runnables import altered, chat_model
+from langchain_cachemux.read.runnables import altered, atold, chat_model, told
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.costs import Costs, Strategy
 from langchain_cachemux.route.judges import Accept, judge_of
@@ -202,15 +202,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         """
         share = is_number(score) and 0 <= score <= 1
         expect(share, "score", "in [0, 1], 1 for an answer that did", score)
-        name: Any = answer
-        if isinstance(answer, BaseMessage):
-            told = metadata.read(answer)
-            name = told.get("id") if told else None
-        if not isinstance(name, str):
-            msg = (
-                f"answer must be a message that a multiplexer handed out, or its id, got {answer!r}"
-            )
-            raise ValueError(msg)  # noqa: TRY004
+        name = metadata.name_of(answer, "id", of="a multiplexer")
         asked = self.experience.recall(name)
         if asked is None:
             return False
@@ -526,14 +518,14 @@ class MultiplexedLLM(Parts, BaseChatModel):
             while call.next() is not None:
                 with call.answering():
                     asked = call.conversation, call.config
-                    for chunk in _told(call.model, *asked, whole=not call.live, **kwargs):
+                    for chunk in told(call.model, *asked, whole=not call.live, **kwargs):
                         yield from call.shown(chunk)
                 call.judge()
             call.settle()
             call.store()
         if call.untold is not None:
             whole = self.structure is not None
-            for chunk in _told(call.replay, call.messages, call.untold, whole=whole):
+            for chunk in told(call.replay, call.messages, call.untold, whole=whole):
                 yield from call.replayed(chunk)
         yield call.rest()
 
@@ -546,7 +538,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
             while await run_in_executor(config, call.next) is not None:
                 with call.answering():
                     asked = call.conversation, call.config
-                    async for chunk in _atold(call.model, *asked, whole=not call.live, **kwargs):
+                    async for chunk in atold(call.model, *asked, whole=not call.live, **kwargs):
                         for shown in call.shown(chunk):
                             yield shown
                 await call.ajudge()
@@ -554,31 +546,10 @@ class MultiplexedLLM(Parts, BaseChatModel):
             await call.astore()
         if call.untold is not None:
             whole = self.structure is not None
-            async for chunk in _atold(call.replay, call.messages, call.untold, whole=whole):
+            async for chunk in atold(call.replay, call.messages, call.untold, whole=whole):
                 for shown in call.replayed(chunk):
                     yield shown
         yield call.rest()
-
-
-def _told(
-    model: Runnable[Any, Any], asked: Any, config: RunnableConfig, *, whole: bool, **kwargs: Any
-) -> Iterator[Any]:
-    """A model's answer, whole or as it comes."""
-    if whole:
-        yield model.invoke(asked, config, **kwargs)
-    else:
-        yield from model.stream(asked, config, **kwargs)
-
-
-async def _atold(
-    model: Runnable[Any, Any], asked: Any, config: RunnableConfig, *, whole: bool, **kwargs: Any
-) -> AsyncIterator[Any]:
-    """As `_told`."""
-    if whole:
-        yield await model.ainvoke(asked, config, **kwargs)
-    else:
-        async for chunk in model.astream(asked, config, **kwargs):
-            yield chunk
 
 
 def _with(stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:

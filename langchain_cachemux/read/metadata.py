@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import (
     TYPE_CHECKING,
     Annotated,
+    Any,
     Literal,
     NotRequired,  # pydantic reads those of typing from 3.12 on
     TypeVar,
@@ -23,6 +24,7 @@ from langchain_core.outputs import ChatGeneration
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from langchain_cachemux.arguments import expect
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers
 from langchain_cachemux.types import Estimate
@@ -115,6 +117,26 @@ def read(message: BaseMessage | None) -> HitMetadata | RouteMetadata | None:
         return _FORMS.validate_python(message.response_metadata[NAME])
     except ValidationError:
         return None
+
+
+def name_of(answer: BaseMessage | str, field: Literal["id", "key"], *, of: str) -> str:
+    """The name that an answer was handed out under, by which `feedback` may mean it.
+
+    Args:
+        answer: The message, or the name itself.
+        field: What the name is called.
+        of: Whose answers are meant: "a cache" or "a multiplexer".
+
+    Raises:
+        ValueError: The message has no such name.
+    """
+    named: Mapping[str, Any] = {field: answer}
+    if isinstance(answer, BaseMessage):
+        named = read(answer) or {}
+    name: Any = named.get(field)
+    right = isinstance(name, str)
+    expect(right, "answer", f"a message that {of} handed out, or its {field}", answer)
+    return str(name)
 
 
 def handed_out(hit: Hit) -> list[Generation]:

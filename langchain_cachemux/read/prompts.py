@@ -36,7 +36,6 @@ from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, s
 from langchain_cachemux.patience import Failures, within
 from langchain_cachemux.read.dangling import dangles
 from langchain_cachemux.read.runs import metadata_under_way
-from langchain_cachemux.read.structure import fields_named
 from langchain_cachemux.read.template import Split, split_of
 from langchain_cachemux.types import Query
 
@@ -408,6 +407,8 @@ def _stable(llm_string: str) -> str:
     """Write a class's schema where LangChain wrote only its name; refuse what has no stable form."""
 
     def schema(found: re.Match[str]) -> str:
+        from langchain_cachemux.read.structure import fields_named
+
         known = fields_named(found[1])
         if known is None:
             msg = (

@@ -1,9 +1,9 @@
-"""What a Runnable is made of: the chat model at its bottom, its name, its parameters in writing."""
+"""What a Runnable is made of: the chat model at its bottom, its parameters; how it answers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
@@ -80,6 +80,27 @@ def written(model: Any, bound: Mapping[str, Any], config: RunnableConfig) -> str
         return dumps(model)
     told = repr(model)  # a Runnable that cannot tell its parameters is known by its name alone
     return told if " at 0x" not in told else f"{type(model).__qualname__} {model.get_name()}"
+
+
+def told(
+    model: Runnable[Any, Any], asked: Any, config: RunnableConfig, *, whole: bool, **kwargs: Any
+) -> Iterator[Any]:
+    """A model's answer, whole or as it comes."""
+    if whole:
+        yield model.invoke(asked, config, **kwargs)
+    else:
+        yield from model.stream(asked, config, **kwargs)
+
+
+async def atold(
+    model: Runnable[Any, Any], asked: Any, config: RunnableConfig, *, whole: bool, **kwargs: Any
+) -> AsyncIterator[Any]:
+    """As `told`."""
+    if whole:
+        yield await model.ainvoke(asked, config, **kwargs)
+    else:
+        async for chunk in model.astream(asked, config, **kwargs):
+            yield chunk
 
 
 def plain(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Which models one request can be asked of, and on what terms they are weighed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from langchain_core.messages.utils import count_tokens_approximately
+
+from langchain_cachemux.read.needs import lacking
+from langchain_cachemux.read.thoughts import author, unfinished
+from langchain_cachemux.types import LARGEST_COST
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from langchain_core.messages import BaseMessage
+
+    from langchain_cachemux.parts import Parts
+    from langchain_cachemux.route.router import Terms
+    from langchain_cachemux.types import Needs, Route
+
+
+class Candidates:
+    """The models of a multiplexer, as far as they can do what a request needs.
+
+    Args:
+        parts: Whose models these are.
+        needs: What the request needs of a model beside words.
+    """
+
+    def __init__(self, parts: Parts, needs: Needs) -> None:
+        self._parts = parts
+        self._needs = needs
+        self.doubtful: list[str] = []
+        """Those that failed lately on what asked no more: asked only when nobody else answers."""
+        excluded = {}
+        for name, model in parts.models.items():
+            lacks = lacking(model, needs)
+            if lacks:
+                excluded[name] = lacks
+            elif parts.experience.limits.beyond(name, needs):
+                excluded[name] = "it failed lately on what asked no more"
+                self.doubtful.append(name)
+        self.able = [name for name in parts.models if name not in excluded]
+        """Those that can do what is asked, as far as one knows; all when none is known to."""
+        if not self.able:
+            self.able, self.doubtful = self.doubtful or list(parts.models), []
+        out = (name for name in parts.models if parts.router.out(name))
+        self.missed = {*self.doubtful, *out}
+        """Those that would have been weighed, but are doubtful or out."""
+        self.excluded = [f"not {name}: {why}" for name, why in excluded.items()]
+        """Why the others cannot, in words."""
+
+    @property
+    def standard(self) -> str:
+        """The most expensive of those that can."""
+        return self.able[-1]
+
+    def terms(self, messages: Sequence[BaseMessage]) -> Terms:
+        """On what terms a conversation's last turn is routed."""
+        parts, earlier = self._parts, author(messages)
+        stay, switch_price, among = None, 0.0, parts.eligible(self.able)
+        if earlier is not None and earlier[0] in self.able:
+            again = count_tokens_approximately(messages[:-1]) / max(self._needs.tokens, 1)
+            stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
+            if unfinished(messages):
+                among = [stay]
+        switch_price = min(switch_price, LARGEST_COST)
+        return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
+
+    def risk(self, route: Route) -> float | None:
+        """What is bet when the routed model's answer is given unjudged; None when it is no bet."""
+        chance = route.chances.get(route.model)
+        if chance is None or route.model == self.standard or self.standard in self.missed:
+            return None
+        return min(max(chance.upper, 0.0), 1.0)
+
+    def cheaper(self, route: Route) -> str | None:
+        """The model below the standard that may turn out cheapest, if one was weighed."""
+        weighed = (n for n in self.able[:-1] if n in route.estimates and n not in self.missed)
+        return min(weighed, key=lambda name: route.estimates[name].optimistic, default=None)
