@@ -50,7 +50,7 @@ from langchain_core.outputs import Generation
 from rich.console import Console
 from rich.table import Table
 
-from langchain_cachemux.budget import Certificate
+from langchain_cachemux.certificate import Certificate
 from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.lessons import Lessons

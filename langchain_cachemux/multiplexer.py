@@ -51,6 +51,7 @@ from langchain_cachemux.settings import (
     file_of,
     limit_of,
     named_models,
+    own,
     reader_of,
     right,
     router_of,
@@ -167,7 +168,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         fields.setdefault("experience", Experience(errors, seed=seed))
         fields = shared(fields, folder, router=router, budget=errors, names=list(named))
         super().__init__(
-            models={name: altered(model, **_own(fields)) for name, model in named.items()},
+            models={name: altered(model, **own(fields)) for name, model in named.items()},
             router=router,
             accept=None if accept is None else judge_of(accept),
             cache=cache,
@@ -554,13 +555,6 @@ class MultiplexedLLM(Parts, BaseChatModel):
 
 def _with(stop: list[str] | None, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     return dict(kwargs) if stop is None else {**kwargs, "stop": stop}
-
-
-def _own(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """What is set of a multiplexer's models rather than of itself; their own caches are off."""
-    names = ("rate_limiter", "disable_streaming", "output_version")
-    given = {name: fields[name] for name in names if fields.get(name)}
-    return {**given, "cache": False}
 
 
 def _run(callbacks: Callbacks, kwargs: Mapping[str, Any]) -> tuple[RunnableConfig, dict[str, Any]]:

@@ -93,6 +93,13 @@ def named_models(
     return dict(zip(names, pair.values(), strict=True))
 
 
+def own(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set of a multiplexer's models rather than of itself; their own caches are off."""
+    names = ("rate_limiter", "disable_streaming", "output_version")
+    given = {name: fields[name] for name in names if fields.get(name)}
+    return {**given, "cache": False}
+
+
 def router_of(router: Router | None, strategy: Strategy | None, names: Sequence[str]) -> Router:
     """The user's router, which must know the models; by default one that knows their `Costs`."""
     if router is None:

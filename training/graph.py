@@ -37,7 +37,7 @@ class Graph:
 
     def constant(self, *values: float, dtype: type = np.int64, scalar: bool = False) -> str:
         """A constant: whole numbers are shapes and axes."""
-        array = np.array(values[0] if scalar else values, dtype=dtype)
+        array: NDArray[np.generic] = np.array(values[0] if scalar else values, dtype=dtype)
         name = f"{'_'.join(map(str, values))}_{array.dtype}{'_s' if scalar else ''}"
         self.weights[name] = numpy_helper.from_array(array, name)
         return name

@@ -379,9 +379,9 @@ def _different(
     edits = list(CHANGES)
     while edits:
         (edit,) = rng.choices(edits, [CHANGES[one] for one in edits])
-        second = edit(rng, base)
-        if second and second != base:
-            return second, edit.__name__
+        edited = edit(rng, base)
+        if edited and edited != base:
+            return edited, edit.__name__
         edits.remove(edit)
     return None
 

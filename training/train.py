@@ -33,7 +33,7 @@ from torch import nn
 from transformers import BertModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 CHUNK = 4096
 """Pairs made at a time, by one worker."""
@@ -52,7 +52,7 @@ class CrossEncoder(nn.Module):
         self.bert = BertModel.from_pretrained(encoder, add_pooling_layer=False, dtype=torch.float32)
         kept = torch.linspace(0, len(self.bert.encoder.layer) - 1, layers).round().int().tolist()
         self.bert.encoder.layer = nn.ModuleList(self.bert.encoder.layer[place] for place in kept)
-        self.bert.embeddings.word_embeddings.weight.requires_grad_(requires_grad=False)
+        self.bert.embeddings.word_embeddings.weight.requires_grad = False
         width = self.bert.config.hidden_size
         self.head = nn.Linear(2 * width, 1)
         self.dropout = nn.Dropout(0.1)
@@ -64,7 +64,8 @@ class CrossEncoder(nn.Module):
         ).last_hidden_state
         weights = mask.unsqueeze(-1).to(states.dtype)
         mean = (states * weights).sum(1) / weights.sum(1)
-        return self.head(self.dropout(torch.cat((states[:, 0], mean), dim=1))).squeeze(-1)
+        logits: torch.Tensor = self.head(self.dropout(torch.cat((states[:, 0], mean), dim=1)))
+        return logits.squeeze(-1)
 
 
 def batches(made: Iterator[Made], tokenizer: Tokenizer, size: int, device: str) -> Iterator[Any]:
@@ -83,7 +84,7 @@ def _chunk(seed: str) -> list[Made]:
     return list(pairs(CHUNK, seed=seed))
 
 
-def stream(seed: int, start: int, workers: int) -> Iterator[Made]:
+def stream(seed: int, start: int, workers: int) -> Generator[Made]:
     """Pairs without end, from the start-th on, made in one order by this process or by several."""
     first, skip = divmod(start, CHUNK)
     seeds = (f"train {seed} {number}" for number in range(first, first + 10**6))
@@ -115,10 +116,10 @@ def validated(model: CrossEncoder, tokenizer: Tokenizer, device: str, n: int) ->
     def loss() -> torch.Tensor:
         optimizer.zero_grad()
         found = nn.functional.binary_cross_entropy_with_logits(logits * scale, labels)
-        found.backward()
+        found.backward()  # type: ignore[no-untyped-call]
         return found
 
-    optimizer.step(loss)
+    optimizer.step(loss)  # type: ignore[no-untyped-call]
     wrong = defaultdict(list)
     for one, logit in zip(made, logits.tolist(), strict=True):
         wrong[f"{'same' if one.same else 'different'}, {one.how}"].append(
@@ -169,7 +170,7 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
         target = labels * (1 - told.smoothing) + told.smoothing / 2
         loss = nn.functional.binary_cross_entropy_with_logits(logits.float(), target)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(learned, 1.0)
         optimizer.step()
         schedule.step()
@@ -182,7 +183,7 @@ def trained(told: argparse.Namespace) -> tuple[CrossEncoder, dict[str, Any]]:
                 flush=True,
             )
             total = 0.0
-            state = {"model": model, "optimizer": optimizer, "schedule": schedule}
+            state: dict[str, Any] = {"model": model, "optimizer": optimizer, "schedule": schedule}
             torch.save(
                 {name: part.state_dict() for name, part in state.items()} | {"step": step},
                 checkpoint,

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.budget import Certificate, ErrorBudget, Spending
+from langchain_cachemux.budget import ErrorBudget, Spending
+from langchain_cachemux.certificate import Certificate
 
 shares = st.floats(0, 1)
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit
 
 from langchain_cachemux import ErrorBudget, Hit, Miss, Query, Threshold
-from langchain_cachemux.budget import Certificate
+from langchain_cachemux.certificate import Certificate
 from langchain_cachemux.match import verified
 from langchain_cachemux.match.surface import Surface
 from langchain_cachemux.match.verified import Verified, explained, matcher_of
