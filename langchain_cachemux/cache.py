@@ -96,7 +96,7 @@ class LECCache(BaseCache):
 
     Raises:
         ValueError: An argument is wrong, or the folder was made with another embedder.
-        ImportError: The default embedder, or what `price` needs, is not installed.
+        ImportError: What `price` needs is not installed.
     """
 
     def __init__(

