@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -21,17 +20,17 @@ from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
 from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import explained, matcher_of
-from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError, written_down
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.rewriting import Rewriter
-from langchain_cachemux.route.estimators import Estimator, Mean
+from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
 from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
+from langchain_cachemux.worth import Worth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -136,16 +135,13 @@ class LECCache(BaseCache):
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
         )
         """What is learned of pairs of questions; None where the matcher learns nothing."""
-        self.estimator: Estimator = Mean() if estimator is None else estimator
         self.path = None if path is None else Path(path).resolve()
         """The folder that keeps it; None in memory."""
-        self._valued = estimator is not None
         self.on_event = on_event
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
-        self._learned: set[str] = set()
-        self._estimating = threading.Lock()
+        self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs = watch()
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         self._closing = ExitStack()
@@ -164,6 +160,11 @@ class LECCache(BaseCache):
         names = ("ledger", "match", "reader", "price", "estimator")
         parts = ", ".join(f"{name}={shown(getattr(self, name))}" for name in names)
         return f"LECCache(unit={'bytes' if self._in_bytes else 'entries'!r}, {parts})"
+
+    @property
+    def estimator(self) -> Estimator:
+        """What a miss would cost."""
+        return self._worth.estimator
 
     def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """Return a fresh copy of the stored answer, or None; never raises.
@@ -218,7 +219,7 @@ class LECCache(BaseCache):
         with self._shelf.lock:
             self.ledger.clear()
             self.index.clear()
-            self._learned.clear()
+            self._worth.clear()
             self._shelf.doubted.clear()
         self._stopwatch.clear()
         self.rewriter.clear()
@@ -266,7 +267,7 @@ class LECCache(BaseCache):
         query = miss.query
         verdict = self._exact(query)
         if verdict is None and answer is not None:
-            return Hit(query, Entry(query.key, self._expected(query), answer=answer), "exact")
+            return Hit(query, Entry(query.key, self._worth.expected(query), answer=answer), "exact")
         if verdict is not None:
             self.flights.abandon(query.key)
         return verdict or miss
@@ -294,7 +295,7 @@ class LECCache(BaseCache):
             used = self.ledger.use(
                 verdict.query.key if verdict.kind == "exact" else key,
                 credit=verdict.credit,
-                cost=self._worth_by_now(verdict.entry),
+                cost=self._worth.by_now(verdict.entry),
             )
             if not used:
                 verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
@@ -345,7 +346,7 @@ class LECCache(BaseCache):
 
     def _forget(self, key: str) -> bool:
         """Forget the answer under a key, and its row; True when it was held."""
-        self._learned.discard(key)
+        self._worth.gone([key])
         return self._shelf.forget(key)
 
     def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
@@ -407,8 +408,7 @@ class LECCache(BaseCache):
 
         A multiplexer calls it, so that an answer is worth what the routed miss would cost.
         """
-        if not self._valued:
-            self.estimator = estimator
+        self._worth.lend(estimator)
 
     def stats(self) -> Stats:
         """Return what the cache holds and did since it was opened."""
@@ -477,22 +477,21 @@ class LECCache(BaseCache):
         size = 1
         if self._in_bytes:
             size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
-        cost = self._cost(answers.read(text)[0], elapsed)
+        cost = self._worth.cost(answers.read(text)[0], elapsed)
         lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, text, cost)
         with self._shelf.lock:
             if cost is not None:
-                with self._estimating:
-                    self.estimator.learn(query, cost)
-            expected = self._expected(query)
+                self._worth.learn(query, cost)
+            expected = self._worth.expected(query)
             entry = Entry(
                 query.key, expected, size, query.partition, words, query.vector, answer=text
             )
             self._shelf.doubted.discard(entry.key)
             known = self._reworded(query, lesson)
             admission = known or self._shelf.put(entry)
-            self._learned.difference_update(admission.evicted)
+            self._worth.gone(admission.evicted)
             if admission.slot is not None and cost is not None:
-                self._learned.add(query.key)
+                self._worth.stored(query.key)
         kept: Counted = "bypassed" if admission.slot is None else "admitted"
         self._counters.add("reworded" if known else kept)
         self._counters.add("evicted", len(admission.evicted))
@@ -510,39 +509,8 @@ class LECCache(BaseCache):
         admission = self._shelf.reword(query, of.key)
         if admission.slot is None:
             return None
-        self.ledger.use(query.key, cost=self._worth_by_now(of))
+        self.ledger.use(query.key, cost=self._worth.by_now(of))
         return admission
-
-    def _worth_by_now(self, entry: Entry) -> float | None:
-        """What a routed miss would cost, if the router learned of the entry since opening.
-
-        Of any estimator that chooses, `Router` or a user's own, the estimate of an entry changes between
-        its misses; of others it is taken not to.
-        """
-        routed = callable(getattr(self.estimator, "choose", None))
-        if not routed or entry.key not in self._learned:
-            return None
-        return self._expected(Query(entry.key, text=entry.text, vector=entry.vector))
-
-    def _expected(self, query: Query) -> float:
-        """What a miss would cost, by the lower bound."""
-        with self._estimating:
-            return self.estimator.predict(query).lower
-
-    def _cost(self, answer: Generation, elapsed: float | None) -> float | None:
-        """What the miss cost: as the multiplexer measured it, or the price of the usage."""
-        message = answers.message_of(answer)
-        told = metadata.read(message)
-        if told is not None:
-            return told["cost"]
-        if elapsed is None and self.price is seconds:
-            return None
-        try:
-            return self.price(usage_of(message, seconds=elapsed or 0.0))
-        except (ValueError, LookupError) as error:
-            self._counters.add("unpriced")
-            log.warning("%s; the answer is valued at what others cost", error)
-            return None
 
     @contextmanager
     def _spared(self, what: str) -> Iterator[None]:

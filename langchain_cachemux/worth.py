@@ -1,0 +1,95 @@
+"""What the misses of a cache have cost, and what its answers are worth by that."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING
+
+from langchain_cachemux.meter import usage_of
+from langchain_cachemux.read import answers, metadata
+from langchain_cachemux.route.estimators import Estimator, Mean
+from langchain_cachemux.route.prices import Price, seconds
+from langchain_cachemux.types import Query
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_core.outputs import Generation
+
+    from langchain_cachemux.stats import Counters
+    from langchain_cachemux.types import Entry
+
+log = logging.getLogger(__name__)
+
+
+class Worth:
+    """Prices misses, learns from them, and says what the next would cost. Safe between threads.
+
+    Args:
+        estimator: What a miss would cost; by default `Mean`.
+        price: Of a model call.
+        counters: Where a miss is counted that has no price.
+    """
+
+    def __init__(self, estimator: Estimator | None, *, price: Price, counters: Counters) -> None:
+        self.estimator: Estimator = Mean() if estimator is None else estimator
+        self._given = estimator is not None
+        self._price = price
+        self._counters = counters
+        self._learned: set[str] = set()
+        """Entries whose misses the estimator has learned from since the cache was opened."""
+        self._lock = threading.Lock()
+
+    def lend(self, estimator: Estimator) -> None:
+        """Go by this estimator from now on, unless one was given."""
+        if not self._given:
+            self.estimator = estimator
+
+    def cost(self, answer: Generation, elapsed: float | None) -> float | None:
+        """What the miss cost: as the multiplexer measured it, or the price of the usage."""
+        message = answers.message_of(answer)
+        told = metadata.read(message)
+        if told is not None:
+            return told["cost"]
+        if elapsed is None and self._price is seconds:
+            return None
+        try:
+            return self._price(usage_of(message, seconds=elapsed or 0.0))
+        except (ValueError, LookupError) as error:
+            self._counters.add("unpriced")
+            log.warning("%s; the answer is valued at what others cost", error)
+            return None
+
+    def learn(self, query: Query, cost: float) -> None:
+        """Learn what a miss cost."""
+        with self._lock:
+            self.estimator.learn(query, cost)
+
+    def expected(self, query: Query) -> float:
+        """What a miss would cost, by the lower bound."""
+        with self._lock:
+            return self.estimator.predict(query).lower
+
+    def by_now(self, entry: Entry) -> float | None:
+        """What a routed miss would cost, if the router learned of the entry since opening.
+
+        Of any estimator that chooses, `Router` or a user's own, the estimate of an entry changes between
+        its misses; of others it is taken not to.
+        """
+        routed = callable(getattr(self.estimator, "choose", None))
+        if not routed or entry.key not in self._learned:
+            return None
+        return self.expected(Query(entry.key, text=entry.text, vector=entry.vector))
+
+    def stored(self, key: str) -> None:
+        """Remember that an entry was stored whose miss was learned from."""
+        self._learned.add(key)
+
+    def gone(self, keys: Iterable[str]) -> None:
+        """Forget entries that are held no more."""
+        self._learned.difference_update(keys)
+
+    def clear(self) -> None:
+        """Forget every entry; what was learned of costs stays."""
+        self._learned.clear()
