@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableLambda
 from pydantic import BaseModel
 from typing_extensions import TypedDict
 
-from langchain_cachemux.meter import at_once
+from langchain_cachemux.meter import at_once, ready
 from langchain_cachemux.route.asking import Agrees, Asks
 from langchain_cachemux.route.judges import (
     Judge,
@@ -429,6 +429,7 @@ def test_without_a_loop_nothing_is_waited_for_that_only_a_loop_could_bring():
         return sum(numbers)
 
     assert at_once(sum_of([1, 2])) == 3
+    assert at_once(ready(max)(1, 2, key=abs)) == 2
     with pytest.raises(RuntimeError, match="waits for a loop"):
         at_once(asyncio.sleep(0))
 
