@@ -132,7 +132,7 @@ def test_the_commands_it_names_exist():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in targets:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE)
-    table = README[README.index("## On the command line") :]
+    table = README.partition("## On the command line")[2].partition("\n## ")[0]
     commands = [
         c for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for c in row.split(", ")
     ]
