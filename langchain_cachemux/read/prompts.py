@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
-from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -364,6 +363,8 @@ def written_down(question: LanguageModelInput) -> str:
     """
     if isinstance(question, str):
         return question
+    from langchain_core.load import dumps
+
     return dumps([one.model_copy(update={"id": None}) for one in messages_of(question)])
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from langchain_cachemux.arguments import expect, is_number, shown, takes
-from langchain_cachemux.extras import needs
 from langchain_cachemux.types import LARGEST_COST, Usage
 
 T = TypeVar("T")
@@ -383,6 +382,8 @@ def _listed(table: Mapping[str, T], usage: Usage) -> T:
 
 
 def _needs_table() -> None:
+    from langchain_cachemux.extras import needs
+
     needs("genai_prices", extra="prices", purpose="price=dollars")
 
 
