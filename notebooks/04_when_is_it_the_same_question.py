@@ -60,10 +60,10 @@ def similarity(one, other):
 # %% [markdown]
 # ## 1. What two texts show by themselves
 #
-# A dozen questions, each beside the stored one. `compare` aligns the two texts and says one of four things:
-# *same*, nothing differs that matters; *another*, something differs that makes another question; *unsure*, most
-# words are shared and one differs whose meaning one would have to know; *reworded*, so much is worded differently
-# that words tell little, and the similarity must decide.
+# A dozen questions, each beside the stored one. `compare` aligns the two texts and says one of four things: *same*,
+# nothing differs that matters; *another*, something differs that makes another question; *unsure*, most words are
+# shared and one differs whose meaning one would have to know; *reworded*, so much is worded differently that words
+# tell little, and the similarity must decide.
 
 # %%
 pairs = [
@@ -84,7 +84,14 @@ surfaces = [compare(new, stored) for new, stored, _ in pairs]
 table(
     ("asked", "stored", "same question?", "similarity", "verdict", "because"),
     [
-        (new, stored, "yes" if same else "no", f"{similarity(new, stored):.3f}", f"**{s.verdict}**", s.reason)
+        (
+            new,
+            stored,
+            "yes" if same else "no",
+            f"{similarity(new, stored):.3f}",
+            f"**{s.verdict}**",
+            s.reason,
+        )
         for (new, stored, same), s in zip(pairs, surfaces, strict=True)
     ],
 )
@@ -142,8 +149,8 @@ for question in (
 
 # %% [markdown]
 # `explain` says more: every wording near, what the texts show, the chance that they ask the same, and the chance of
-# the opposite *at most*. That last number is what the cache bets. Of all answers served so at most `max_error`, 2 %
-# by default, may be wrong, and a match whose bound the budget cannot pay for is a miss.
+# the opposite *at most*. That last number is what the cache bets. Of all answers served so at most `max_error`, 2 % by
+# default, may be wrong, and a match whose bound the budget cannot pay for is a miss.
 
 # %%
 print(cache.explain("What is the name for a baby dog?", MODEL))
@@ -153,15 +160,17 @@ print(cache.explain("How do I start a fire?", MODEL))
 # %% [markdown]
 # ## 3. A miss is a lesson
 #
-# The miss was paid for, so use it. The fresh answer says the same as the stored one: this is the same question, and the
-# new wording becomes an *alias*. It leads to the stored answer, which is kept once, and from now on hits at once.
+# The miss was paid for, so use it. The fresh answer says the same as the stored one: this is the same question, and
+# the new wording becomes an *alias*. It leads to the stored answer, which is kept once, and from now on hits at once.
 
 # %%
 before = cache.stats()
 tell(cache, "How do I start a fire?", "Dry wood, and a spark.")
 ask(cache, "How do I start a fire?")
 after = cache.stats()
-print(f"{after.reworded - before.reworded} alias more, {after.entries - before.entries} answers more")
+print(
+    f"{after.reworded - before.reworded} alias more, {after.entries - before.entries} answers more"
+)
 
 # %% [markdown]
 # And if the answer is another, so is the question. The next time it hits its own answer, and the two are never
@@ -178,22 +187,21 @@ print(f"{cache.stats().labels} labels so far")
 # %% [markdown]
 # ## 4. You know better
 #
-# `feedback` takes an answer back. What was served by meaning is not served to that question again (the nearest that
-# is left is another one); had it been an alias, it would be none any more.
+# `feedback` takes an answer back. What was served by meaning is not served to that question again (the nearest that is
+# left is another one); had it been an alias, it would be none any more.
 
 # %%
 wording = "hi, what is the capital of France? thanks"
 served = ask(cache, wording)
 cache.feedback(served.query.key, ok=False)
-ask(cache, wording);
-
+ask(cache, wording)
 # %% [markdown]
 # ## 5. A judge
 #
 # `judge=` is asked whether two questions are the same: a function, a chat model, a cross-encoder, or `"local"`, a
 # small model that comes with the package. It is asked only about pairs that the words leave open, and where that is
-# expected to cost less than the miss. *Before*: while the question waits, so that even the first such wording
-# hits. *After*: in the background, so that nobody waits for it, and the next such question hits.
+# expected to cost less than the miss. *Before*: while the question waits, so that even the first such wording hits.
+# *After*: in the background, so that nobody waits for it, and the next such question hits.
 #
 # Here the judge is a function that knows the truth. A miss takes a tenth of a second, which is its cost.
 
@@ -217,18 +225,26 @@ for when, promise in (("after", 0.02), ("before", 0.05)):
     print(f"{when}:")
     judged = LECCache(judge=judge, judge_when=when, max_error=promise)
     judged.find("How do I begin a fire?", MODEL)
-    miss(judged, "How do I begin a fire?", "Pile dry wood over some tinder and light it with a match.")
+    miss(
+        judged,
+        "How do I begin a fire?",
+        "Pile dry wood over some tinder and light it with a match.",
+    )
     for _ in range(2):
         if not isinstance(ask(judged, "How do I start a fire?"), Hit):
-            miss(judged, "How do I start a fire?", "You need tinder and dry wood; light the tinder, and feed the fire slowly.")
+            miss(
+                judged,
+                "How do I start a fire?",
+                "You need tinder and dry wood; light the tinder, and feed the fire slowly.",
+            )
         judged.wait()
     judged.close()
 
 # %% [markdown]
 # *After*: the two answers are worded so differently that they do not tell whether the questions are the same. So the
-# judge is asked, and its yes makes an alias of the first. *Before*: its yes is served at once. How often the judge errs nobody
-# knows yet. One in twenty is assumed, and that is a bet which a promise of 5 % can pay for, one of 2 % not yet: there
-# the first opinions are given afterwards, until enough are known to be right.
+# judge is asked, and its yes makes an alias of the first. *Before*: its yes is served at once. How often the judge
+# errs nobody knows yet. One in twenty is assumed, and that is a bet which a promise of 5 % can pay for, one of 2 % not
+# yet: there the first opinions are given afterwards, until enough are known to be right.
 
 # %% [markdown]
 # ## 6. How often is it right?
@@ -246,7 +262,9 @@ NAMES = {
     "verdicts, .80": "the default, before it has learned",
 }
 COLOURS = dict(zip(NAMES, (charts.BLUE, charts.ORANGE, charts.PURPLE, charts.MAIN), strict=True))
-files = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("pairs", "pairs_sealed")}
+files = {
+    name: json.loads((RESULTS / f"{name}.json").read_text()) for name in ("pairs", "pairs_sealed")
+}
 measured = {found["set"]: found for file in files.values() for found in file["sets"]}
 panels = {
     "English": ("english, open", "english, sealed"),
@@ -282,15 +300,15 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 figure.tight_layout(rect=(0, 0.17, 1, 1))
 
 # %% [markdown]
-# A similarity alone serves half of the traps and more: the dots move along the floor. The default gives up a third to a
-# half of what should hit, and serves hardly any of the others; of the demo's near misses, which are worded more
+# A similarity alone serves half of the traps and more: the dots move along the floor. The default gives up a third to
+# a half of what should hit, and serves hardly any of the others; of the demo's near misses, which are worded more
 # freely, one in ten. That is where a cache starts; from there it learns.
 #
 # ## 7. What it learns
 #
 # Five thousand questions of each of two public collections, in a drawn order, each asked once, so that there is no
-# exact hit. Two are the same when people gave them one label. The ceiling is a matcher that is told every label;
-# the floor is a cache of exact hits alone, which serves nothing here. The vertical line is the promise of 2 %.
+# exact hit. Two are the same when people gave them one label. The ceiling is a matcher that is told every label; the
+# floor is a cache of exact hits alone, which serves nothing here. The vertical line is the promise of 2 %.
 
 # %%
 rows = json.loads((RESULTS / "matching.json").read_text())["rows"]
@@ -309,10 +327,16 @@ def path(stream, arms):
 
 ERRORS = (0.005, 0.01, 0.02, 0.05)
 LINES = {
-    "a threshold, 0.99 to 0.7": ([f"threshold {t}" for t in (0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)], charts.ORANGE),
+    "a threshold, 0.99 to 0.7": (
+        [f"threshold {t}" for t in (0.99, 0.97, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7)],
+        charts.ORANGE,
+    ),
     "a curve for each entry (vCache's rule)": ([f"per entry {e}" for e in ERRORS], charts.PURPLE),
     "the default, promising 0.5 to 5 %": ([f"verified {e}" for e in ERRORS], charts.MAIN),
-    "with a judge that is wrong on 2 %": ([f"verified {e}, judge 0.02" for e in ERRORS[2:]], charts.BLUE),
+    "with a judge that is wrong on 2 %": (
+        [f"verified {e}, judge 0.02" for e in ERRORS[2:]],
+        charts.BLUE,
+    ),
     "with a judge that is never wrong": ([f"verified {e}, judge 0.0" for e in ERRORS], charts.TEAL),
 }
 figure, axes = plt.subplots(1, 2, figsize=(11, 4.8), sharey=True)
@@ -322,7 +346,12 @@ for panel, stream in zip(axes, ("banking77", "clinc150"), strict=True):
     panel.axhline(cell(stream, "oracle", "right"), label="told every label", **CEILING)
     panel.axhline(0, label="exact hits alone", **FLOOR)
     panel.axvline(0.02, color=charts.RED, lw=1, label="the promise of 2 %")
-    panel.set(title=f"{stream}, {cell(stream, 'oracle', 'requests'):,} questions", xlabel="of the answers served, wrong", xlim=(-0.005, 0.2), ylim=(-0.02, 1))
+    panel.set(
+        title=f"{stream}, {cell(stream, 'oracle', 'requests'):,} questions",
+        xlabel="of the answers served, wrong",
+        xlim=(-0.005, 0.2),
+        ylim=(-0.02, 1),
+    )
     for axis in (panel.xaxis, panel.yaxis):
         axis.set_major_formatter(PercentFormatter(1))
 axes[0].set_ylabel("of what could be served, served rightly")
@@ -335,23 +364,30 @@ table(
     [
         (stream, arm, f"{cell(stream, arm, 'error'):.1%}", f"{cell(stream, arm, 'right'):.0%}")
         for stream in ("banking77", "clinc150")
-        for arm in ("threshold 0.85", "threshold 0.95", "verified 0.02", "verified 0.02, judge 0.02", "verified 0.02, judge 0.0", "oracle")
+        for arm in (
+            "threshold 0.85",
+            "threshold 0.95",
+            "verified 0.02",
+            "verified 0.02, judge 0.02",
+            "verified 0.02, judge 0.0",
+            "oracle",
+        )
     ],
 )
 
 # %% [markdown]
-# A threshold buys hits with errors, and at what rate differs from stream to stream, so nobody can set it beforehand. The
-# default keeps its promise of 2 % with room to spare, and without help serves little. A judge lifts it most of the way
-# to the ceiling. Where it does not work: in `polarity`, which is all sentences beside their denials in other words, the
-# first three hits were wrong before it stopped serving.
+# A threshold buys hits with errors, and at what rate differs from stream to stream, so nobody can set it beforehand.
+# The default keeps its promise of 2 % with room to spare, and without help serves little. A judge lifts it most of the
+# way to the ceiling. Where it does not work: in `polarity`, which is all sentences beside their denials in other
+# words, the first three hits were wrong before it stopped serving.
 
 # %% [markdown]
 # ## 8. The promise, on a stream
 #
 # Six hundred requests drawn from the demo's questions, their rewordings and their near misses. Who asks what is known,
-# so each answer served is right or wrong. What the error really is can be narrowed down by counting: the band is a 95 %
-# *confidence sequence*, which holds at every moment at once. A broken promise would show as a band that leaves the red
-# line below it.
+# so each answer served is right or wrong. What the error really is can be narrowed down by counting: the band is a 95
+# % *confidence sequence*, which holds at every moment at once. A broken promise would show as a band that leaves the
+# red line below it.
 
 # %%
 REQUESTS = draw(read_questions(), 600, seed=0, skew=0.5)
@@ -439,10 +475,10 @@ table(
 )
 
 # %% [markdown]
-# The band of a bare similarity climbs off the red line after a few dozen hits: its error *is* greater than 2 %. The other two bands
-# never do. Their upper ends are still far up, and honestly so: a few dozen answers without an error do not prove
-# 2 %. Thousands do, as in the figures above. A cache cannot count like this, as it does not know the truth. It turns a
-# few hits into misses instead, audits, and `stats().error_interval` is the band that these give.
+# The band of a bare similarity climbs off the red line within the first hundred hits: its error *is* greater than 2 %.
+# The other two never do. Their upper ends are still above it, and honestly so: a hundred answers without an error do
+# not prove 2 %. Thousands do, as in the figures above. A cache cannot count like this, as it does not know the truth.
+# It turns a few hits into misses instead, audits, and `stats().error_interval` is the band that these give.
 #
 # ## Where to go next
 #
