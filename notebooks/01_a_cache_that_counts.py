@@ -169,8 +169,8 @@ colours = {True: "#2e8b57", False: "#d08770"}
 for place, (similarity, text, same, why) in enumerate(reversed(seen)):
     filled = colours[same] if why == "**served**" else "white"
     axes.plot(similarity, place, "o", ms=8, color=colours[same], mfc=filled, mew=2)
-axes.axvline(0.85, color="#4c566a", ls="--", lw=1)
-axes.text(0.848, 0, "threshold", ha="right", fontsize=9)
+axes.axvline(0.8, color="#4c566a", ls="--", lw=1)
+axes.text(0.798, 0, "threshold", ha="right", fontsize=9)
 axes.set_yticks(range(len(seen)), [text for _, text, *_ in reversed(seen)], fontsize=8)
 axes.set(xlabel="similarity to the nearest stored question")
 axes.set_title(
@@ -181,9 +181,11 @@ figure.tight_layout()
 
 # %% [markdown]
 # No vertical line has the green to its right and the orange to its left: the most similar pair of all asks
-# the reverse. So the threshold only proposes, and the guards, which read the words, veto. They are
-# cautious: “the French capital” is refused although it asks the same. A refusal costs one call, a wrong
-# answer costs your user.
+# the reverse. So words are compared first, and what they show to be another question is never served. Where
+# one word differs in the same frame, its meaning would have to be known: the answer may be wrong with a
+# chance of at most so much, and that is too much. Only where all is worded differently does the threshold
+# decide. This is cautious: “the author of” is refused although it asks the same. A refusal costs one call,
+# and its answer is a lesson; a wrong answer costs your user.
 
 # %% [markdown]
 # ## 5. What is forgotten
@@ -279,7 +281,7 @@ table(
 # The router asks the model with the least *mean − width*. An untried model has a bound of −∞, so it is tried.
 # A question seen before is judged by its own history: the kitten goes straight to the long prompt the second
 # time, which is cheaper than to ask twice. A new question is judged by what similar ones cost; as long as
-# little is known the widths are large, and now and then they buy a try, as for the last question.
+# little is known the widths are large, and now and then they buy a try of the other.
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 2.8))
@@ -314,7 +316,7 @@ folder = stack.enter_context(TemporaryDirectory())
 with LECCache(folder) as cache:
     llm = MultiplexedLLM(models=models, accept=pair.accept, cache=cache, router=llm.router)
     ask(llm, "What is the capital of France?")
-    ask(llm, "Tell me the capital city of France.")
+    ask(llm, "hey, what's the capital of France?")
     ask(llm, "What is the capital of Germany?")
     stats = cache.stats()
 {name: value for name, value in asdict(stats).items() if value}
@@ -351,5 +353,6 @@ stack.close()
 # - `ARCHITECTURE.md`: how it hangs together, and why.
 # - Your own models: `MultiplexedLLM(small="openai:…", large="openai:…")`, `price=dollars`, and a judge that
 #   knows your task.
-# - Your own parts: a policy, an estimator, a guard or a matcher is one or two methods;
+# - [When is it the same question?](04_when_is_it_the_same_question.ipynb) How the cache decides, and what it learns.
+# - Your own parts: a policy, an estimator or a matcher is one or two methods;
 #   `langchain_cachemux.testing` checks that it keeps its contract.
