@@ -279,9 +279,10 @@ table(
 
 # %% [markdown]
 # The router asks the model with the least *mean − width*. An untried model has a bound of −∞, so it is tried.
-# A question seen before is judged by its own history: the kitten goes straight to the long prompt the second
-# time, which is cheaper than to ask twice. A new question is judged by what similar ones cost; as long as
-# little is known the widths are large, and now and then they buy a try of the other.
+# A question seen before is judged by its own history: the second time the short prompt is expected to cost
+# more for the kitten, which it did not know, than for Italy, which it did. A new question is judged by what
+# similar ones cost. As long as little is known the widths are large, and now and then they buy a try: here
+# one of the long prompt for the opposite of hot, and one more of the short prompt for the kitten.
 
 # %%
 figure, axes = plt.subplots(figsize=(7, 2.8))
