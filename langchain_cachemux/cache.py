@@ -74,7 +74,8 @@ class LECCache(BaseCache):
         judge: Asked whether two questions are the same, where that pays: a function
             `(new, stored) -> bool`, a chat model, a `CrossEncoder`, or "local".
         judge_when: "before" has it asked while the question waits, "after" in the background, "auto"
-            whichever is expected to cost less.
+            whichever is expected to cost less. At first it is asked afterwards in any case, until it is
+            known how often it errs.
         audit: The least share of hits by meaning that are asked again, to see whether they were right:
             3 % at first, in the end 1 %, by default.
         same: Whether two answers say the same, `(answer, answer) -> bool`; by default `Agree`.
