@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,10 +27,10 @@ class Graph:
     """Nodes and weights under way; each operation returns the name of what it gives."""
 
     def __init__(self) -> None:
-        self.nodes: list[object] = []
+        self.nodes: list[Any] = []
         self.weights: dict[str, TensorProto] = {}
 
-    def __call__(self, op: str, *inputs: str, **attributes: object) -> str:
+    def __call__(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add an operation with one output."""
         name = f"{op}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, list(inputs), [name], name=name, **attributes))
@@ -56,7 +57,7 @@ class Graph:
         self.weights[name] = tensor
         return name
 
-    def model(self, inputs: list[str], output: str, shape: list[object], name: str) -> ModelProto:
+    def model(self, inputs: list[str], output: str, shape: list[Any], name: str) -> ModelProto:
         """The whole, of integer inputs of shape (texts, tokens)."""
         entries = [
             helper.make_tensor_value_info(i, TensorProto.INT64, ["texts", "tokens"]) for i in inputs

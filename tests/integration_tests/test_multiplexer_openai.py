@@ -537,8 +537,9 @@ def test_an_agent_that_remembers_streams_each_turn_once_and_pays_for_equal_ones_
     multiplexed, server
 ):
     agents = pytest.importorskip("langchain.agents", reason="it comes with the extra `langchain`")
-    memory = pytest.importorskip("langgraph.checkpoint.memory").InMemorySaver()
-    agent = agents.create_agent(multiplexed(), checkpointer=memory)
+    memory = pytest.importorskip("langgraph.checkpoint.memory", reason="it comes with langchain")
+    saver = memory.InMemorySaver()
+    agent = agents.create_agent(multiplexed(), checkpointer=saver)
 
     for thread in ("1", "2"):
         config = {"configurable": {"thread_id": thread}}

