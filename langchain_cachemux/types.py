@@ -85,6 +85,12 @@ class Entry:
     """The generations as JSON."""
     slot: int = -1
     """Its row in the index; the ledger's to give."""
+    made: float = 0.0
+    """When it was answered, in seconds since the epoch."""
+    expires: float = math.inf
+    """When it ceases to be an answer, in seconds since the epoch."""
+    labels: tuple[str, ...] = ()
+    """What it can be invalidated by, each "kind:value": "model:...", "tag:...", "namespace:..."."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
