@@ -10,8 +10,10 @@ import sqlalchemy as sa
 
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.policies import LRU
+from langchain_cachemux.keep.rows import vector_of
+from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, SHADOWS, WORDINGS, upgrade
-from langchain_cachemux.keep.transaction import SqlBooks, vector_of
+from langchain_cachemux.keep.transaction import SqlBooks
 from langchain_cachemux.types import Entry, Wording
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Folder:
         self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path / LEDGER)))
         try:
             with self._engine.begin() as db:
-                about = upgrade(db)
+                about = upgrade(db, Checksum())
         except sa.exc.DatabaseError as error:
             self.close()
             msg = f"{path / LEDGER} cannot be read as a cache's ledger: {error.orig}"

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from langchain_cachemux.keep.books import Rules
+from langchain_cachemux.keep.rows import entry_of, vector_of
+from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.tables import (
     ABOUT,
     BOOKS,
@@ -35,16 +37,15 @@ from langchain_cachemux.keep.transaction import (
     SqlWordings,
     are_different,
     row_of,
-    vector_of,
 )
 from langchain_cachemux.keep.wordings import own
-from langchain_cachemux.types import Entry, Standing, Wording
+from langchain_cachemux.types import Standing, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Admission
+    from langchain_cachemux.types import Admission, Entry
 
 _FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "leader": 0, "ghosts": 0}
 
@@ -209,7 +210,7 @@ class SqlLedger:
     def _open(self, about: dict[str, str]) -> None:
         with self._engine.begin() as db:
             ABOUT.create(db, checkfirst=True)
-            stored = upgrade(db)
+            stored = upgrade(db, Checksum())
             for name, value in about.items():
                 if stored.get(name, value) != value:
                     msg = f"{name} is {value!r}, but the stored entries were made with {stored[name]!r}"
@@ -289,8 +290,8 @@ _LED = (
 
 
 def _entry(row: sa.Row[Any]) -> Entry:
-    fields = {column.name: row._mapping[column.name] for column in _HELD.selected_columns}
-    return Entry(**{**fields, "vector": vector_of(row.vector)})
+    opened = Checksum().open("payloads", dict(row._mapping))
+    return entry_of(opened, cost=row.cost, size=row.size, slot=row.slot)
 
 
 def _wording(row: sa.Row[Any]) -> Wording:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
 from typing_extensions import override
 
 from langchain_cachemux.keep import wordings as bounds
 from langchain_cachemux.keep.books import Account, Books, Rules
+from langchain_cachemux.keep.rows import payload_of, words_of
+from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.shadows import Shadow
 from langchain_cachemux.keep.tables import (
     BOOKS,
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Entry, Vector, Wording
+    from langchain_cachemux.types import Entry, Wording
+
+_SEAL = Checksum()
 
 
 class SqlBooks(Books):
@@ -131,7 +134,7 @@ class SqlBooks(Books):
     def keep(self, account: Account, entry: Entry) -> None:
         fields = {column.name: getattr(account, column.name) for column in ENTRIES.c}
         self.db.execute(sa.insert(ENTRIES).values(fields))
-        self.db.execute(sa.insert(PAYLOADS).values(_payload(entry)))
+        self.db.execute(sa.insert(PAYLOADS).values(_SEAL.sign("payloads", payload_of(entry))))
         self._held += 1
 
     @override
@@ -226,8 +229,8 @@ class SqlWordings(Wordings):
 
     @override
     def add(self, alias: Alias, wording: Wording) -> None:
-        row = {**asdict(alias), "turn": _NEXT_TURN, "text": wording.text}
-        self.db.execute(sa.insert(WORDINGS).values({**row, "vector": _blob(wording.vector)}))
+        words = _SEAL.sign("wordings", {**words_of(wording), "of": alias.of})
+        self.db.execute(sa.insert(WORDINGS).values({**asdict(alias), "turn": _NEXT_TURN, **words}))
 
     @override
     def renew(self, key: str) -> None:
@@ -243,7 +246,8 @@ class SqlWordings(Wordings):
         if self.differs(one, other):
             return
         one, other = sorted((one, other))
-        self.db.execute(sa.insert(DIFFERENCES).values(one=one, other=other))
+        pair = _SEAL.sign("differences", {"one": one, "other": other})
+        self.db.execute(sa.insert(DIFFERENCES).values(pair))
         last = sa.select(sa.func.max(DIFFERENCES.c.id)).scalar_subquery()
         old = DIFFERENCES.c.id <= last - bounds.DIFFERENCES
         self.db.execute(sa.delete(DIFFERENCES).where(old))
@@ -378,22 +382,3 @@ def row_of(standing: Standing, place: int) -> dict[str, Any]:
     """How a standing is written, with the policy in that place."""
     fields = ("key", "size", "uses", "last", "worth")
     return {"place": place, **{name: getattr(standing, name) for name in fields}}
-
-
-def vector_of(blob: bytes | None) -> Vector | None:
-    """A vector as it was written."""
-    return None if blob is None else np.frombuffer(blob, np.float32)
-
-
-def _blob(vector: Vector | None) -> bytes | None:
-    return None if vector is None else vector.astype(np.float32).tobytes()
-
-
-def _payload(entry: Entry) -> dict[str, Any]:
-    return {
-        "key": entry.key,
-        "partition": entry.partition,
-        "text": entry.text,
-        "vector": _blob(entry.vector),
-        "answer": entry.answer,
-    }

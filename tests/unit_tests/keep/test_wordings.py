@@ -390,7 +390,7 @@ def test_a_ledger_of_a_later_version_is_refused_naming_both(old, sql):
     connection.execute("UPDATE about SET value = '99' WHERE name = 'schema'")
     connection.commit()
     connection.close()
-    with pytest.raises(ValueError, match=r"schema is '3', but .* made with '99'"):
+    with pytest.raises(ValueError, match=r"schema is '4', but .* made with '99'"):
         sql(2, LRU(), name="ledger")
 
 
