@@ -68,10 +68,10 @@ class Call:
         question: What the caller asks.
         config: The caller's.
         kwargs: Parameters of this call, which each model is given; `cache`, which tells whether this
-            call uses the cache, is taken out.
+            call uses the cache, and `ttl`, how long its answer holds, are taken out.
 
     Raises:
-        ValueError: The question is no prompt, or `cache` is not what `Sharing` knows.
+        ValueError: The question is no prompt, or `cache` or `ttl` is not what `Sharing` knows.
     """
 
     def __init__(
@@ -86,14 +86,21 @@ class Call:
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
         self._config = config
-        use, flights = kwargs.pop("cache", None), parts.experience.flights
+        use, ttl, flights = (
+            kwargs.pop("cache", None),
+            kwargs.pop("ttl", None),
+            parts.experience.flights,
+        )
         self._kwargs = kwargs
         self._key = "", ""
-        self._cache = Sharing(None, flights, use)
+        self._cache, sharing = (
+            Sharing(None, flights),
+            Sharing(parts.cached_in, flights, use, ttl=ttl),
+        )
         with spared("writing the call down"):
             prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
             self._key = prompt, parts.written(config, kwargs)
-            self._cache = Sharing(parts.cached_in, flights, use)
+            self._cache = sharing
         self._name = uuid4().hex
         self._query = Query(key="")
         self._needs = Needs()

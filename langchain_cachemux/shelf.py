@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.types import Admission, Match, Query, Wording
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity, Ledger
+    from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.read.prompts import Reader
-    from langchain_cachemux.types import Entry
+    from langchain_cachemux.types import Entry, Hit
 
 CANDIDATES = 8
 """Wordings fetched for a query, to find one that is held and asks the same."""
@@ -33,12 +34,23 @@ class Shelf:
         ledger: The truth about what is held.
         index: Where it is near.
         in_bytes: Whether sizes count, those of aliases too.
+        expiry: Which of them are over.
     """
 
-    def __init__(self, ledger: Ledger, index: ChromaIndex, *, in_bytes: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        index: ChromaIndex,
+        *,
+        in_bytes: bool = False,
+        expiry: Expiry | None = None,
+    ) -> None:
         self.ledger = ledger
         self.index = index
         self.in_bytes = in_bytes
+        self.expiry = Expiry() if expiry is None else expiry
+        self._others: list[str] | None = None
+        """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self.lock = threading.RLock()
         """Held by whoever changes both."""
         self.doubted: set[str] = set()
@@ -53,6 +65,7 @@ class Shelf:
         *,
         embeddings: str,
         closing: ExitStack,
+        expiry: Expiry | None = None,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
 
@@ -62,6 +75,7 @@ class Shelf:
             policy: What is worth keeping.
             embeddings: What the vectors were made by.
             closing: Closes what was opened.
+            expiry: Which of the answers are over.
 
         Raises:
             ValueError: The path is a file, or the folder was made with another embedder or unit.
@@ -69,9 +83,8 @@ class Shelf:
         if folder is None:
             index = ChromaIndex.memory()
             closing.callback(index.close)
-            return cls(
-                MemoryLedger(capacity.total, policy=policy), index, in_bytes=capacity.in_bytes
-            )
+            held = MemoryLedger(capacity.total, policy=policy)
+            return cls(held, index, in_bytes=capacity.in_bytes, expiry=expiry)
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
@@ -89,7 +102,7 @@ class Shelf:
         closing.callback(ledger.close)
         index = ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
-        shelf = cls(ledger, index, in_bytes=capacity.in_bytes)
+        shelf = cls(ledger, index, in_bytes=capacity.in_bytes, expiry=expiry)
         shelf.check(fix=True)
         return shelf
 
@@ -102,13 +115,37 @@ class Shelf:
         with self.lock:
             return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
 
-    def asked(self, text: str, context: str | None) -> list[str]:
-        """The keys of all wordings that are these words, in this context or in any."""
+    def asked(self, query: Query, context: str | None) -> list[str]:
+        """The keys of all wordings that are a query's words, in this context or in any."""
         return [
             one.key
-            for one in self.ledger.wordings()
-            if text == one.text != "" and (context is None or one.partition.endswith(f":{context}"))
+            for one in self._visible(query)
+            if query.text == one.text != ""
+            and (context is None or one.partition.endswith(f":{context}"))
         ]
+
+    def found(self, asked: Asked) -> list[str]:
+        """The keys of the answers that `Asked` means, those that are over included."""
+        keys = self.ledger.labelled(asked.labels, before=asked.before)
+        if not asked.contains:
+            return keys
+        entries = filter(None, map(self.ledger.get, keys))
+        return [e.key for e in entries if asked.found_in(self.ledger.wordings(e.key), e.answer)]
+
+    def get(self, key: str) -> Entry | None:
+        """The answer to a key, its own or an alias', unless it is over."""
+        entry = self.ledger.get(key)
+        return entry if entry is not None and self.expiry.holds(entry) else None
+
+    def use(self, hit: Hit, cost: float | None, given: Keeping) -> bool:
+        """Count a use of an answer, whose time may begin anew by it; False when it is gone."""
+        entry, key = hit.entry, hit.query.key
+        if hit.kind == "semantic":
+            key = hit.compared.match.key if hit.compared else entry.key
+        used = self.ledger.use(key, credit=hit.credit, cost=cost)
+        if used and (until := self.expiry.renewed(entry, hit.query, given)) is not None:
+            self.ledger.extend(entry.key, until)
+        return used
 
     def near(self, query: Query) -> Iterator[Match]:
         """The wordings near a query, nearest first, but those that were found to ask something else."""
@@ -122,29 +159,32 @@ class Shelf:
                 and wording.slot == row.slot
                 and wording.entry.partition == query.partition
                 and wording.text
+                and self.expiry.holds(wording.entry)
                 and not (wording.of != row.key and self.ledger.differs(query.key, wording.of))
             ):
                 yield Match(wording.entry, row.similarity, wording.text, wording.key)
 
-    def beside(
-        self, reader: Reader, prompt: str, llm_string: str | None
-    ) -> tuple[Query, list[Match]]:
-        """A prompt and what is near it; without `llm_string` mere words, and what is near anywhere."""
-        if llm_string is not None:
-            query = reader.embed(reader.read(prompt, llm_string))
-            return query, list(self.near(query))
-        vector = reader.vector(prompt)
-        query = Query("", text=prompt, vector=vector)
+    def beside(self, query: Query) -> list[Match]:
+        """What is near a query's words, in whatever context and of whatever model it is."""
         found = [
-            Match(wording.entry, float(wording.vector @ vector), wording.text, wording.key)
-            for wording in self.ledger.wordings()
-            if wording.vector is not None and wording.entry is not None
+            Match(wording.entry, float(wording.vector @ query.vector), wording.text, wording.key)
+            for wording in self._visible(query)
+            if wording.vector is not None is not query.vector and wording.entry is not None
         ]
-        return query, sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
+        return sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
+
+    def _visible(self, query: Query) -> Iterator[Wording]:
+        """The wordings of what is held in a query's namespace, and is not over."""
+        for wording in self.ledger.wordings():
+            entry = wording.entry
+            if entry is not None and self.expiry.sees(query, entry):
+                yield wording
 
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
         with self.lock:
+            self.sweep()
+            self._make_room(entry.size)
             admission = self.ledger.admit(entry)
             if admission.slot is not None and entry.vector is not None:
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
@@ -153,14 +193,28 @@ class Shelf:
             self._blank(admission)
         return admission
 
-    def reword(self, query: Query, of: str) -> Admission:
-        """Let an entry be asked for in these words too; what was stored under them goes."""
+    def sweep(self) -> int:
+        """Forget some answers that are over, unless there are none; return how many."""
+        with self.lock:
+            over = self.ledger.expired(self.expiry.clock(), SWEPT)
+            return sum(self.forget(key, ghost=True) for key in over)
+
+    def reword(self, query: Query, of: str, *, fresh: Entry | None = None) -> Admission:
+        """Let an entry be asked for in these words too; what was stored under them goes.
+
+        Args:
+            query: The words.
+            of: Key of the entry.
+            fresh: The answer of their own that they would have else; by default what is stored.
+        """
         if not query.text or query.vector is None:
             return Admission(None)
         size = len(query.text.encode()) + query.vector.nbytes if self.in_bytes else 0
         with self.lock:
-            stored = self.ledger.get(of)
+            stored, own = self.get(of), fresh or self.get(query.key)
             if stored is None or self.ledger.differs(query.key, stored.key):
+                return Admission(None)
+            if own is not None and self.expiry.parts(own, stored):
                 return Admission(None)
             if query.key != stored.key:
                 self.forget(query.key, alias=False)
@@ -171,14 +225,20 @@ class Shelf:
             self._blank(admission)
         return admission
 
-    def forget(self, key: str, *, alias: bool = True) -> bool:
-        """Forget the answer under a key, or take an alias back; True when there was one."""
+    def forget(self, key: str, *, alias: bool = True, ghost: bool = False) -> bool:
+        """Forget the answer under a key, or take an alias back; True when there was one.
+
+        Args:
+            key: Of an entry or an alias.
+            alias: Whether an alias is meant too.
+            ghost: As of `Ledger.forget`.
+        """
         with self.lock:
             wording = self.ledger.wording(key)
             if wording is None or (wording.of != key and not alias):
                 return False
             rows = [wording] if wording.of != key else list(self.ledger.wordings(key))
-            _ = self.ledger.unword(key) or self.ledger.forget(key)
+            _ = self.ledger.unword(key) or self.ledger.forget(key, ghost=ghost)
             for row in rows:
                 self.index.blank(row.slot)
         return True
@@ -193,6 +253,14 @@ class Shelf:
             if wording is not None and wording.of != key:
                 self.ledger.differ(key, wording.of)
             return self.forget(key)
+
+    def _make_room(self, size: int) -> None:
+        """Let those go first that no question of this epoch can reach."""
+        if self._others is None:
+            held = {entry.key: entry.labels for entry in self.ledger}
+            self._others = [key for key, labels in held.items() if self.expiry.left_behind(labels)]
+        while self._others and self.ledger.size + size > self.ledger.capacity:
+            self.forget(self._others.pop())
 
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:

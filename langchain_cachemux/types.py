@@ -62,6 +62,8 @@ class Query:
     """The last human words; empty when nothing but an exact match will do."""
     vector: Vector | None = None
     """Unit vector of `text`, shape (d,), once it was embedded."""
+    namespace: str = ""
+    """Whose question it is, hashed, each after a "/" within the one before; empty where all share."""
 
     @property
     def partition(self) -> str:

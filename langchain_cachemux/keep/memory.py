@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 import threading
 from collections import OrderedDict
 from dataclasses import replace
@@ -18,7 +19,7 @@ from langchain_cachemux.keep.wordings import Alias, Wordings, own
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.types import Admission, Standing, Vector, Wording
@@ -129,10 +130,27 @@ class MemoryLedger:
         with self._lock:
             return self._books.wordings.differs(one, other)
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry, its count and its aliases included; True when it was held."""
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases, and its count unless that is to be remembered."""
         with self._lock:
-            return self._books.forget(key)
+            return self._books.forget(key, ghost=ghost)
+
+    def extend(self, key: str, expires: float) -> bool:
+        """Let the entry that answers `key` hold until then; False when it is not held."""
+        with self._lock:
+            return self._books.extend(key, expires)
+
+    def expired(self, now: float, most: int) -> list[str]:
+        """The keys of entries whose end is not after `now`, the first to end first."""
+        with self._lock:
+            return self._books.ends.passed(now, most)
+
+    def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
+        """The keys of entries that bear all of these labels, and were made before then."""
+        wanted = {*labels}
+        with self._lock:
+            entries = [*self._books.entries.values()]
+        return [e.key for e in entries if e.made < before and wanted <= {*e.labels}]
 
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
@@ -148,6 +166,8 @@ class MemoryBooks(Books):
 
     def __init__(self, rules: Rules) -> None:
         self.entries: dict[str, Entry] = {}
+        self.ends = Ends()
+        """Of the entries whose time is limited."""
         self._accounts: dict[str, Account] = {}
         self._ghosts: OrderedDict[str, tuple[tuple[float, ...], int]] = OrderedDict()
         self._free: list[int] = []
@@ -176,6 +196,15 @@ class MemoryBooks(Books):
         entry = self.entry(alias.of)
         return replace(self.wordings.words[key], of=alias.of, slot=alias.slot, entry=entry)
 
+    def extend(self, key: str, expires: float) -> bool:
+        """As `Ledger.extend`."""
+        account = self.answering(key)
+        if account is not None:
+            held = self.entries[account.key]
+            self.entries[account.key] = replace(held, expires=expires)
+            self.ends.put(account.key, expires)
+        return account is not None
+
     @override
     def look_up(self, key: str) -> None:
         """Nothing: shadows in memory know all they hold."""
@@ -195,11 +224,13 @@ class MemoryBooks(Books):
     def keep(self, account: Account, entry: Entry) -> None:
         self.entries[account.key] = replace(entry, vector=_frozen(entry.vector))
         self._accounts[account.key] = account
+        self.ends.put(account.key, entry.expires)
 
     @override
     def remove(self, account: Account) -> None:
         key = account.key
         del self.entries[key], self._accounts[key]
+        self.ends.drop(key)
         for shadow in self.shadows:
             shadow.unstray(key)
 
@@ -237,6 +268,39 @@ class MemoryBooks(Books):
     @override
     def ghosts(self) -> list[str]:
         return list(self._ghosts)
+
+
+class Ends:
+    """When what is kept is over, the first first: a heap in which what is no more so is skipped."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+
+    def put(self, key: str, end: float) -> None:
+        """Write down an end in place of any before; what has none is not written down."""
+        self.drop(key)
+        if math.isfinite(end):
+            self._ends[key] = end
+            heapq.heappush(self._heap, (end, key))
+        if len(self._heap) > 2 * len(self._ends) + 64:
+            self._heap = [(end, key) for key, end in self._ends.items()]
+            heapq.heapify(self._heap)
+
+    def drop(self, key: str) -> None:
+        """Forget a key."""
+        self._ends.pop(key, None)
+
+    def passed(self, now: float, most: int) -> list[str]:
+        """The keys whose end is not after `now`, at most so many; they stay until they are dropped."""
+        found: list[tuple[float, str]] = []
+        while self._heap and self._heap[0][0] <= now and len(found) < most:
+            item = heapq.heappop(self._heap)
+            if self._ends.get(item[1]) == item[0] and item not in found[-1:]:
+                found.append(item)
+        for item in found:
+            heapq.heappush(self._heap, item)
+        return [key for _, key in found]
 
 
 class MemoryWordings(Wordings):
