@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from langchain_core.embeddings import Embeddings
-    from langchain_core.messages import AIMessage
+    from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import Generation
 
     from langchain_cachemux.agree import Same
@@ -163,16 +163,24 @@ class LECCache(Upkeep, BaseCache):
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         self._closing = ExitStack()
         try:
-            name, closing = name_of(reader.embeddings), self._closing
-            self._shelf = Shelf.opened(
-                self.path, room, policy, embeddings=name, closing=closing, expiry=self._expiry
-            )
-            if self.lessons is not None:
-                self._closing.callback(self.lessons.open(self._shelf, self.path))
+            self._open(room, policy)
         except BaseException:
             self.close()
             raise
+
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy]) -> None:
+        """Open the stores; what was opened is closed at the end, however that comes."""
+        self._shelf = Shelf.opened(
+            self.path,
+            room,
+            policy,
+            embeddings=name_of(self.reader.embeddings),
+            closing=self._closing,
+            expiry=self._expiry,
+        )
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
+        if self.lessons is not None:
+            self._closing.callback(self.lessons.open(self._shelf, self.path))
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -335,6 +343,26 @@ class LECCache(Upkeep, BaseCache):
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
                 self._shelf.doubted.discard(key)
                 self._forget(key)
+
+    def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
+        """Learn whether an answer was right for the question that it was given to.
+
+        A wrong one is not given to that question again: what was another wording is none any more, and
+        an answer of its own is forgotten.
+
+        Args:
+            answer: The message that was handed out, or its `response_metadata["cachemux"]["key"]`.
+            ok: Whether it was right.
+
+        Returns:
+            Whether the question is still remembered.
+
+        Raises:
+            ValueError: The message did not come from a cache.
+        """
+        key = metadata.name_of(answer, "key", of="a cache")
+        known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
+        return (not ok and self._shelf.wrong(key)) or known or self._shelf.get(key) is not None
 
     def bet_under(self, budget: ErrorBudget) -> None:
         """Serve by meaning under a multiplexer's error budget, which then places the bets.

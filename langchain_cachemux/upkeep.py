@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from langchain_cachemux.keep.expiry import keeping, said
 from langchain_cachemux.match.verified import explained
-from langchain_cachemux.read import metadata
 from langchain_cachemux.read.prompts import in_namespace, namespace_of, of_epoch, written_down
 
 if TYPE_CHECKING:
@@ -16,11 +15,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from langchain_core.language_models import LanguageModelInput
-    from langchain_core.messages import BaseMessage
 
     from langchain_cachemux.background import Workers
     from langchain_cachemux.keep.expiry import Expiry, Span
-    from langchain_cachemux.lessons import Lessons
     from langchain_cachemux.match.threshold import Matcher
     from langchain_cachemux.read.prompts import Namespace, Reader
     from langchain_cachemux.rewriting import Rewriter
@@ -39,7 +36,6 @@ class Upkeep:
     reader: Reader
     match: Matcher
     namespace: Namespace | None
-    lessons: Lessons | None
     rewriter: Rewriter
     _shelf: Shelf
     _expiry: Expiry
@@ -147,26 +143,6 @@ class Upkeep:
         """As `invalidate`."""
         given = {"tag": tag, "contains": contains, "model": model, "namespace": namespace}
         return await self._workers.do(partial(self.invalidate, older_than=older_than, **given))
-
-    def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
-        """Learn whether an answer was right for the question that it was given to.
-
-        A wrong one is not given to that question again: what was another wording is none any more, and
-        an answer of its own is forgotten.
-
-        Args:
-            answer: The message that was handed out, or its `response_metadata["cachemux"]["key"]`.
-            ok: Whether it was right.
-
-        Returns:
-            Whether the question is still remembered.
-
-        Raises:
-            ValueError: The message did not come from a cache.
-        """
-        key = metadata.name_of(answer, "key", of="a cache")
-        known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
-        return (not ok and self._shelf.wrong(key)) or known or self._shelf.get(key) is not None
 
     def explain(
         self, prompt: str, llm_string: str | None = None, *, namespace: str | None = None

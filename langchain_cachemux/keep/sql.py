@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from langchain_cachemux.keep import marks
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.rows import entry_of, vector_of
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.tables import (
     ABOUT,
     BOOKS,
+    ENDS,
     ENTRIES,
     GHOSTS,
     PAYLOADS,
@@ -33,6 +35,7 @@ from langchain_cachemux.keep.tables import (
 )
 from langchain_cachemux.keep.transaction import (
     ANSWERING,
+    SEAL,
     SqlBooks,
     SqlWordings,
     are_different,
@@ -42,7 +45,7 @@ from langchain_cachemux.keep.wordings import own
 from langchain_cachemux.types import Standing, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.types import Admission, Entry
@@ -184,10 +187,26 @@ class SqlLedger:
         with self._reader.connect() as db:
             return SqlWordings(self.capacity, db).differs(one, other)
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry, its count and its aliases included; True when it was held."""
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases, and its count unless that is to be remembered."""
         with self._transaction() as books:
-            return books.forget(key)
+            return books.forget(key, ghost=ghost)
+
+    def extend(self, key: str, expires: float) -> bool:
+        """Let the entry that answers `key` hold until then; False when it is not held."""
+        with self._transaction() as books:
+            account = books.answering(key)
+            return account is not None and marks.extend(books.db, SEAL, account.key, expires)
+
+    def expired(self, now: float, most: int) -> list[str]:
+        """The keys of entries whose end is not after `now`, the first to end first."""
+        with self._reader.connect() as db:
+            return marks.expired(db, now, most)
+
+    def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
+        """The keys of entries that bear all of these labels, and were made before then."""
+        with self._reader.connect() as db:
+            return marks.labelled(db, labels, before)
 
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
@@ -216,6 +235,7 @@ class SqlLedger:
                     msg = f"{name} is {value!r}, but the stored entries were made with {stored[name]!r}"
                     raise ValueError(msg)
             TABLES.create_all(db)
+            ENDS.create(db, checkfirst=True)
             valued = {
                 **about,
                 "policy": _described(self.policies),

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.types import Entry, Wording
 
-_SEAL = Checksum()
+SEAL = Checksum()
 
 
 class SqlBooks(Books):
@@ -134,7 +134,7 @@ class SqlBooks(Books):
     def keep(self, account: Account, entry: Entry) -> None:
         fields = {column.name: getattr(account, column.name) for column in ENTRIES.c}
         self.db.execute(sa.insert(ENTRIES).values(fields))
-        self.db.execute(sa.insert(PAYLOADS).values(_SEAL.sign("payloads", payload_of(entry))))
+        self.db.execute(sa.insert(PAYLOADS).values(SEAL.sign("payloads", payload_of(entry))))
         self._held += 1
 
     @override
@@ -229,7 +229,7 @@ class SqlWordings(Wordings):
 
     @override
     def add(self, alias: Alias, wording: Wording) -> None:
-        words = _SEAL.sign("wordings", {**words_of(wording), "of": alias.of})
+        words = SEAL.sign("wordings", {**words_of(wording), "of": alias.of})
         self.db.execute(sa.insert(WORDINGS).values({**asdict(alias), "turn": _NEXT_TURN, **words}))
 
     @override
@@ -246,7 +246,7 @@ class SqlWordings(Wordings):
         if self.differs(one, other):
             return
         one, other = sorted((one, other))
-        pair = _SEAL.sign("differences", {"one": one, "other": other})
+        pair = SEAL.sign("differences", {"one": one, "other": other})
         self.db.execute(sa.insert(DIFFERENCES).values(pair))
         last = sa.select(sa.func.max(DIFFERENCES.c.id)).scalar_subquery()
         old = DIFFERENCES.c.id <= last - bounds.DIFFERENCES

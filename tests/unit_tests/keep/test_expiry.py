@@ -127,11 +127,11 @@ def test_what_was_said_of_a_block_holds_in_it_for_its_cache_alone():
         (lambda: Expiry(math.nan), "ttl"),
         (lambda: Expiry("60"), "ttl"),
         (lambda: Expiry(ttl=True), "ttl"),
-        (lambda: Expiry(lambda: 60), "ttl"),
+        (lambda: Expiry(lambda: 60), "ttl"),  # type: ignore[misc]
         (lambda: Expiry(Volatile), "ttl"),
         (lambda: Expiry(tags="prices"), "tags"),
         (lambda: Expiry(tags=[""]), "tags"),
-        (lambda: Expiry(tags=[3]), "tags"),
+        (lambda: Expiry(tags=[3]), "tags"),  # type: ignore[list-item]
         (lambda: Expiry(epoch=3), "epoch"),
         (lambda: Expiry(epoch="a\0b"), "epoch"),
         (lambda: Expiry(sliding=1), "sliding"),
