@@ -20,6 +20,8 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from langchain_cachemux.discreet import loggable
+
 Job = Callable[[], None]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -116,7 +118,7 @@ class Background:
             try:
                 Context().run(job)
             except Exception as error:  # noqa: BLE001
-                log.warning("work in the background failed: %r", error)
+                log.warning("work in the background failed: %s", loggable(error))
             finally:
                 del job
                 with changed:

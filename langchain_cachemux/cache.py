@@ -16,6 +16,7 @@ from langchain_core.caches import BaseCache
 
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
 from langchain_cachemux.background import Workers
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
@@ -508,7 +509,7 @@ class LECCache(Upkeep, BaseCache):
 
     def _fail(self, what: str, error: Exception) -> None:
         self._counters.add("errors")
-        log.warning("%s failed, the chain goes on without the cache: %r", what, error)
+        log.warning("%s failed, the chain goes on without the cache: %s", what, loggable(error))
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:

@@ -28,6 +28,7 @@ from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux.audits import Audits, Given
 from langchain_cachemux.candidates import Candidates
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.experience import Asked, Attempt
 from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
@@ -434,7 +435,7 @@ class Call:
     def _raised(self, error: Exception) -> None:
         self._way[-1].raised = True
         self.parts.experience.count("errors", self._way[-1].model)
-        log.warning("model %r raised %r", self._way[-1].model, error)
+        log.warning("model %r raised %s", self._way[-1].model, loggable(error))
 
     def _learn(self) -> float:
         """Learn what each model asked has come to, and return what it all cost.

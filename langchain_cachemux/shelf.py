@@ -88,10 +88,12 @@ class Shelf:
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
-        folder.mkdir(parents=True, exist_ok=True)
         from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
+        from langchain_cachemux.keep.private import make_private
         from langchain_cachemux.keep.sql import SqlLedger
 
+        make_private(folder)
+        closing.callback(make_private, folder)
         closing.enter_context(locked(folder))
         ledger = SqlLedger(
             f"sqlite:///{folder / LEDGER}",
@@ -104,6 +106,7 @@ class Shelf:
         closing.callback(index.close)
         shelf = cls(ledger, index, in_bytes=capacity.in_bytes, expiry=expiry)
         shelf.check(fix=True)
+        make_private(folder)
         return shelf
 
     def check(self, *, fix: bool = False) -> list[str]:

@@ -355,7 +355,7 @@ class Namespace:
             try:
                 name = self.of(metadata_under_way())
             except Exception as error:
-                msg = f"the namespace is not to be found in the run's metadata: {error!r}"
+                msg = f"the namespace is not to be found in the run's metadata: {type(error).__name__}"
                 raise UnstableKeyError(msg) from error
         if not isinstance(name, str) or not _is_name(name):
             msg = f"namespace returned {name!r}, which is no name"
