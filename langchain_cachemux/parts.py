@@ -20,6 +20,7 @@ from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.experience import Experience
 from langchain_cachemux.meter import usage_of
+from langchain_cachemux.patience import level
 from langchain_cachemux.read.answers import NoMessageError
 from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
@@ -224,7 +225,7 @@ def spared(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001
-        log.warning("%s failed, the call goes on without it: %r", what, error)
+        log.log(level(error), "%s failed, the call goes on without it: %r", what, error)
 
 
 class RoutedMiss:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_cachemux.arguments import as_call
 from langchain_cachemux.background import Background
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class Referee:
         self._later = Background(threads=1, waiting=256)
         self._costs = 0
         self._failed = self._skip = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __repr__(self) -> str:
         """Who is asked, and when."""

@@ -1,27 +1,38 @@
 """The answers of one cache: its ledger and its index, changed together.
 
 The ledger changes first; a row that it does not confirm, the same key in the same slot, is nothing.
+On the way of a prompt the two are asked with patience: what may hang is left at a deadline, and what
+cannot be read, searched, counted or written is spared by itself. So an answer that was found is served
+whether it can be counted or not, and what cannot be written is still read.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import ChromaIndex
+from langchain_cachemux.patience import Patience, together
+from langchain_cachemux.stats import Counters
 from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import ExitStack
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity, Ledger
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.read.prompts import Reader
+    from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry
 
+T = TypeVar("T")
+
+LAST = 5.0
+"""Seconds that closing waits for a change that is under way."""
 CANDIDATES = 8
 """Wordings fetched for a query, to find one that is held and asks the same."""
 
@@ -33,13 +44,30 @@ class Shelf:
         ledger: The truth about what is held.
         index: Where it is near.
         in_bytes: Whether sizes count, those of aliases too.
+        counters: Where it is counted what was stored, and what went for it.
+        deadline: Seconds in which they have to answer; None where nothing can hang, as in memory.
     """
 
-    def __init__(self, ledger: Ledger, index: ChromaIndex, *, in_bytes: bool = False) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        index: ChromaIndex,
+        *,
+        in_bytes: bool = False,
+        counters: Counters | None = None,
+        deadline: float | None = None,
+    ) -> None:
         self.ledger = ledger
         self.index = index
         self.in_bytes = in_bytes
-        self.lock = threading.RLock()
+        self.counters = Counters() if counters is None else counters
+        self.deadline = deadline
+        self._reading = Patience("reading the ledger", deadline, shares=True)
+        self._counting = Patience("counting in the ledger", deadline, shares=True)
+        self._searching = Patience("the index", deadline, shares=True)
+        self._writing = Patience("writing to the ledger", deadline, shares=True)
+        self._closed = False
+        self.lock = Lock()
         """Held by whoever changes both."""
         self.doubted: set[str] = set()
         """Answers that a chain came to nothing with: served no more, and forgotten soon."""
@@ -52,6 +80,8 @@ class Shelf:
         policy: Policy | Sequence[Policy],
         *,
         embeddings: str,
+        counters: Counters,
+        deadline: float,
         closing: ExitStack,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
@@ -61,6 +91,8 @@ class Shelf:
             capacity: What the ledger may hold.
             policy: What is worth keeping.
             embeddings: What the vectors were made by.
+            counters: As for a shelf.
+            deadline: Seconds in which a folder has to answer.
             closing: Closes what was opened.
 
         Raises:
@@ -69,9 +101,8 @@ class Shelf:
         if folder is None:
             index = ChromaIndex.memory()
             closing.callback(index.close)
-            return cls(
-                MemoryLedger(capacity.total, policy=policy), index, in_bytes=capacity.in_bytes
-            )
+            memory = MemoryLedger(capacity.total, policy=policy)
+            return cls(memory, index, in_bytes=capacity.in_bytes, counters=counters)
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
@@ -89,9 +120,53 @@ class Shelf:
         closing.callback(ledger.close)
         index = ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
-        shelf = cls(ledger, index, in_bytes=capacity.in_bytes)
+        shelf = cls(ledger, index, in_bytes=capacity.in_bytes, counters=counters, deadline=deadline)
         shelf.check(fix=True)
+        closing.callback(shelf.close)
         return shelf
+
+    def close(self) -> None:
+        """Change nothing any more, once whoever is changing something has done so, or takes too long."""
+        taken = self.lock.acquire(LAST)
+        self._closed = True
+        if taken:
+            self.lock.release()
+
+    def asking(self) -> AbstractContextManager[None]:
+        """All that is asked in the block, in one deadline."""
+        return together(self.deadline)
+
+    def get(self, key: str) -> Entry | None:
+        """Return the entry that answers `key`, its own or an alias'.
+
+        Raises:
+            Exception: It cannot be read, or not in time.
+        """
+        return self._ask(self._reading, partial(self.ledger.get, key))
+
+    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> None:
+        """Count a request answered by `key`.
+
+        Raises:
+            Exception: It cannot be counted, or not in time.
+        """
+        self._ask(self._counting, partial(self.ledger.use, key, credit=credit, cost=cost))
+
+    def change(self, work: Callable[[], T]) -> T:
+        """Return what the work returns, done while nobody else changes anything.
+
+        Raises:
+            Exception: It cannot be done; or it was late, and may still be done.
+        """
+
+        def alone() -> T:
+            with self.lock:
+                if self._closed:
+                    msg = "the cache was closed"
+                    raise RuntimeError(msg)
+                return work()
+
+        return self._ask(self._writing, alone)
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself; the problems, in words.
@@ -111,7 +186,14 @@ class Shelf:
         ]
 
     def near(self, query: Query) -> Iterator[Match]:
-        """The wordings near a query, nearest first, but those that were found to ask something else."""
+        """The wordings near a query, nearest first, but those that were found to ask something else.
+
+        Raises:
+            Exception: They cannot be looked up, or not in time.
+        """
+        return iter(self._ask(self._searching, lambda: [*self._near(query)]))
+
+    def _near(self, query: Query) -> Iterator[Match]:
         if query.vector is None:
             return
         for row in self.index.nearest(query.vector, query.partition, n=CANDIDATES):
@@ -141,6 +223,37 @@ class Shelf:
             if wording.vector is not None and wording.entry is not None
         ]
         return query, sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
+
+    def keep(
+        self, entry: Entry, query: Query, like: Entry | None = None, *, cost: float | None = None
+    ) -> Admission:
+        """Store an answer; it is counted when it is stored, be that later than was waited for.
+
+        Args:
+            entry: The answer.
+            query: What was asked.
+            like: The stored answer that the question is another wording of, if it is one.
+            cost: Of a miss of that one, as it is estimated by now.
+
+        Raises:
+            Exception: It cannot be stored; or it was late, and may still be.
+        """
+        return self.change(partial(self._keep, entry, query, like, cost))
+
+    def _keep(
+        self, entry: Entry, query: Query, like: Entry | None, cost: float | None
+    ) -> Admission:
+        self.doubted.discard(entry.key)
+        admission = Admission(None) if like is None else self.reword(query, like.key)
+        kept: Counted = "reworded"
+        if like is not None and admission.slot is not None:
+            self.ledger.use(query.key, cost=cost)
+        else:
+            admission = self.put(entry)
+            kept = "bypassed" if admission.slot is None else "admitted"
+        self.counters.add(kept)
+        self.counters.add("evicted", len(admission.evicted))
+        return admission
 
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
@@ -193,6 +306,9 @@ class Shelf:
             if wording is not None and wording.of != key:
                 self.ledger.differ(key, wording.of)
             return self.forget(key)
+
+    def _ask(self, patience: Patience, work: Callable[[], T]) -> T:
+        return work() if self.deadline is None else patience.ask(work)
 
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:

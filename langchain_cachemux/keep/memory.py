@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import threading
 from collections import OrderedDict
 from dataclasses import replace
 from itertools import islice
@@ -15,6 +14,7 @@ from langchain_cachemux.keep import wordings as bounds
 from langchain_cachemux.keep.books import Account, Books, Rules
 from langchain_cachemux.keep.shadows import Shadow
 from langchain_cachemux.keep.wordings import Alias, Wordings, own
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class MemoryLedger:
         self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
         self.capacity = self.rules.capacity
         self.policies = self.rules.policies
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self.clear()
 
     def __repr__(self) -> str:
