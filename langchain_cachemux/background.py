@@ -20,8 +20,6 @@ from contextvars import Context, copy_context
 from functools import partial
 from typing import ParamSpec, TypeVar
 
-from langchain_cachemux.discreet import loggable
-
 Job = Callable[[], None]
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,7 +116,7 @@ class Background:
             try:
                 Context().run(job)
             except Exception as error:  # noqa: BLE001
-                log.warning("work in the background failed: %s", loggable(error))
+                log.warning("work in the background failed: %s", type(error).__name__)
             finally:
                 del job
                 with changed:

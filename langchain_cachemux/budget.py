@@ -22,7 +22,6 @@ from __future__ import annotations
 import logging
 import math
 import random
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -31,6 +30,7 @@ from typing import Any
 
 from langchain_cachemux.arguments import expect, is_number
 from langchain_cachemux.certificate import Certificate
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import LARGEST_COST
 
 log = logging.getLogger(__name__)
@@ -172,7 +172,7 @@ class ErrorBudget:
         expect(right, "step", "a finite positive number, such as 1", step)
         self.step = step
         self._random = random.Random(seed)  # noqa: S311
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._certificate = self._record()
         self._counts: dict[str, Count] = {}
         self._account = 0.0
@@ -391,7 +391,7 @@ class Spending:
         self.limit = limit
         self.per = per
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._slots: deque[tuple[int, float]] = deque()
 
     def __repr__(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from os import PathLike
@@ -22,8 +22,10 @@ from langchain_cachemux.keep.books import Capacity, Rules
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
+from langchain_cachemux.life import ClosedError, Life
 from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import matcher_of
+from langchain_cachemux.patience import level
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
@@ -93,6 +95,9 @@ class LECCache(Upkeep, BaseCache):
         on_event: Called with every `Hit`, `Miss` and `Admission`.
         wait: Seconds that a lookup waits at most while an equal question is being asked; usually less,
             as answers take (`Flights`). At 0 each is asked by itself.
+        deadline: Seconds that a folder may take to answer a lookup, beyond the embedding (which has a
+            deadline of its own, `Reader(deadline=)`), and to take an update; one that is late is a
+            miss, or is dropped, and the folder is spared for a while (`Patience`).
         cacheable: Whether a message may be served again; by default when it ended as whole ones do.
         namespace: Whose answers these are, so that caches that share a store, models that LangChain
             cannot tell apart (two API keys are one to it) and users share none. A function finds it in
@@ -109,6 +114,9 @@ class LECCache(Upkeep, BaseCache):
         ValueError: An argument is wrong, or the folder was made with another embedder.
         ImportError: What `price` needs is not installed.
     """
+
+    _last: Stats | None = None
+    """What it did, once it was closed."""
 
     def __init__(
         self,
@@ -129,6 +137,7 @@ class LECCache(Upkeep, BaseCache):
         estimator: Estimator | None = None,
         on_event: Callable[[Event], None] | None = None,
         wait: float = 60.0,
+        deadline: float = 0.25,
         cacheable: Callable[[AIMessage], bool] | None = None,
         namespace: str | Callable[[Mapping[str, Any]], str] | None = None,
         ttl: Ttl = None,
@@ -140,7 +149,9 @@ class LECCache(Upkeep, BaseCache):
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
-        _expect_parts(path, estimator, on_event=on_event, cacheable=cacheable, wait=wait)
+        _expect_parts(
+            path, estimator, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline
+        )
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
@@ -162,26 +173,26 @@ class LECCache(Upkeep, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs = watch()
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        self._closing = ExitStack()
-        try:
-            self._open(room, policy)
-        except BaseException:
-            self.close()
-            raise
-
-    def _open(self, room: Capacity, policy: Policy | Sequence[Policy]) -> None:
-        """Open the stores; what was opened is closed at the end, however that comes."""
-        self._shelf = Shelf.opened(
-            self.path,
-            room,
-            policy,
-            embeddings=name_of(self.reader.embeddings),
-            closing=self._closing,
-            expiry=self._expiry,
-        )
+        self._open(room, policy, deadline)
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
-        if self.lessons is not None:
-            self._closing.callback(self.lessons.open(self._shelf, self.path))
+
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], deadline: float) -> None:
+        """Open the stores, which are closed once, whoever ends the cache."""
+        with ExitStack() as closing:
+            self._shelf = Shelf.opened(
+                self.path,
+                room,
+                policy,
+                embeddings=name_of(self.reader.embeddings),
+                counters=self._counters,
+                deadline=deadline,
+                closing=closing,
+                expiry=self._expiry,
+            )
+            if self.lessons is not None:
+                closing.callback(self.lessons.open(self._shelf, self.path))
+            closing.callback(self._workers.close)
+            self._life = Life(self, closing.pop_all().close, folder=self.path)
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -201,7 +212,7 @@ class LECCache(Upkeep, BaseCache):
         which model had answered and the cost that was saved.
         """
         found = None
-        with self._spared("lookup"):
+        with self._spared("lookup"), self._shelf.asking():
             query, equal = self._opened(prompt, llm_string)
             verdict = equal or self._judged(self.rewriter.alone(query, prompt))
             brought = self.flights.join(query.key) if isinstance(verdict, Miss) else None
@@ -211,7 +222,7 @@ class LECCache(Upkeep, BaseCache):
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """As `lookup`; what takes the processor runs in threads of the cache's own."""
         found = None
-        with self._spared("lookup"):
+        with self._spared("lookup"), self._shelf.asking():
             query, equal = await self._workers.do(self._opened, prompt, llm_string)
             verdict: Hit | Miss | None = equal
             if verdict is None:
@@ -244,6 +255,7 @@ class LECCache(Upkeep, BaseCache):
 
     def clear(self, **_kwargs: Any) -> None:
         """Forget every answer and every count."""
+        self._life.expect()
         with self._shelf.lock:
             self.ledger.clear()
             self.index.clear()
@@ -310,29 +322,34 @@ class LECCache(Upkeep, BaseCache):
                 generations = metadata.handed_out(verdict)
             except ValueError as error:
                 self._fail("reading a stored answer", error)
-                self._forget(verdict.entry.key)
+                with self._spared("forgetting"):
+                    self._shelf.change(partial(self._forget, verdict.entry.key))
                 verdict = Miss(verdict.query, "the stored answer is unreadable")
-        saved = verdict.entry.cost if isinstance(verdict, Hit) else 0.0
-        if isinstance(verdict, Hit) and not self._used(verdict):
-            verdict, generations = Miss(verdict.query, "the entry was evicted just now"), None
         if isinstance(verdict, Hit):
+            self._used(verdict)
             self._runs.used(self, verdict.entry.key)
             kind: Counted = "hits_exact" if verdict.kind == "exact" else "hits_semantic"
-            self._counters.add(kind, saved=saved)
+            self._counters.add(kind, saved=verdict.entry.cost)
             self._counters.add("hits_judged", verdict.judged)
         else:
             if self._expiry.due():
-                self._workers.begin(self._shelf.sweep)
+                self._workers.begin(self._sweep)
             self._counters.add("misses")
             self._stopwatch.start(verdict.query.key)
         self._tell(verdict)
         return verdict, generations
 
-    def _used(self, hit: Hit) -> bool:
-        """Count a use of what is held; False when it is gone."""
-        if hit.entry.slot < 0:  # a call that was made at the same time brought it
-            return True
-        return self._shelf.use(hit, self._worth.by_now(hit.entry), said(self))
+    def _used(self, hit: Hit) -> None:
+        """Count a use of a stored answer; it is served whether it can be counted or not."""
+        if hit.entry.slot < 0:  # it came from a call that was made at the same time
+            return
+        with self._spared("counting a hit"):
+            self._shelf.use(hit, self._worth.by_now(hit.entry), said(self))
+
+    def _sweep(self) -> None:
+        """Forget what is over."""
+        with self._spared("sweeping"):
+            self._shelf.change(self._shelf.sweep)
 
     def doubt(self, key: str) -> None:
         """Serve an answer no more, as the chain that used it came to nothing; it is forgotten soon."""
@@ -363,7 +380,7 @@ class LECCache(Upkeep, BaseCache):
         """
         key = metadata.name_of(answer, "key", of="a cache")
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
-        return (not ok and self._shelf.wrong(key)) or known or self._shelf.get(key) is not None
+        return (not ok and self._shelf.wrong(key)) or known or self.ledger.get(key) is not None
 
     def bet_under(self, budget: ErrorBudget) -> None:
         """Serve by meaning under a multiplexer's error budget, which then places the bets.
@@ -385,16 +402,24 @@ class LECCache(Upkeep, BaseCache):
         self._worth.lend(estimator)
 
     def stats(self) -> Stats:
-        """Return what the cache holds and did since it was opened."""
+        """Return what the cache holds and did since it was opened; of a closed one, until then."""
+        if self._last is not None:
+            return self._last
+        self._life.expect()
         learned = {} if self.lessons is None else self.lessons.stats()
         learned |= self.rewriter.stats()
         held = {"entries": len(self.ledger), "size": self.ledger.size}
         return self._counters.stats(**held, capacity=self.ledger.capacity, **learned)
 
     def close(self) -> None:
-        """Let another process open the folder; the cache must not be used afterwards."""
-        self._workers.close()
-        self._closing.close()
+        """Write what is not written yet, and let another process open the folder.
+
+        Afterwards every lookup is a miss, nothing is stored, and what else is asked raises
+        `ClosedError`. A cache that is not closed is so when it is forgotten, or when the program ends.
+        """
+        with suppress(Exception):
+            self._last = self.stats()
+        self._life.close()
 
     __reduce__ = pickled  # a copy of it is itself
 
@@ -461,37 +486,19 @@ class LECCache(Upkeep, BaseCache):
             size = len((entry.answer + words).encode()) + getattr(query.vector, "nbytes", 0)
         cost = self._worth.cost(answers.read(entry.answer)[0], elapsed)
         lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, entry.answer, cost)
-        with self._shelf.lock:
-            if cost is not None:
-                self._worth.learn(query, cost)
-            entry = replace(
-                entry, cost=self._worth.expected(query), size=size, text=words, vector=query.vector
-            )
-            self._shelf.doubted.discard(entry.key)
-            known = self._reworded(query, lesson, entry)
-            admission = known or self._shelf.put(entry)
-            self._worth.gone(admission.evicted)
-            if admission.slot is not None and cost is not None:
-                self._worth.stored(query.key)
-        kept: Counted = "bypassed" if admission.slot is None else "admitted"
-        self._counters.add("reworded" if known else kept)
-        self._counters.add("evicted", len(admission.evicted))
+        if cost is not None:
+            self._worth.learn(query, cost)
+        expected = self._worth.expected(query)
+        entry = replace(entry, cost=expected, size=size, text=words, vector=query.vector)
+        like = None if lesson.same is None else lesson.same.match.entry
+        by_now = None if like is None else self._worth.by_now(like)
+        admission = self._shelf.keep(entry, query, like, cost=by_now)
+        self._worth.gone(admission.evicted)
+        if admission.slot is not None and cost is not None:
+            self._worth.stored(query.key)
         self._tell(admission)
         if self.lessons is not None:
-            did = self.stats()
-            rate = (did.hits_exact + did.hits_semantic) / max(did.admitted, 1)
-            self.lessons.ask_later(query, lesson, rate)
-
-    def _reworded(self, query: Query, lesson: Lesson, fresh: Entry) -> Admission | None:
-        """What became of a question that is another wording of a stored one; None when it is none."""
-        if lesson.same is None:
-            return None
-        of = lesson.same.match.entry
-        admission = self._shelf.reword(query, of.key, fresh=fresh)
-        if admission.slot is None:
-            return None
-        self.ledger.use(query.key, cost=self._worth.by_now(of))
-        return admission
+            self.lessons.ask_later(query, lesson, self._counters.hits_per_answer())
 
     @contextmanager
     def _spared(self, what: str) -> Iterator[None]:
@@ -500,6 +507,8 @@ class LECCache(Upkeep, BaseCache):
             yield
         except UnstableKeyError as reason:
             self._refuse(reason)
+        except ClosedError as over:
+            log.debug("%s: %s", what, over)
         except Exception as error:  # noqa: BLE001
             self._fail(what, error)
 
@@ -509,7 +518,12 @@ class LECCache(Upkeep, BaseCache):
 
     def _fail(self, what: str, error: Exception) -> None:
         self._counters.add("errors")
-        log.warning("%s failed, the chain goes on without the cache: %s", what, loggable(error))
+        log.log(
+            level(error),
+            "%s failed, the chain goes on without the cache: %s",
+            what,
+            loggable(error),
+        )
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:
@@ -519,8 +533,10 @@ class LECCache(Upkeep, BaseCache):
                 self._fail("on_event", error)
 
 
-def _expect_parts(path: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any) -> None:
-    """Refuse what cannot work; None is the default of each but the last.
+def _expect_parts(
+    path: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any, deadline: Any
+) -> None:
+    """Refuse what cannot work; None is the default of each but the seconds.
 
     Raises:
         ValueError: One of them is of a wrong kind.
@@ -533,5 +549,6 @@ def _expect_parts(path: Any, estimator: Any, *, on_event: Any, cacheable: Any, w
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
         ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
         ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
+        ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):
         expect(given is None or right, name, what, given)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 import random
-import threading
 from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from langchain_cachemux.flight import Flights
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.route.limits import Limits
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Experience:
         self._recent: OrderedDict[str, Asked] = OrderedDict()
         self._counts: Counter[tuple[str, str]] = Counter()
         self._costs: defaultdict[str, float] = defaultdict(float)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def draw(self, chance: float) -> bool:
         """Draw something that happens with this chance."""

@@ -9,7 +9,7 @@ would have come to, which is what is promised, and nothing about answers given l
 
 from __future__ import annotations
 
-import threading
+import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_cachemux.agree import Agree
 from langchain_cachemux.arguments import expect, takes
 from langchain_cachemux.background import Background
+from langchain_cachemux.discreet import loggable
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.verified import Verified, served
+from langchain_cachemux.patience import level
 from langchain_cachemux.read import answers
 from langchain_cachemux.types import Compared, Hit, Miss
 
@@ -45,6 +48,8 @@ TRIALS = 4.0
 """Opinions on different questions after which a judge is trusted or not, over the error allowed."""
 DOUBTED = 0.5
 """From this similarity on, two long answers that no other thing tells apart may say the same."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class Lessons:
         self._shelf: Shelf | None = None
         self._saved: Saved | None = None
         self._background = Background(threads=1)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def pair(self, query: Query, compared: Compared) -> Pair:
         """What the judge is shown."""
@@ -300,14 +305,27 @@ class Lessons:
                 self._awaited.popitem(last=False)
 
     def _settle(self, query: Query, like: Compared, *, same: bool) -> None:
-        """Take the word of a judge or a user about a question: another wording, or another question."""
+        """Take the word of a judge or a user about a question: another wording, or another question.
+
+        What cannot be written is learned another time: nobody goes without an answer for it.
+        """
         if self._shelf is None:
             return
-        if same:
-            self._shelf.reword(query, like.match.entry.key)
-        else:
-            for key in {like.match.key, like.match.entry.key}:
-                self._shelf.ledger.differ(query.key, key)
+        shelf, entry = self._shelf, like.match.entry.key
+
+        def settle() -> None:
+            if same:
+                shelf.reword(query, entry)
+            else:
+                for key in {like.match.key, entry}:
+                    shelf.ledger.differ(query.key, key)
+
+        try:
+            shelf.change(settle)
+        except Exception as error:  # noqa: BLE001
+            log.log(
+                level(error), "what was said of two questions was not written: %s", loggable(error)
+            )
 
     def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.experience import Experience
 from langchain_cachemux.meter import usage_of
+from langchain_cachemux.patience import level
 from langchain_cachemux.read.answers import NoMessageError
 from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
@@ -225,7 +226,7 @@ def spared(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001
-        log.warning("%s failed, the call goes on without it: %s", what, loggable(error))
+        log.log(level(error), "%s failed, the call goes on without it: %s", what, loggable(error))
 
 
 class RoutedMiss:

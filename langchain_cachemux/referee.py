@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from langchain_cachemux.arguments import as_call
 from langchain_cachemux.background import Background
 from langchain_cachemux.discreet import loggable
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Usage
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class Referee:
         self._later = Background(threads=1, waiting=256)
         self._costs = 0
         self._failed = self._skip = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __repr__(self) -> str:
         """Who is asked, and when."""
@@ -249,7 +250,7 @@ class Referee:
         try:
             return self._paid(self.judge.judge(pair), time.perf_counter() - started)
         except Exception as error:  # noqa: BLE001
-            self._raised(error)
+            self._raised(loggable(error))
             return None
 
     def _paid(self, opinion: Opinion, elapsed: float) -> Judged | None:
@@ -280,11 +281,9 @@ class Referee:
                 self._failed = 0
         return judged
 
-    def _raised(self, error: BaseException) -> None:
+    def _raised(self, why: str) -> None:
         with self._lock:
             self._failed += 1
             self._skip = min(2**self._failed, MOST_SKIPPED)
             skipped = self._skip - 1
-        log.warning(
-            "the judge gave no opinion, and is spared the next %d: %s", skipped, loggable(error)
-        )
+        log.warning("the judge gave no opinion, and is spared the next %d: %s", skipped, why)

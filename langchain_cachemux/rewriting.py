@@ -13,7 +13,6 @@ import json
 import logging
 import math
 import re
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +26,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_cachemux.arguments import accepts, expect, is_made, shown
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import Meter, aask, ask, within
 from langchain_cachemux.types import Usage
 
@@ -109,7 +109,7 @@ class Rewriter:
         self._known: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
         self._flights = Flights(deadline)
         self._failed = self._skip = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __repr__(self) -> str:
         """Who rewrites."""

@@ -2,12 +2,14 @@
 
 The file is written whole or not at all, now and then and at the end; what was learned since the last
 time is lost when the process is killed. A file that cannot be read never stops a program: it is set
-aside, and learning begins anew.
+aside, and learning begins anew. A forked child goes on with what was learned, and writes nothing: the
+file is its parent's.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 import weakref
@@ -15,6 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.route import files
 
 if TYPE_CHECKING:
@@ -68,11 +71,14 @@ class Saved:
         self.path = path
         self._learned = dict(learned)
         self._background = background
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._changes = 0
         self._unsaved = threading.Event()
         self._load()
-        self._end = weakref.finalize(self, _save, path, self._learned, self._unsaved, self._lock)
+        self._opener = os.getpid()
+        self._end = weakref.finalize(
+            self, _save, self._opener, path, self._learned, self._unsaved, self._lock
+        )
 
     def __repr__(self) -> str:
         """Name the file."""
@@ -87,7 +93,7 @@ class Saved:
 
     def save(self) -> None:
         """Write what was learned, if it was not; a fault is logged."""
-        _save(self.path, self._learned, self._unsaved, self._lock)
+        _save(self._opener, self.path, self._learned, self._unsaved, self._lock)
 
     def _load(self) -> None:
         try:
@@ -119,10 +125,14 @@ class Saved:
 
 
 def _save(
-    path: Path, learned: Mapping[str, Learned], unsaved: threading.Event, lock: threading.Lock
+    opener: int,
+    path: Path,
+    learned: Mapping[str, Learned],
+    unsaved: threading.Event,
+    lock: Lock,
 ) -> None:
     with lock:
-        if not unsaved.is_set():
+        if not unsaved.is_set() or os.getpid() != opener:
             return
         unsaved.clear()
         try:

@@ -1,28 +1,39 @@
 """The answers of one cache: its ledger and its index, changed together.
 
 The ledger changes first; a row that it does not confirm, the same key in the same slot, is nothing.
+On the way of a prompt the two are asked with patience: what may hang is left at a deadline, and what
+cannot be read, searched, counted or written is spared by itself. So an answer that was found is served
+whether it can be counted or not, and what cannot be written is still read.
 """
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import ChromaIndex
+from langchain_cachemux.patience import Patience, together
+from langchain_cachemux.stats import Counters
 from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from contextlib import ExitStack
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity, Ledger
     from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry, Hit
 
+T = TypeVar("T")
+
+LAST = 5.0
+"""Seconds that closing waits for a change that is under way."""
 CANDIDATES = 8
 """Wordings fetched for a query, to find one that is held and asks the same."""
 
@@ -34,7 +45,9 @@ class Shelf:
         ledger: The truth about what is held.
         index: Where it is near.
         in_bytes: Whether sizes count, those of aliases too.
-        expiry: Which of them are over.
+        counters: Where it is counted what was stored, and what went for it.
+        deadline: Seconds in which they have to answer; None where nothing can hang, as in memory.
+        expiry: Which of the answers are over.
     """
 
     def __init__(
@@ -43,15 +56,24 @@ class Shelf:
         index: ChromaIndex,
         *,
         in_bytes: bool = False,
+        counters: Counters | None = None,
+        deadline: float | None = None,
         expiry: Expiry | None = None,
     ) -> None:
         self.ledger = ledger
         self.index = index
         self.in_bytes = in_bytes
+        self.counters = Counters() if counters is None else counters
+        self.deadline = deadline
         self.expiry = Expiry() if expiry is None else expiry
         self._others: list[str] | None = None
         """Answers of other epochs, the first to leave; None as long as nobody has looked."""
-        self.lock = threading.RLock()
+        self._reading = Patience("reading the ledger", deadline, shares=True)
+        self._counting = Patience("counting in the ledger", deadline, shares=True)
+        self._searching = Patience("the index", deadline, shares=True)
+        self._writing = Patience("writing to the ledger", deadline, shares=True)
+        self._closed = False
+        self.lock = Lock()
         """Held by whoever changes both."""
         self.doubted: set[str] = set()
         """Answers that a chain came to nothing with: served no more, and forgotten soon."""
@@ -64,6 +86,8 @@ class Shelf:
         policy: Policy | Sequence[Policy],
         *,
         embeddings: str,
+        counters: Counters,
+        deadline: float,
         closing: ExitStack,
         expiry: Expiry | None = None,
     ) -> Shelf:
@@ -74,8 +98,10 @@ class Shelf:
             capacity: What the ledger may hold.
             policy: What is worth keeping.
             embeddings: What the vectors were made by.
+            counters: As for a shelf.
+            deadline: Seconds in which a folder has to answer.
             closing: Closes what was opened.
-            expiry: Which of the answers are over.
+            expiry: As for a shelf.
 
         Raises:
             ValueError: The path is a file, or the folder was made with another embedder or unit.
@@ -83,8 +109,8 @@ class Shelf:
         if folder is None:
             index = ChromaIndex.memory()
             closing.callback(index.close)
-            held = MemoryLedger(capacity.total, policy=policy)
-            return cls(held, index, in_bytes=capacity.in_bytes, expiry=expiry)
+            memory = MemoryLedger(capacity.total, policy=policy)
+            return cls(memory, index, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry)
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
@@ -104,10 +130,76 @@ class Shelf:
         closing.callback(ledger.close)
         index = ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
-        shelf = cls(ledger, index, in_bytes=capacity.in_bytes, expiry=expiry)
+        shelf = cls(
+            ledger,
+            index,
+            in_bytes=capacity.in_bytes,
+            counters=counters,
+            deadline=deadline,
+            expiry=expiry,
+        )
         shelf.check(fix=True)
         make_private(folder)
+        closing.callback(shelf.close)
         return shelf
+
+    def close(self) -> None:
+        """Change nothing any more, once whoever is changing something has done so, or takes too long."""
+        taken = self.lock.acquire(LAST)
+        self._closed = True
+        if taken:
+            self.lock.release()
+
+    def asking(self) -> AbstractContextManager[None]:
+        """All that is asked in the block, in one deadline."""
+        return together(self.deadline)
+
+    def get(self, key: str) -> Entry | None:
+        """Return the answer to a key, its own or an alias', unless it is over.
+
+        Raises:
+            Exception: It cannot be read, or not in time.
+        """
+        entry = self._ask(self._reading, partial(self.ledger.get, key))
+        return entry if entry is not None and self.expiry.holds(entry) else None
+
+    def use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
+        """Count a use of an answer, whose time may begin anew by it.
+
+        Args:
+            hit: What it answers.
+            cost: What a miss would cost by now, when that is known better than at admission.
+            given: What was said of this call.
+
+        Raises:
+            Exception: It cannot be counted, or not in time.
+        """
+        self._ask(self._counting, partial(self._use, hit, cost, given))
+
+    def _use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
+        key, entry = hit.query.key, hit.entry
+        if hit.kind == "semantic":
+            key = hit.compared.match.key if hit.compared else entry.key
+        self.ledger.use(key, credit=hit.credit, cost=cost)
+        until = self.expiry.renewed(entry, hit.query, given)
+        if until is not None:
+            self.ledger.extend(entry.key, until)
+
+    def change(self, work: Callable[[], T]) -> T:
+        """Return what the work returns, done while nobody else changes anything.
+
+        Raises:
+            Exception: It cannot be done; or it was late, and may still be done.
+        """
+
+        def alone() -> T:
+            with self.lock:
+                if self._closed:
+                    msg = "the cache was closed"
+                    raise RuntimeError(msg)
+                return work()
+
+        return self._ask(self._writing, alone)
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself; the problems, in words.
@@ -135,23 +227,15 @@ class Shelf:
         entries = filter(None, map(self.ledger.get, keys))
         return [e.key for e in entries if asked.found_in(self.ledger.wordings(e.key), e.answer)]
 
-    def get(self, key: str) -> Entry | None:
-        """The answer to a key, its own or an alias', unless it is over."""
-        entry = self.ledger.get(key)
-        return entry if entry is not None and self.expiry.holds(entry) else None
-
-    def use(self, hit: Hit, cost: float | None, given: Keeping) -> bool:
-        """Count a use of an answer, whose time may begin anew by it; False when it is gone."""
-        entry, key = hit.entry, hit.query.key
-        if hit.kind == "semantic":
-            key = hit.compared.match.key if hit.compared else entry.key
-        used = self.ledger.use(key, credit=hit.credit, cost=cost)
-        if used and (until := self.expiry.renewed(entry, hit.query, given)) is not None:
-            self.ledger.extend(entry.key, until)
-        return used
-
     def near(self, query: Query) -> Iterator[Match]:
-        """The wordings near a query, nearest first, but those that were found to ask something else."""
+        """The wordings near a query, nearest first, but those that were found to ask something else.
+
+        Raises:
+            Exception: They cannot be looked up, or not in time.
+        """
+        return iter(self._ask(self._searching, lambda: [*self._near(query)]))
+
+    def _near(self, query: Query) -> Iterator[Match]:
         if query.vector is None:
             return
         for row in self.index.nearest(query.vector, query.partition, n=CANDIDATES):
@@ -182,6 +266,37 @@ class Shelf:
             entry = wording.entry
             if entry is not None and self.expiry.sees(query, entry):
                 yield wording
+
+    def keep(
+        self, entry: Entry, query: Query, like: Entry | None = None, *, cost: float | None = None
+    ) -> Admission:
+        """Store an answer; it is counted when it is stored, be that later than was waited for.
+
+        Args:
+            entry: The answer.
+            query: What was asked.
+            like: The stored answer that the question is another wording of, if it is one.
+            cost: Of a miss of that one, as it is estimated by now.
+
+        Raises:
+            Exception: It cannot be stored; or it was late, and may still be.
+        """
+        return self.change(partial(self._keep, entry, query, like, cost))
+
+    def _keep(
+        self, entry: Entry, query: Query, like: Entry | None, cost: float | None
+    ) -> Admission:
+        self.doubted.discard(entry.key)
+        admission = Admission(None) if like is None else self.reword(query, like.key, fresh=entry)
+        kept: Counted = "reworded"
+        if like is not None and admission.slot is not None:
+            self.ledger.use(query.key, cost=cost)
+        else:
+            admission = self.put(entry)
+            kept = "bypassed" if admission.slot is None else "admitted"
+        self.counters.add(kept)
+        self.counters.add("evicted", len(admission.evicted))
+        return admission
 
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
@@ -214,10 +329,10 @@ class Shelf:
             return Admission(None)
         size = len(query.text.encode()) + query.vector.nbytes if self.in_bytes else 0
         with self.lock:
-            stored, own = self.get(of), fresh or self.get(query.key)
+            stored, own = self.ledger.get(of), fresh or self.ledger.get(query.key)
             if stored is None or self.ledger.differs(query.key, stored.key):
                 return Admission(None)
-            if own is not None and self.expiry.parts(own, stored):
+            if not self.expiry.holds(stored) or (own and self.expiry.parts(own, stored)):
                 return Admission(None)
             if query.key != stored.key:
                 self.forget(query.key, alias=False)
@@ -257,12 +372,17 @@ class Shelf:
                 self.ledger.differ(key, wording.of)
             return self.forget(key)
 
+    def _ask(self, patience: Patience, work: Callable[[], T]) -> T:
+        return work() if self.deadline is None else patience.ask(work)
+
     def _make_room(self, size: int) -> None:
         """Let those go first that no question of this epoch can reach."""
+        ledger, mine = self.ledger, self.expiry.own
+        if not mine or ledger.size + size <= ledger.capacity:
+            return
         if self._others is None:
-            held = {entry.key: entry.labels for entry in self.ledger}
-            self._others = [key for key, labels in held.items() if self.expiry.left_behind(labels)]
-        while self._others and self.ledger.size + size > self.ledger.capacity:
+            self._others = list({*ledger.labelled()} - {*ledger.labelled(mine)})
+        while self._others and ledger.size + size > ledger.capacity:
             self.forget(self._others.pop())
 
     def _blank(self, admission: Admission) -> None:

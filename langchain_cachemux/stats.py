@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
+
+from langchain_cachemux.locks import Lock
 
 PENDING = 10_000
 """Keys whose stopwatches run at once; the one started longest ago is forgotten first."""
@@ -83,13 +84,19 @@ class Counters:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._saved = 0.0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def add(self, name: Counted, times: int = 1, *, saved: float = 0.0) -> None:
         """Count something, and what it saved."""
         with self._lock:
             self._counts[name] += times
             self._saved += saved
+
+    def hits_per_answer(self) -> float:
+        """Hits for each answer stored."""
+        with self._lock:
+            counts = self._counts
+            return (counts["hits_exact"] + counts["hits_semantic"]) / max(counts["admitted"], 1)
 
     def stats(self, *, entries: int, size: int, capacity: int, **learned: Any) -> Stats:
         """All counts, beside what is held now and what was learned of matching."""
@@ -119,7 +126,7 @@ class Stopwatch:
 
     def __init__(self) -> None:
         self._running: OrderedDict[str, deque[float]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def start(self, key: str) -> None:
         """Start timing a key."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.background import Workers
     from langchain_cachemux.keep.expiry import Expiry, Span
+    from langchain_cachemux.life import Life
     from langchain_cachemux.match.threshold import Matcher
     from langchain_cachemux.read.prompts import Namespace, Reader
     from langchain_cachemux.rewriting import Rewriter
@@ -41,6 +42,7 @@ class Upkeep:
     _expiry: Expiry
     _worth: Worth
     _workers: Workers
+    _life: Life
 
     def keeping(
         self,
@@ -87,6 +89,7 @@ class Upkeep:
         Raises:
             ValueError: The question is none, or it is not known whose.
         """
+        self._life.expect()
         prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
         keys = [asked.key]
@@ -122,6 +125,7 @@ class Upkeep:
         Raises:
             ValueError: Nothing is given, or something of a wrong kind.
         """
+        self._life.expect()
         asked = self._expiry.asked(
             namespace=namespace, tag=tag, older_than=older_than, contains=contains, model=model
         )
@@ -188,6 +192,7 @@ class Upkeep:
         self, prompt: str, llm_string: str, outermost: str | None = None, named: str | None = None
     ) -> Query:
         """A prompt as a query of this epoch, and of the namespace under way unless another is named."""
+        self._life.expect()
         query = of_epoch(self.reader.read(prompt, llm_string), self._expiry.epoch)
         if outermost is None and self.namespace is not None:
             outermost = self.namespace.name()

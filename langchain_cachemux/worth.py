@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-import threading
 from typing import TYPE_CHECKING
 
 from langchain_cachemux.discreet import loggable
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.route.estimators import Estimator, Mean
@@ -40,7 +40,7 @@ class Worth:
         self._counters = counters
         self._learned: set[str] = set()
         """Entries whose misses the estimator has learned from since the cache was opened."""
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def lend(self, estimator: Estimator) -> None:
         """Go by this estimator from now on, unless one was given."""

@@ -5,8 +5,8 @@ would hold. Answers are stored once. What the leader's shadow holds is kept, and
 forgetting what it does not (its strays), the first to have left it first; so with one policy the ledger
 holds just what its shadow does.
 
-`Books` decides, and asks a store for what it needs: `MemoryLedger` keeps it in dictionaries, `SqlLedger`
-in tables. So both evict the same keys on the same requests.
+`Books` decides. `MemoryLedger` and `SqlLedger` keep the same books in dictionaries, and differ in where
+the answers are: so both evict the same keys on the same requests.
 """
 
 from __future__ import annotations

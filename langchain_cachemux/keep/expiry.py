@@ -155,6 +155,11 @@ class Expiry:
         told = f"tags={shown(self.tags)}, epoch={self.epoch!r}, sliding={self.sliding}"
         return f"Expiry({shown(self.ttl)}, {told})"
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The label that all answers of this epoch bear; none where there are no epochs."""
+        return (f"epoch:{self.epoch}",) if self.epoch else ()
+
     def holds(self, entry: Entry) -> bool:
         """Whether it is an answer now: its end has not come, and it is of this epoch.
 
@@ -164,7 +169,7 @@ class Expiry:
             now = self.clock()
             if not (now < entry.expires and entry.made <= now + SKEW):
                 return False
-        return not self.left_behind(entry.labels)
+        return label("epoch", entry.labels) == self.epoch
 
     def stamped(
         self, entry: Entry, query: Query, *, model: str | None, given: Keeping
@@ -206,10 +211,6 @@ class Expiry:
     def sees(self, query: Query, entry: Entry) -> bool:
         """Whether an answer is one to whoever asks: of the same namespace, and not over."""
         return label("namespace", entry.labels) == query.namespace and self.holds(entry)
-
-    def left_behind(self, labels: Iterable[str]) -> bool:
-        """Whether an answer with these labels is of another epoch."""
-        return label("epoch", labels) != self.epoch
 
     def parts(self, fresh: Entry, stored: Entry) -> bool:
         """Whether a stored answer cannot stand for a fresh one: it holds longer, or lacks its tags."""

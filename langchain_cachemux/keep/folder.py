@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from contextlib import contextmanager
+from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
 from langchain_cachemux.keep.books import Rules
+from langchain_cachemux.keep.database import Database
+from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.policies import LRU
+from langchain_cachemux.keep.resume import fill, value
 from langchain_cachemux.keep.rows import vector_of
 from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, SHADOWS, WORDINGS, upgrade
-from langchain_cachemux.keep.transaction import SqlBooks
+from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, WORDINGS
+from langchain_cachemux.keep.unwritten import Unwritten
 from langchain_cachemux.types import Entry, Wording
 
 if TYPE_CHECKING:
@@ -59,20 +64,18 @@ class Folder:
         if not (path / LEDGER).is_file():
             msg = f"{path} holds no cache: there is no {LEDGER} in it"
             raise ValueError(msg)
-        self._engine = sa.create_engine(sa.URL.create("sqlite", database=str(path / LEDGER)))
+        self._database = Database(f"sqlite:///{path / LEDGER}", Checksum())
+        self._engine = self._database.engine
         try:
-            with self._engine.begin() as db:
-                about = upgrade(db, Checksum())
-        except sa.exc.DatabaseError as error:
+            self.about = self._database.look()
+        except BaseException:
             self.close()
-            msg = f"{path / LEDGER} cannot be read as a cache's ledger: {error.orig}"
-            raise ValueError(msg) from error
-        self.about = about
+            raise
         """What the entries are true of: the embedder, the unit of capacity, the policies."""
 
     def close(self) -> None:
         """Close the database."""
-        self._engine.dispose()
+        self._database.close()
 
     def __enter__(self) -> Self:
         """Return the folder; it is closed at the end of the block."""
@@ -117,19 +120,21 @@ class Folder:
             return dict(db.execute(asked).one()._mapping)
 
     def check(self) -> list[str]:
-        """Compare the books with themselves; the problems found, none in a sound ledger."""
-        with self._engine.connect() as db:
-            return self._books(db).check()
+        """Compare the books with themselves, and see that every row is as it was written.
+
+        Rows that were sealed with a secret are not opened: it is not known here.
+        """
+        rules = Rules.parse(capacity=sys.maxsize, policy=LRU(), ghosts=None)
+        books, unread = MemoryBooks(rules, Unwritten()), self._database.lost
+        before = json.loads(self.about.get("half-lives", "[]"))
+        fill(books, self._database, before=before, stop=Event())
+        value(books, books.shadows[0], stop=Event())
+        problems = [*books.check(), *self._database.problems()]
+        if self.about.get("seal") == self._database.seal.name:
+            problems += self._database.unlike(books.accounts(), books.wordings.aliases())
+        lost = self._database.lost - unread
+        return [*problems, *([f"{lost} rows are not as they were written"] if lost else [])]
 
     def empty(self) -> None:
         """Drop every answer and every count."""
-        with self._engine.begin() as db:
-            books = self._books(db)
-            books.clear()
-            books.close()
-
-    def _books(self, db: sa.Connection) -> SqlBooks:
-        """The books under rules that nothing is asked of: any policy for each shadow, no limit."""
-        shadows = db.execute(sa.select(sa.func.count()).select_from(SHADOWS)).scalar_one()
-        rules = Rules.parse(capacity=sys.maxsize, policy=[LRU()] * shadows, ghosts=None)
-        return SqlBooks(rules, db)
+        self._database.clear()

@@ -1,4 +1,4 @@
-"""What a ledger in SQL is asked about ends and labels of its entries."""
+"""What a ledger's database is asked about ends and labels of its entries."""
 
 from __future__ import annotations
 
@@ -6,53 +6,49 @@ import json
 import math
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from langchain_cachemux.keep.tables import PAYLOADS
-
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from langchain_cachemux.keep.sealed import Seal
-
-_ROW = PAYLOADS.c
+    from langchain_cachemux.keep.database import Database
 
 
-def expired(db: sa.Connection, now: float, most: int) -> list[str]:
+def expired(database: Database, now: float, most: int) -> list[str]:
     """As `Ledger.expired`; what has no end is written without one, so it is in no comparison."""
-    over = sa.select(_ROW.key).where(_ROW.expires <= now).order_by(_ROW.expires, _ROW.key)
-    return list(db.scalars(over.limit(most)))
+    over = "SELECT key FROM payloads WHERE expires <= ? ORDER BY expires, key LIMIT ?"
+    with database.reading() as db:
+        return [key for (key,) in db.execute(over, (now, most))]
 
 
-def labelled(db: sa.Connection, labels: Collection[str], before: float) -> list[str]:
+def labelled(database: Database, labels: Collection[str], before: float) -> list[str]:
     """As `Ledger.labelled`.
 
-    Labels are JSON in one column; the database finds those that may be meant, and they are read then.
+    Labels are JSON in one column; SQLite finds those that may be meant, and they are read then.
     """
-    asked, wanted = sa.select(_ROW.key, _ROW.labels), {*labels}
-    if math.isfinite(before):
-        asked = asked.where(_ROW.made < before)
-    for label in wanted:
-        asked = asked.where(_ROW.labels.contains(json.dumps(label), autoescape=True))
-    return [key for key, told in db.execute(asked) if wanted <= {*json.loads(told)}]
+    wanted, asked = {*labels}, "SELECT key, labels FROM payloads WHERE made < ?"
+    asked += " AND instr(labels, ?) > 0" * len(wanted)
+    with database.reading() as db:
+        rows = db.execute(asked, (before, *map(json.dumps, wanted))).fetchall()
+    return [key for key, told in rows if wanted <= _read(told)]
 
 
-def extend(db: sa.Connection, seal: Seal, key: str, expires: float) -> bool:
+def extend(database: Database, key: str, expires: float) -> bool:
     """As `Ledger.extend`, of an entry's own key: its row is signed anew.
 
-    Args:
-        db: A write transaction.
-        seal: Under which the row is.
-        key: Of the entry.
-        expires: In seconds since the epoch.
-
     Raises:
+        sqlite3.Error: It could not be written.
         DamagedError: The row is not as it was written.
     """
-    row = db.execute(sa.select(PAYLOADS).where(_ROW.key == key)).mappings().one_or_none()
+    row = database.payload(key)
     if row is None:
         return False
-    opened = seal.open("payloads", dict(row))
-    later = {**opened, "expires": expires if math.isfinite(expires) else None}
-    db.execute(sa.update(PAYLOADS).where(_ROW.key == key).values(seal.sign("payloads", later)))
+    later = {**row, "expires": expires if math.isfinite(expires) else None}
+    database.put(later)
     return True
+
+
+def _read(labels: object) -> set[str]:
+    """Labels as they were written; none where they are damaged."""
+    try:
+        return {*json.loads(str(labels))}
+    except (ValueError, TypeError):
+        return set()

@@ -1,28 +1,83 @@
-"""The store in dictionaries: the answers, a heap for each policy, and the counts of those forgotten."""
+"""The books in dictionaries and heaps, and the ledger that keeps its answers in a dictionary too."""
 
 from __future__ import annotations
 
 import heapq
 import math
-import threading
 from collections import OrderedDict
-from dataclasses import replace
-from itertools import chain, islice
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
 from langchain_cachemux.keep import wordings as bounds
+from langchain_cachemux.keep.answers import Answers
 from langchain_cachemux.keep.books import Account, Books, Rules
 from langchain_cachemux.keep.shadows import Shadow
 from langchain_cachemux.keep.wordings import Alias, Wordings, own
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Collection,
+        Container,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Admission, Standing, Vector, Wording
+    from langchain_cachemux.types import Admission, Standing, Wording
+
+
+class Store(Protocol):
+    """Where books in dictionaries put what they do not hold themselves: they hold keys and numbers.
+
+    It decides nothing. It is told in their order of all changes that must outlive the books.
+    """
+
+    def keep(self, account: Account, entry: Entry) -> None:
+        """Store an answer."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Store it no longer."""
+        ...
+
+    def resized(self, account: Account) -> None:
+        """Learn how much room an answer takes by now."""
+        ...
+
+    def add(self, alias: Alias, wording: Wording) -> None:
+        """Store an alias, the last to give way."""
+        ...
+
+    def take(self, alias: Alias) -> None:
+        """Store it no longer."""
+        ...
+
+    def renewed(self, alias: Alias) -> None:
+        """Learn that an alias is the last to give way."""
+        ...
+
+    def remember(self, account: Account) -> None:
+        """Store a ghost, the last to be forgotten."""
+        ...
+
+    def recalled(self, key: str) -> None:
+        """Store it no longer."""
+        ...
+
+    def differ(self, one: str, other: str) -> None:
+        """Store a difference, the last to be forgotten."""
+        ...
+
+    def agree(self, one: str, other: str) -> None:
+        """Store it no longer."""
+        ...
 
 
 class MemoryLedger:
@@ -43,7 +98,7 @@ class MemoryLedger:
         self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
         self.capacity = self.rules.capacity
         self.policies = self.rules.policies
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self.clear()
 
     def __repr__(self) -> str:
@@ -53,7 +108,8 @@ class MemoryLedger:
     def clear(self) -> None:
         """Drop everything: counts, aliases, differences and slots too."""
         with self._lock:
-            self._books = MemoryBooks(self.rules)
+            self._answers = Answers()
+            self._books = MemoryBooks(self.rules, self._answers)
 
     @property
     def policy(self) -> Policy:
@@ -62,12 +118,12 @@ class MemoryLedger:
 
     def __len__(self) -> int:
         """Entries held."""
-        return len(self._books.entries)
+        return len(self._answers.entries)
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries held when iteration began."""
         with self._lock:
-            return iter([self._books.entry(key) for key in self._books.entries])
+            return iter([*map(self._answers.entry, self._books.accounts())])
 
     @property
     def size(self) -> int:
@@ -78,21 +134,17 @@ class MemoryLedger:
         """Return the entry that answers `key`, its own or an alias'; counts nothing."""
         with self._lock:
             account = self._books.answering(key)
-            return None if account is None else self._books.entry(account.key)
+            return None if account is None else self._answers.entry(account)
 
     def wording(self, key: str, *, asked: str = "") -> Wording | None:
         """Return the words held under `key`, unless they are known to differ from `asked`."""
         with self._lock:
-            differ = self._books.wordings.differs(key, asked)
-            return None if differ else self._books.wording(key)
+            return None if self._books.wordings.differs(key, asked) else self._wording(key)
 
     def wordings(self, key: str | None = None) -> Iterator[Wording]:
         """The wordings of the entry that answers `key`, or of all, when iteration began."""
         with self._lock:
-            books = self._books
-            asked = books.accounts() if key is None else filter(None, [books.answering(key)])
-            held = [(a.key, *(alias.key for alias in books.wordings.of(a.key))) for a in asked]
-            return iter([*filter(None, map(books.wording, chain.from_iterable(held)))])
+            return iter([*filter(None, map(self._wording, self._books.worded(key)))])
 
     def standing(self, key: str) -> Standing | None:
         """Return what the policy followed now thinks of the entry that answers `key`."""
@@ -138,18 +190,21 @@ class MemoryLedger:
     def extend(self, key: str, expires: float) -> bool:
         """Let the entry that answers `key` hold until then; False when it is not held."""
         with self._lock:
-            return self._books.extend(key, expires)
+            account = self._books.answering(key)
+            if account is not None:
+                self._answers.extend(account.key, expires)
+            return account is not None
 
     def expired(self, now: float, most: int) -> list[str]:
         """The keys of entries whose end is not after `now`, the first to end first."""
         with self._lock:
-            return self._books.ends.passed(now, most)
+            return self._answers.ends.passed(now, most)
 
     def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
         """The keys of entries that bear all of these labels, and were made before then."""
         wanted = {*labels}
         with self._lock:
-            entries = [*self._books.entries.values()]
+            entries = [*self._answers.entries.values()]
         return [e.key for e in entries if e.made < before and wanted <= {*e.labels}]
 
     def check(self) -> list[str]:
@@ -157,53 +212,92 @@ class MemoryLedger:
         with self._lock:
             return self._books.check()
 
+    def _wording(self, key: str) -> Wording | None:
+        account, alias = self._books.answering(key), self._books.wordings.find(key)
+        if account is None:
+            return None
+        if alias is None:
+            return own(self._answers.entry(account))
+        return self._answers.wording(alias, account)
+
 
 class MemoryBooks(Books):
-    """Books in dictionaries."""
+    """Books in dictionaries.
+
+    Args:
+        rules: What the ledger was told.
+        store: Told of what must outlive them.
+    """
 
     shadows: list[HeapShadow]
     wordings: MemoryWordings
 
-    def __init__(self, rules: Rules) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.ends = Ends()
-        """Of the entries whose time is limited."""
+    def __init__(self, rules: Rules, store: Store) -> None:
+        self.store = store
         self._accounts: dict[str, Account] = {}
         self._ghosts: OrderedDict[str, tuple[tuple[float, ...], int]] = OrderedDict()
         self._free: list[int] = []
         super().__init__(
             rules,
             [
-                HeapShadow(policy, capacity=rules.capacity, age=age, stored=self.entries)
+                HeapShadow(policy, capacity=rules.capacity, age=age, stored=self._accounts)
                 for policy, age in zip(rules.policies, rules.ages, strict=True)
             ],
-            MemoryWordings(rules.capacity),
+            MemoryWordings(rules.capacity, store),
         )
 
-    def entry(self, key: str) -> Entry:
-        """A copy of the entry stored under `key`, with its cost and size by now and its slot."""
-        account = self._accounts[key]
-        entry = self.entries[key]
-        return replace(entry, cost=account.cost, size=account.size, slot=account.slot)
+    def __len__(self) -> int:
+        """Answers stored."""
+        return len(self._accounts)
 
-    def wording(self, key: str) -> Wording | None:
-        """A copy of the words held under `key`, with their entry."""
-        if key in self.entries:
-            return own(self.entry(key))
-        alias = self.wordings.find(key)
-        if alias is None:
-            return None
-        entry = self.entry(alias.of)
-        return replace(self.wordings.words[key], of=alias.of, slot=alias.slot, entry=entry)
+    def worded(self, key: str | None = None) -> list[str]:
+        """The keys of all wordings of the answer to a key, its own first; or of all answers."""
+        asked = self.accounts() if key is None else filter(None, [self.answering(key)])
+        return [
+            worded
+            for account in asked
+            for worded in (account.key, *(alias.key for alias in self.wordings.of(account.key)))
+        ]
 
-    def extend(self, key: str, expires: float) -> bool:
-        """As `Ledger.extend`."""
-        account = self.answering(key)
-        if account is not None:
-            held = self.entries[account.key]
-            self.entries[account.key] = replace(held, expires=expires)
-            self.ends.put(account.key, expires)
-        return account is not None
+    def resume(self, account: Account) -> None:
+        """Go on with an answer that is stored already; no policy holds it yet."""
+        self._accounts[account.key] = account
+        self.size += account.size
+
+    def resume_ghost(self, key: str, counts: tuple[float, ...], last: int) -> None:
+        """Go on with a ghost that is remembered already, the last of them."""
+        self._ghosts[key] = (counts, last)
+
+    def state(self) -> dict[str, int]:
+        """Where they stand: the numbers that are nobody's."""
+        return {
+            "now": self.now,
+            "held": len(self._accounts),
+            "size": self.size,
+            "slots": self.slots,
+            "leader": self.leader,
+            "ghosts": len(self._ghosts),
+        }
+
+    def remembered(self) -> list[tuple[str, tuple[float, ...], int]]:
+        """The ghosts with their counts, the first to be forgotten first."""
+        return [(key, counts, last) for key, (counts, last) in self._ghosts.items()]
+
+    def resume_slots(self) -> None:
+        """Call all slots free, below the highest one that is taken, which are not."""
+        taken = {account.slot for account in self.accounts()} | {*self.wordings.slots()}
+        self.slots = max(taken, default=-1) + 1
+        self._free = [slot for slot in range(self.slots) if slot not in taken]
+        self.bound = self.rules.shared(self.slots)
+
+    def shrink(self) -> None:
+        """Let go of what an earlier, larger capacity held."""
+        for shadow in self.shadows:
+            shadow.shrink()
+        self.make_room(0)
+        for alias in self.wordings.excess():
+            self.take_back(alias)
+        self._forget_oldest()
 
     @override
     def look_up(self, key: str) -> None:
@@ -222,32 +316,32 @@ class MemoryBooks(Books):
 
     @override
     def keep(self, account: Account, entry: Entry) -> None:
-        self.entries[account.key] = replace(entry, vector=_frozen(entry.vector))
         self._accounts[account.key] = account
-        self.ends.put(account.key, entry.expires)
+        self.store.keep(account, entry)
 
     @override
     def remove(self, account: Account) -> None:
-        key = account.key
-        del self.entries[key], self._accounts[key]
-        self.ends.drop(key)
+        del self._accounts[account.key]
         for shadow in self.shadows:
-            shadow.unstray(key)
+            shadow.unstray(account.key)
+        self.store.remove(account.key)
 
     @override
     def resized(self, account: Account) -> None:
-        """Nothing: the account is the one that is kept."""
+        self.store.resized(account)
 
     @override
     def remember(self, account: Account) -> None:
-        ghosts = self._ghosts
-        ghosts[account.key] = (account.counts, account.last)
-        while len(ghosts) > self.bound:
-            ghosts.popitem(last=False)
+        self._ghosts[account.key] = (account.counts, account.last)
+        self.store.remember(account)
+        self._forget_oldest()
 
     @override
     def recall(self, key: str) -> tuple[tuple[float, ...], int]:
-        return self._ghosts.pop(key, ((), 0))
+        if key not in self._ghosts:
+            return (), 0
+        self.store.recalled(key)
+        return self._ghosts.pop(key)
 
     @override
     def free(self, slot: int) -> None:
@@ -269,49 +363,20 @@ class MemoryBooks(Books):
     def ghosts(self) -> list[str]:
         return list(self._ghosts)
 
-
-class Ends:
-    """When what is kept is over, the first first: a heap in which what is no more so is skipped."""
-
-    def __init__(self) -> None:
-        self._ends: dict[str, float] = {}
-        self._heap: list[tuple[float, str]] = []
-
-    def put(self, key: str, end: float) -> None:
-        """Write down an end in place of any before; what has none is not written down."""
-        self.drop(key)
-        if math.isfinite(end):
-            self._ends[key] = end
-            heapq.heappush(self._heap, (end, key))
-        if len(self._heap) > 2 * len(self._ends) + 64:
-            self._heap = [(end, key) for key, end in self._ends.items()]
-            heapq.heapify(self._heap)
-
-    def drop(self, key: str) -> None:
-        """Forget a key."""
-        self._ends.pop(key, None)
-
-    def passed(self, now: float, most: int) -> list[str]:
-        """The keys whose end is not after `now`, at most so many; they stay until they are dropped."""
-        found: list[tuple[float, str]] = []
-        while self._heap and self._heap[0][0] <= now and len(found) < most:
-            item = heapq.heappop(self._heap)
-            if self._ends.get(item[1]) == item[0] and item not in found[-1:]:
-                found.append(item)
-        for item in found:
-            heapq.heappush(self._heap, item)
-        return [key for _, key in found]
+    def _forget_oldest(self) -> None:
+        while len(self._ghosts) > self.bound:
+            self.store.recalled(self._ghosts.popitem(last=False)[0])
 
 
 class MemoryWordings(Wordings):
     """Aliases in dictionaries, each in the order of their use."""
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, store: Store) -> None:
         super().__init__(capacity)
-        self.words: dict[str, Wording] = {}
+        self.store = store
         self._aliases: OrderedDict[str, Alias] = OrderedDict()
         self._of: dict[str, OrderedDict[str, Alias]] = {}
-        self._differences: OrderedDict[frozenset[str], None] = OrderedDict()
+        self._differences: OrderedDict[frozenset[str], tuple[str, str]] = OrderedDict()
 
     @override
     def __len__(self) -> int:
@@ -333,28 +398,47 @@ class MemoryWordings(Wordings):
     def oldest(self, number: int) -> list[Alias]:
         return list(islice(self._aliases.values(), number))
 
-    @override
-    def add(self, alias: Alias, wording: Wording) -> None:
+    def resume(self, alias: Alias) -> None:
+        """Go on with an alias that is stored already, as if it were just used."""
         self._aliases[alias.key] = alias
         self._of.setdefault(alias.of, OrderedDict())[alias.key] = alias
-        self.words[alias.key] = replace(wording, vector=_frozen(wording.vector), entry=None)
+
+    def resume_difference(self, one: str, other: str) -> None:
+        """Go on with a difference that is remembered already, the last of them."""
+        self._differences[frozenset((one, other))] = (one, other)
+
+    @override
+    def add(self, alias: Alias, wording: Wording) -> None:
+        self.resume(alias)
+        self.store.add(alias, wording)
 
     @override
     def renew(self, key: str) -> None:
+        alias = self._aliases[key]
         self._aliases.move_to_end(key)
-        self._of[self._aliases[key].of].move_to_end(key)
+        self._of[alias.of].move_to_end(key)
+        self.store.renewed(alias)
 
     @override
     def remove(self, alias: Alias) -> None:
-        del self._aliases[alias.key], self._of[alias.of][alias.key], self.words[alias.key]
+        del self._aliases[alias.key], self._of[alias.of][alias.key]
         if not self._of[alias.of]:
             del self._of[alias.of]
+        self.store.take(alias)
 
     @override
     def differ(self, one: str, other: str) -> None:
-        self._differences[frozenset((one, other))] = None
+        if self.differs(one, other):
+            return
+        self.resume_difference(one, other)
+        self.store.differ(one, other)
         while len(self._differences) > bounds.DIFFERENCES:
-            self._differences.popitem(last=False)
+            self.store.agree(*self._differences.popitem(last=False)[1])
+
+    def agree(self, one: str, other: str) -> None:
+        """Remember a difference no more."""
+        if self._differences.pop(frozenset((one, other)), None) is not None:
+            self.store.agree(one, other)
 
     @override
     def differs(self, one: str, other: str) -> bool:
@@ -368,13 +452,19 @@ class HeapShadow(Shadow):
     waiting, so the first tuple that is still true is the least.
     """
 
-    def __init__(
-        self, policy: Policy, *, capacity: int, age: int, stored: dict[str, Entry]
-    ) -> None:
+    def __init__(self, policy: Policy, *, capacity: int, age: int, stored: Container[str]) -> None:
         super().__init__(policy, capacity=capacity, age=age)
         self._stored = stored
         self._heap: list[tuple[float, int, str]] = []
         self._strays: OrderedDict[str, None] = OrderedDict()
+
+    def resume(self, standings: Sequence[Standing], *, strays: Iterable[str]) -> None:
+        """Go on with what it held before, and with its strays in their order."""
+        self.held = {standing.key: standing for standing in standings}
+        self.size = sum(standing.size for standing in standings)
+        self._heap = [(standing.worth, standing.last, standing.key) for standing in standings]
+        heapq.heapify(self._heap)
+        self._strays = OrderedDict.fromkeys(strays)
 
     @override
     def check(self, stored: Mapping[str, int]) -> list[str]:
@@ -438,17 +528,9 @@ class HeapShadow(Shadow):
         return {key: standing.size for key, standing in self.held.items()}
 
     @override
-    def strays(self) -> set[str]:
-        return set(self._strays)
+    def strays(self) -> list[str]:
+        return list(self._strays)
 
     def _true(self, item: tuple[float, int, str]) -> bool:
         standing = self.held.get(item[2])
         return standing is not None and standing.worth == item[0] and standing.last == item[1]
-
-
-def _frozen(vector: Vector | None) -> Vector | None:
-    """A copy that nobody can write to."""
-    if vector is not None:
-        vector = vector.copy()
-        vector.setflags(write=False)
-    return vector

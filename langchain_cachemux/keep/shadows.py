@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from langchain_cachemux.types import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Mapping, Sequence
 
     from langchain_cachemux.keep.books import Account
     from langchain_cachemux.keep.policies import Policy
@@ -33,6 +34,8 @@ class Shadow(ABC):
         self.size = 0
         self.loss = 0.0
         """Cost of its misses, each fading by `FADE` a request."""
+        self.clock = -math.inf
+        """The greatest worth that was ever the least worth keeping: what a clock stands at."""
         self.held: dict[str, Standing] = {}
         """By key; a store that cannot have them all has those that it was asked for."""
 
@@ -65,7 +68,13 @@ class Shadow(ABC):
 
     def evicted(self, victim: Standing) -> None:
         """Tell the policy who was the least worth keeping."""
+        self.clock = max(self.clock, victim.worth)
         self.policy.evicted(victim)
+
+    def wind(self, clock: float) -> None:
+        """Go on from a clock of before."""
+        if clock > self.clock:
+            self.evicted(Standing("", worth=clock))
 
     def keeps(self, key: str, more: int) -> bool:
         """Whether it would rather evict others than a key that takes `more` room than before."""
@@ -86,6 +95,10 @@ class Shadow(ABC):
         self.size += size - standing.size
         standing.size = size
         self.resized(standing)
+        self.shrink()
+
+    def shrink(self) -> None:
+        """Let the least go until the others fit."""
         while self.size > self.capacity:
             least = self.least()
             victim = next(least)
@@ -100,7 +113,7 @@ class Shadow(ABC):
             "an answer stored is held at another size": other,
             f"size {self.size} is not the sum of sizes": sum(sizes.values()) != self.size,
             f"size {self.size} exceeds capacity {self.capacity}": self.size > self.capacity,
-            "a stray is no stray": strays != stored.keys() - sizes.keys(),
+            "a stray is no stray": set(strays) != stored.keys() - sizes.keys(),
         }
         return [problem for problem, found in problems.items() if found]
 
@@ -157,8 +170,8 @@ class Shadow(ABC):
         """The size of every key held."""
 
     @abstractmethod
-    def strays(self) -> set[str]:
-        """The keys stored that it does not hold, by its own account."""
+    def strays(self) -> Sequence[str]:
+        """The keys stored that it does not hold, by its own account, the first of them first."""
 
 
 def victims(newcomer: Standing, excess: int, least: Iterable[Standing]) -> list[Standing] | None:

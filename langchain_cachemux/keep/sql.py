@@ -1,72 +1,81 @@
-"""The store in tables: the same books in a database, one transaction a request.
+"""The ledger in a database: the books of `MemoryLedger`, with answers in SQLite.
 
-Worths are frozen at use, so the least of each shadow is an indexed column away and nothing has to be
-loaded at opening.
+The books are in memory, keys and numbers, so they decide as ever; the database only stores. An admission
+is decided, then written in one transaction, and acknowledged when that is done. A use is written later,
+with all others of its second. An answer is read by its key. Opening reads no answer, and where there are
+many it reads the books behind: meanwhile exact hits come from the database, and uses wait in a queue.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
+import logging
 import math
+import os
+import sqlite3
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import time
+import weakref
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
-import sqlalchemy as sa
-
-from langchain_cachemux.keep import marks
+from langchain_cachemux.discreet import loggable
+from langchain_cachemux.keep import advice, marks, resume
 from langchain_cachemux.keep.books import Rules
-from langchain_cachemux.keep.rows import entry_of, vector_of
-from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.tables import (
-    ABOUT,
-    BOOKS,
-    ENDS,
-    ENTRIES,
-    GHOSTS,
-    PAYLOADS,
-    SCHEMA,
-    SHADOWS,
-    STANDINGS,
-    STRAYS,
-    TABLES,
-    WORDINGS,
-    upgrade,
-)
-from langchain_cachemux.keep.transaction import (
-    ANSWERING,
-    SEAL,
-    SqlBooks,
-    SqlWordings,
-    are_different,
-    row_of,
-)
+from langchain_cachemux.keep.database import Database, damage
+from langchain_cachemux.keep.memory import MemoryBooks
+from langchain_cachemux.keep.resume import StoppedError
+from langchain_cachemux.keep.rows import entry_of, wording_of
+from langchain_cachemux.keep.sealed import Checksum, DamagedError
+from langchain_cachemux.keep.unwritten import Batch, Unwritten, numbers_of
 from langchain_cachemux.keep.wordings import own
-from langchain_cachemux.types import Standing, Wording
+from langchain_cachemux.types import Admission, Entry, Standing, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from pathlib import Path
 
+    from langchain_cachemux.keep.books import Account
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Admission, Entry
+    from langchain_cachemux.keep.sealed import Row, Seal
+    from langchain_cachemux.keep.wordings import Alias
 
-_FRESH = {"now": 0, "held": 0, "size": 0, "slots": 0, "leader": 0, "ghosts": 0}
+T = TypeVar("T")
+
+EVERY = 1.0
+"""Seconds after which counts are written."""
+LONGEST = 60.0
+"""Seconds after which writing them is tried again at the latest, when it fails."""
+MANY = 10_000
+"""Rows that wait at most; then they are written at once."""
+TOGETHER = 2_000
+"""Rows of a kind that one transaction writes, so that no admission waits for long."""
+FEW = 2_000
+"""Entries that are read at opening; more are read behind."""
+PATIENCE = 1.0
+"""Seconds from opening on that an admission waits for the books to be read."""
+
+log = logging.getLogger(__name__)
 
 
 class SqlLedger:
-    """`MemoryLedger`'s books in SQLite, through SQLAlchemy Core; one opener at a time.
+    """`MemoryLedger`'s books over a database in SQLite; one opener at a time.
 
     Args:
-        url: Database address, for instance `sqlite:///folder/ledger.db`.
+        url: `sqlite:///` and the path of a file, made when missing.
         capacity: Sum of `Entry.size` that may be held; what an earlier, larger capacity held beyond
             it is evicted at opening.
         policy: What is worth keeping, one or several; entries written under others are valued anew.
         ghosts: Forgotten queries whose counts are remembered; by default `books.ghosts_for`.
         about: What the entries are true of (the embedder, say): written when the database is new,
             compared when it is not.
+        seal: What rows are written and read under; by default a `Checksum` without a secret.
 
     Raises:
-        ValueError: As `Rules.parse`; or the database was made about something else.
+        ValueError: As `Rules.parse`; or the database was made about something else, or under another
+            seal; or the file is damaged.
     """
 
     def __init__(
@@ -77,271 +86,502 @@ class SqlLedger:
         policy: Policy | Sequence[Policy],
         ghosts: int | None = None,
         about: Mapping[str, str] | None = None,
+        seal: Seal | None = None,
     ) -> None:
         self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
         self.capacity = self.rules.capacity
         self.policies = self.rules.policies
         self._lock = threading.RLock()
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _durable)
-            sa.event.listen(self._engine, "begin", _immediate)
-        self._reader = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        """Held by whoever reads or changes the books, and never while the database is at work."""
+        self._writing = threading.RLock()
+        """Held by whoever writes."""
+        self._database = Database(url, seal or Checksum())
+        self._advice = _advice_of(self._database.path)
+        self._later: list[Callable[[MemoryBooks], object]] = []
+        """What came while the books were read."""
+        self._loaded, self._stop = threading.Event(), threading.Event()
+        self._closed = False
+        self._timer: threading.Timer | None = None
+        self._failures = 0
+        self._process = os.getpid()
+        self._written, self._hurried, self._advised = -1, False, True
+        self._anew()
         try:
-            self._open({"schema": SCHEMA, **(about or {})})
+            self._open(dict(about or {}))
         except BaseException:
-            self.close()
+            self._closed = True
+            self._database.close()
             raise
+        _OPEN.add(self)
 
     def __repr__(self) -> str:
         """How it was made; a password in the address is not told."""
-        return f"SqlLedger({self._engine.url!r}, {self.rules})"
-
-    def close(self) -> None:
-        """Give the connections back; nothing is pending, every call was a transaction."""
-        self._engine.dispose()
-
-    def clear(self) -> None:
-        """Drop everything: counts, aliases, differences and slots too."""
-        with self._transaction() as books:
-            books.clear()
+        return f"SqlLedger({self._database.engine.url!r}, {self.rules})"
 
     @property
     def policy(self) -> Policy:
         """The policy that is followed now."""
-        with self._reader.connect() as db:
-            return self.policies[int(db.execute(sa.select(BOOKS.c.leader)).scalar_one())]
+        return self.policies[self._books.leader]
 
     def __len__(self) -> int:
         """Entries held."""
-        with self._reader.connect() as db:
-            return int(db.execute(sa.select(BOOKS.c.held)).scalar_one())
+        return len(self._books) if self._loaded.is_set() else self._database.count()
 
     @property
     def size(self) -> int:
-        """Sum of the sizes held, never above `capacity`."""
-        with self._reader.connect() as db:
-            return int(db.execute(sa.select(BOOKS.c.size)).scalar_one())
+        """Sum of the sizes held, never above `capacity` once the books are read."""
+        return self._books.size if self._loaded.is_set() else self._database.total()
+
+    @property
+    def lost(self) -> int:
+        """Rows that were passed over since opening, as they were not as they had been written."""
+        return self._database.lost
 
     def __iter__(self) -> Iterator[Entry]:
         """The entries held, read in batches by key."""
-        return map(_entry, self._paged(_HELD, ENTRIES.c.key, ""))
+        for row, account in self._database.entries():
+            entry = self._entry(row, self._by_now(account))
+            if entry is not None:
+                yield entry
 
     def get(self, key: str) -> Entry | None:
         """Return the entry that answers `key`, its own or an alias'; counts nothing."""
-        with self._reader.connect() as db:
-            row = db.execute(_HELD.where(ANSWERING), {"asked": key}).one_or_none()
-        return None if row is None else _entry(row)
+        wording = self._read(key, words=False)
+        return None if wording is None else wording.entry
 
     def wording(self, key: str, *, asked: str = "") -> Wording | None:
         """Return the words held under `key`, unless they are known to differ from `asked`."""
-        held = _WORDED.where(ANSWERING, ~sa.exists().where(are_different(key, asked)))
-        with self._reader.connect() as db:
-            row = db.execute(held, {"asked": key}).one_or_none()
-        return None if row is None else _wording(row)
+        return None if self.differs(key, asked) else self._read(key, words=True)
 
     def wordings(self, key: str | None = None) -> Iterator[Wording]:
         """The wordings of the entry that answers `key`, or of all, read in batches."""
-        aliases = _ALIASES if key is None else _ALIASES.where(ANSWERING).params(asked=key)
-        for entry in self if key is None else filter(None, [self.get(key)]):
+        asked = None if key is None else self.get(key)
+        if key is not None and asked is None:
+            return
+        for entry in self if asked is None else [asked]:
             yield own(entry)
-        yield from map(_wording, self._paged(aliases, _ALIAS_SLOT, -1))
+        for alias in self._database.aliases(None if asked is None else asked.key):
+            wording = self._read(alias, words=True)
+            if wording is not None and wording.key != wording.of:
+                yield wording
 
     def standing(self, key: str) -> Standing | None:
         """Return what the policy followed now thinks of the entry that answers `key`."""
-        with self._reader.connect() as db:
-            row = db.execute(_LED.where(ANSWERING), {"asked": key}).one_or_none()
-        if row is None:
+        if not self._loaded.wait(self._patience):
             return None
-        age = self.rules.ages[row.leader]
-        uses, worth = (0.0, -math.inf) if row.worth is None else (row.uses, row.worth)
-        return Standing(row.key, row.cost, row.size, row.counts[age], uses, row.last, worth)
+        with self._lock:
+            account = self._books.answering(key)
+            return None if account is None else self._books.standing(account)
 
     def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> bool:
-        """Count a request answered by `key` and freeze its new worth; False when it is not held."""
-        with self._transaction() as books:
-            return books.use(key, credit, cost)
+        """Count a request answered by `key` and freeze its new worth; False when it is not held.
+
+        It is written later: nothing that happens to the database keeps an answer from being used.
+        """
+        with self._lock:
+            self._expect_open()
+            if self._loaded.is_set():
+                return self._use(self._books, key, credit, cost)
+            if len(self._later) < MANY:
+                self._later.append(partial(self._use, key=key, credit=credit, cost=cost))
+        return self.get(key) is not None
 
     def admit(self, entry: Entry) -> Admission:
-        """Count a request for a new answer and keep it, unless it is the least worth keeping."""
-        with self._transaction() as books:
-            return books.admit(entry)
+        """Count a request for a new answer and keep it, unless it is the least worth keeping.
+
+        While the books are read it waits a moment, and is not kept when that is not enough.
+
+        Raises:
+            sqlite3.Error: It could not be written, and is not kept.
+        """
+        if not self._loaded.wait(self._patience):
+            return Admission(None)
+        return self._change(lambda books: books.admit(entry))
 
     def reword(self, wording: Wording) -> Admission:
         """Let an entry be asked for in other words too."""
-        with self._transaction() as books:
-            return books.reword(wording)
+        if not self._loaded.wait(self._patience):
+            return Admission(None)
+        return self._change(lambda books: books.reword(wording))
 
     def unword(self, key: str) -> bool:
         """Take an alias back, its entry stays; True when it was one."""
-        with self._transaction() as books:
-            return books.unword(key)
+        held = self._loaded.is_set() or self._database.alias(key) is not None
+        if self._loading(Batch(unworded=[key]), lambda books: books.unword(key)):
+            return held
+        return self._change(lambda books: books.unword(key))
 
     def differ(self, one: str, other: str) -> None:
         """Remember that two keys are different questions."""
-        with self._lock, self._engine.begin() as db:
-            SqlWordings(self.capacity, db).differ(one, other)
+        pair = Batch(differences=[(one, other)])
+        if not self._loading(pair, lambda books: books.wordings.differ(one, other)):
+            self._change(lambda books: books.wordings.differ(one, other))
 
     def differs(self, one: str, other: str) -> bool:
         """Whether two keys were found to be different questions."""
-        with self._reader.connect() as db:
-            return SqlWordings(self.capacity, db).differs(one, other)
+        if not self._loaded.is_set():
+            return self._database.differs(one, other)
+        with self._lock:
+            return self._books.wordings.differs(one, other)
 
     def forget(self, key: str, *, ghost: bool = False) -> bool:
         """Drop an entry and its aliases, and its count unless that is to be remembered."""
-        with self._transaction() as books:
-            return books.forget(key, ghost=ghost)
+        held = self._loaded.is_set() or self._database.account(key) is not None
+        if self._loading(Batch(gone=[key]), lambda books: books.forget(key, ghost=ghost)):
+            return held
+        return self._change(lambda books: books.forget(key, ghost=ghost))
 
     def extend(self, key: str, expires: float) -> bool:
-        """Let the entry that answers `key` hold until then; False when it is not held."""
-        with self._transaction() as books:
-            account = books.answering(key)
-            return account is not None and marks.extend(books.db, SEAL, account.key, expires)
+        """Let the entry that answers `key` hold until then; False when it is not held.
+
+        Raises:
+            sqlite3.Error: It could not be written.
+        """
+        account, _ = self._found(key)
+        with self._writing:
+            return account is not None and marks.extend(self._database, account.key, expires)
 
     def expired(self, now: float, most: int) -> list[str]:
         """The keys of entries whose end is not after `now`, the first to end first."""
-        with self._reader.connect() as db:
-            return marks.expired(db, now, most)
+        return marks.expired(self._database, now, most)
 
     def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
         """The keys of entries that bear all of these labels, and were made before then."""
-        with self._reader.connect() as db:
-            return marks.labelled(db, labels, before)
+        return marks.labelled(self._database, labels, before)
+
+    def clear(self) -> None:
+        """Drop everything: counts, aliases, differences and slots too."""
+        self._stop_work()
+        with self._writing:
+            self._void()
+            self._database.clear()
+            with self._lock:
+                clocks = [shadow.clock for shadow in self._books.shadows]
+                self._anew()
+                for shadow, clock in zip(self._books.shadows, clocks, strict=True):
+                    shadow.clock = clock
+            if not self._loaded.is_set():
+                self._database.write(Batch(about=self._valued()))
+                self._loaded.set()
+            self._written = -1
+
+    def flush(self) -> None:
+        """Write all counts that wait.
+
+        Raises:
+            sqlite3.Error: It could not be; they wait on.
+        """
+        for _ in range(len(self._unwritten) // TOGETHER + 1):
+            with self._writing:
+                with self._lock:
+                    batch = self._unwritten.counted(TOGETHER)
+                    if batch or self._books.now != self._written:
+                        batch.state, batch.shadows = self._books.state(), _rows(self._books)
+                self._write(batch)
+                self._written = batch.state.get("now", self._written)
 
     def check(self) -> list[str]:
-        """Compare the books with themselves; the problems found, none in a sound ledger."""
-        with self._transaction() as books:
-            return books.check()
+        """Compare the books with themselves and with the database; none in a sound ledger."""
+        self._loaded.wait()
+        with self._writing:
+            self.flush()
+            with self._lock:
+                problems = self._books.check()
+                held, aliases = self._books.accounts(), self._books.wordings.aliases()
+            return [*problems, *self._database.unlike(held, aliases), *self._database.problems()]
 
-    def _paged(
-        self, rows: sa.Select[Any], column: sa.ColumnElement[Any], after: Any
-    ) -> Iterator[sa.Row[Any]]:
-        """The rows in which a column, no two of whose values are equal, is greater: read in batches."""
-        while True:
-            page = rows.where(column > after).order_by(column).limit(256)
-            with self._reader.connect() as db:
-                found = db.execute(page).all()
-            yield from found
-            if not found:
+    def close(self) -> None:
+        """Write what waits, and what the policies would hold, and give the file back."""
+        if self._process != os.getpid():  # a fork's copy: the connections are another's
+            self._closed = True
+            self._database.abandon()
+            return
+        with self._lock:
+            if self._closed:
                 return
-            after = found[-1]._mapping[column.name]
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+        self._stop_work()
+        if self._loaded.is_set():
+            try:
+                self.flush()
+                if self._advice is not None:
+                    advice.write(self._advice, self._books, _described(self.policies))
+            except (sqlite3.Error, OSError) as error:
+                log.warning("the last counts were not written to %r: %s", self, loggable(error))
+        self._database.close()
+
+    # What the database is read and written by
+
+    def _read(self, key: str, *, words: bool) -> Wording | None:
+        """What is held under a key, an answer or an alias of one."""
+        account, alias = self._found(key)
+        if account is None:
+            return None
+        try:
+            row = self._database.payload(account.key)
+            told = None if alias is None else self._database.words(key)
+            entry = self._entry(row, account)
+        except DamagedError as error:
+            self._pass_over(account.key if alias is None else key, error)
+            return None
+        if entry is None or alias is None:
+            return None if entry is None else own(entry)
+        if told is None or told["of"] != account.key:
+            return None
+        return wording_of(told, entry, size=alias.size, slot=alias.slot) if words else own(entry)
+
+    def _found(self, key: str) -> tuple[Account | None, Alias | None]:
+        """The account of the entry that answers a key, and the alias that the key is of it."""
+        if not self._loaded.is_set():
+            self._expect_open()
+            alias = self._database.alias(key)
+            return self._database.account(key if alias is None else alias.of), alias
+        with self._lock:
+            self._expect_open()
+            return self._books.answering(key), self._books.wordings.find(key)
+
+    def _entry(self, row: Row | None, account: Account | None) -> Entry | None:
+        """An answer with its numbers by now; None when it left meanwhile."""
+        if row is None or account is None:
+            return None
+        entry = entry_of(row, cost=account.cost, size=account.size, slot=account.slot)
+        return entry if entry.slot >= 0 else None
+
+    def _by_now(self, account: Account) -> Account | None:
+        """An account as the books have it, while the database has what was last written."""
+        if not self._loaded.is_set():
+            return account
+        with self._lock:
+            return self._books.find(account.key)
+
+    def _pass_over(self, key: str, why: object) -> None:
+        """Forget what is damaged: it is as if it had never been."""
+        self._database.lost += 1
+        log.warning("what is stored under %s is passed over: %s", key, why)
+        with self._lock:
+            if self._loaded.is_set():
+                _ = self._books.unword(key) or self._books.forget(key)
+                self._soon()
+
+    def _change(self, decide: Callable[[MemoryBooks], T]) -> T:
+        """Decide, write what was decided, and only then say so."""
+        with self._writing:
+            with self._lock:
+                self._expect_open()
+                told = decide(self._books)
+                batch = self._unwritten.decided()
+            self._write(batch)
+            with self._lock:
+                self._soon()
+        return told
+
+    def _write(self, batch: Batch) -> None:
+        if not batch:
+            return
+        try:
+            self._void()
+            self._database.write(batch)
+        except BaseException:
+            with self._lock:
+                self._unwritten.failed(batch, self._books)
+                self._soon()
+            raise
+
+    def _void(self) -> None:
+        """What the policies would hold is true no more."""
+        if self._advised and self._advice is not None:
+            self._advice.unlink(missing_ok=True)
+            self._advised = False
+
+    def _use(self, books: MemoryBooks, key: str, credit: float, cost: float | None) -> bool:
+        used = books.use(key, credit, cost)
+        account = books.answering(key)
+        if account is not None:
+            self._unwritten.count(account)
+        self._soon()
+        return used
+
+    def _soon(self) -> None:
+        """See that what waits is written; whoever calls holds the lock of the books."""
+        waits = not self._closed and self._loaded.is_set()
+        if not waits or (
+            self._timer is not None and (self._hurried or len(self._unwritten) < MANY)
+        ):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._hurried = self._failures == 0 and len(self._unwritten) >= MANY
+        delay = 0.0 if self._hurried else min(EVERY * 2**self._failures, LONGEST)
+        self._timer = threading.Timer(delay, self._flush_behind)
+        self._timer.daemon = True
+        with suppress(RuntimeError):  # the process is about to end, which writes all
+            self._timer.start()
+
+    def _flush_behind(self) -> None:
+        try:
+            self.flush()
+            self._failures = 0
+        except Exception as error:  # noqa: BLE001
+            self._failures += 1
+            log.warning("counts were not written, and will be later: %s", loggable(error))
+        with self._lock:
+            self._timer, self._hurried = None, False
+            if self._unwritten or self._books.now != self._written:
+                self._soon()
+
+    # Opening and closing
+
+    def _anew(self) -> None:
+        """Books that nothing is in."""
+        self._unwritten = Unwritten()
+        self._books = MemoryBooks(self.rules, self._unwritten)
+
+    def _valued(self) -> dict[str, str]:
+        """By what the entries are valued, and what their counts are of."""
+        half_lives = json.dumps(self.rules.half_lives)
+        return {"policy": _described(self.policies), "half-lives": half_lives}
 
     def _open(self, about: dict[str, str]) -> None:
-        with self._engine.begin() as db:
-            ABOUT.create(db, checkfirst=True)
-            stored = upgrade(db, Checksum())
-            for name, value in about.items():
-                if stored.get(name, value) != value:
-                    msg = f"{name} is {value!r}, but the stored entries were made with {stored[name]!r}"
-                    raise ValueError(msg)
-            TABLES.create_all(db)
-            ENDS.create(db, checkfirst=True)
-            valued = {
-                **about,
-                "policy": _described(self.policies),
-                "half-lives": json.dumps(self.rules.half_lives),
-            }
-            db.execute(sa.delete(ABOUT).where(ABOUT.c.name.in_(valued)))
-            db.execute(sa.insert(ABOUT), [{"name": n, "value": v} for n, v in valued.items()])
-            if db.execute(sa.select(BOOKS.c.id)).one_or_none() is None:
-                db.execute(sa.insert(BOOKS).values(id=1, **_FRESH))
-            if stored.get("policy") != valued["policy"]:
-                self._value_anew(db, json.loads(stored.get("half-lives", "[]")))
-        with self._transaction() as books:
+        stored = self._database.open(about)
+        self._books.leader = min(self._database.state()["leader"], len(self.policies) - 1)
+        self._until = time.monotonic() + PATIENCE
+        if self._database.count(most=FEW + 1) <= FEW:
+            self._load(stored)
+        self._behind = threading.Thread(target=self._work_behind, args=(stored,), daemon=True)
+        self._behind.start()
+
+    @property
+    def _patience(self) -> float:
+        """Seconds that are left to wait for the books."""
+        return max(self._until - time.monotonic(), 0.0)
+
+    def _work_behind(self, stored: Mapping[str, str]) -> None:
+        """Read the books, if they are not, and see whether the file is sound."""
+        wait = EVERY
+        while not self._loaded.is_set():
+            try:
+                self._load(stored)
+            except StoppedError:
+                return
+            except Exception as error:  # noqa: BLE001
+                log.warning("the books of %r are not read yet: %s", self, loggable(error))
+                if self._stop.wait(wait):
+                    return
+                wait = min(2 * wait, LONGEST)
+        for problem in self._database.problems(self._stop):
+            log.warning("%s", damage(self._database.path, problem))
+
+    def _load(self, stored: Mapping[str, str]) -> None:
+        """Read the books, and go on with what came meanwhile."""
+        with self._lock:
+            leader = self._books.leader
+            self._anew()
+            books = self._books
+        before = json.loads(stored.get("half-lives", "[]"))
+        self._unwritten.turn = resume.fill(books, self._database, before=before, stop=self._stop)
+        self._written = self._database.state()["now"]
+        same = stored.get("policy") == self._valued()["policy"]
+        if same:
+            books.leader = leader
+            self._rewind(books)
+        if not (same and self._advised_by(books)):
+            for shadow in books.shadows:
+                resume.value(books, shadow, stop=self._stop)
+        self._renumber(books, stored, before)
+        with self._lock:
+            if self._stop.is_set():
+                raise StoppedError
             books.shrink()
+            for later in self._later:
+                later(books)
+            self._later.clear()
+            self._loaded.set()
+        self.flush()
 
-    def _value_anew(self, db: sa.Connection, before: list[float]) -> None:
-        """Let every policy hold what is held: worths of others cannot be compared with its own.
+    def _advised_by(self, books: MemoryBooks) -> bool:
+        """Let every policy hold what it held when the ledger was closed, if nothing was asked since."""
+        path, policies = self._advice, _described(self.policies)
+        return path is not None and advice.restore(path, books, policies, stop=self._stop)
 
-        Args:
-            db: A write transaction.
-            before: The half-lives of the counts that are stored; each new one takes the nearest.
-        """
-        for table in (SHADOWS, STANDINGS, STRAYS):
-            db.execute(sa.delete(table))
-        db.execute(sa.update(BOOKS).values(leader=0))
-        size = db.execute(sa.select(BOOKS.c.size)).scalar_one()
-        near = [
-            min(before, key=lambda h: abs(1 / h - 1 / new))
-            for new in self.rules.half_lives
-            if before
-        ]
-        for table in (ENTRIES, GHOSTS):
-            for key, old in db.execute(sa.select(table.c.key, table.c.counts)).all():
-                counts = [old[before.index(half_life)] for half_life in near]
-                db.execute(sa.update(table).where(table.c.key == key).values(counts=counts))
-        rows = db.execute(sa.select(ENTRIES)).all()
-        for place, policy in enumerate(self.policies):
-            db.execute(sa.insert(SHADOWS).values(place=place, size=size, loss=0.0))
-            for row in rows:
-                count = row.counts[self.rules.ages[place]]
-                standing = Standing(row.key, row.cost, row.size, count, count, row.last)
-                standing.worth = policy.worth(standing)
-                db.execute(sa.insert(STANDINGS).values(row_of(standing, place)))
+    def _rewind(self, books: MemoryBooks) -> None:
+        """Let every policy go on from its clock and its losses."""
+        rows = [row for batch in self._database.scan("shadows", _SHADOW) for row in batch]
+        for place, loss, clock in rows:
+            if place < len(books.shadows) and all(map(_is_finite, (loss, clock or 0.0))):
+                books.shadows[place].loss = loss
+                books.shadows[place].wind(-math.inf if clock is None else clock)
 
-    @contextmanager
-    def _transaction(self) -> Iterator[SqlBooks]:
-        """One write transaction; what the books came to is written at its end."""
-        with self._lock, self._engine.begin() as db:
-            books = SqlBooks(self.rules, db)
-            yield books
-            books.close()
+    def _renumber(
+        self, books: MemoryBooks, stored: Mapping[str, str], before: Sequence[float]
+    ) -> None:
+        """Write by what the counts are told, and all of them when that is new."""
+        valued = self._valued()
+        if all(stored.get(name) == value for name, value in valued.items()):
+            return
+        batch = Batch(about=valued)
+        if before and tuple(before) != self.rules.half_lives:
+            accounts = books.accounts()
+            batch.numbers = [numbers_of(account) for account in accounts]
+            batch.ghosts = [(key, json.dumps(n), last) for key, n, last in books.remembered()]
+        with self._writing:
+            self._void()
+            self._database.write(batch)
 
+    def _loading(self, batch: Batch, later: Callable[[MemoryBooks], object]) -> bool:
+        """While the books are read: write at once, and tell them later; False when they are read."""
+        with self._writing:
+            with self._lock:
+                self._expect_open()
+                if self._loaded.is_set():
+                    return False
+                self._later.append(later)
+            self._database.write(batch)
+        return True
 
-_HELD = sa.select(
-    *[ENTRIES.c[name] for name in ("key", "cost", "size", "slot")],
-    *[column for column in PAYLOADS.c if column.name != "key"],
-).join(PAYLOADS, PAYLOADS.c.key == ENTRIES.c.key)
-_ALIAS_SLOT = WORDINGS.c.slot.label("alias_slot")
-_WORDS = [
-    _ALIAS_SLOT,
-    *[WORDINGS.c[name].label(f"alias_{name}") for name in ("key", "size", "text", "vector")],
-]
-_ALIASES = _HELD.add_columns(*_WORDS).join(WORDINGS, WORDINGS.c.of == ENTRIES.c.key)
-_WORDED = _HELD.add_columns(*_WORDS).outerjoin(WORDINGS, WORDINGS.c.key == sa.bindparam("asked"))
-_LED = (
-    sa.select(ENTRIES, BOOKS.c.leader, STANDINGS.c.uses, STANDINGS.c.worth)
-    .select_from(ENTRIES)
-    .join(BOOKS, sa.true())
-    .outerjoin(
-        STANDINGS, (STANDINGS.c.key == ENTRIES.c.key) & (STANDINGS.c.place == BOOKS.c.leader)
-    )
-)
+    def _stop_work(self) -> None:
+        self._stop.set()
+        self._behind.join()
+
+    def _expect_open(self) -> None:
+        if self._closed:
+            msg = "this ledger was closed: open it again"
+            raise RuntimeError(msg)
 
 
-def _entry(row: sa.Row[Any]) -> Entry:
-    opened = Checksum().open("payloads", dict(row._mapping))
-    return entry_of(opened, cost=row.cost, size=row.size, slot=row.slot)
+_SHADOW = ("place", "loss", "victim_worth")
+_OPEN: weakref.WeakSet[SqlLedger] = weakref.WeakSet()
 
 
-def _wording(row: sa.Row[Any]) -> Wording:
-    entry = _entry(row)
-    if row.alias_key is None:
-        return own(entry)
-    return Wording(
-        row.alias_key,
-        row.key,
-        row.alias_text,
-        vector_of(row.alias_vector),
-        row.alias_size,
-        row.alias_slot,
-        entry,
-    )
+def _close_all() -> None:
+    for ledger in [*_OPEN]:
+        ledger.close()
+
+
+atexit.register(_close_all)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _rows(books: MemoryBooks) -> list[tuple[int, int, float, float | None]]:
+    """What `SHADOWS` says of each: its place, its size, its loss, its clock."""
+    return [
+        (place, s.size, s.loss, s.clock if math.isfinite(s.clock) else None)
+        for place, s in enumerate(books.shadows)
+    ]
+
+
+def _advice_of(path: Path | None) -> Path | None:
+    """Where what the policies would hold is kept, beside the database."""
+    return None if path is None else path.with_suffix(".npz")
 
 
 def _described(policies: Sequence[Policy]) -> str:
     """What tells two lists of policies apart; a repr that is an address says nothing."""
-    own = [p if type(p).__repr__ is not object.__repr__ else type(p).__qualname__ for p in policies]
-    return repr([(name, policy.half_life) for name, policy in zip(own, policies, strict=True)])
-
-
-def _durable(connection: Any, _record: object) -> None:
-    """A commit survives the death of the process; readers never wait for the writer."""
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=30000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-def _immediate(connection: sa.Connection) -> None:
-    """Take the write lock at once: two deferred transactions could not both upgrade."""
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    told = [
+        p if type(p).__repr__ is not object.__repr__ else type(p).__qualname__ for p in policies
+    ]
+    return repr([(name, policy.half_life) for name, policy in zip(told, policies, strict=True)])

@@ -70,27 +70,6 @@ SHADOWS = sa.Table(
     sa.Column("loss", sa.Double, nullable=False),
     sa.Column("victim_worth", sa.Double),
 )
-STANDINGS = sa.Table(
-    "standings",
-    TABLES,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("size", sa.BigInteger, nullable=False),
-    sa.Column("uses", sa.Double, nullable=False),
-    sa.Column("last", sa.BigInteger, nullable=False),
-    sa.Column("worth", sa.Double, nullable=False),
-    sa.Index("least", "place", "worth", "last"),
-)
-STRAYS = sa.Table(
-    "strays",
-    TABLES,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
-    sa.Column("place", sa.Integer, nullable=False),
-    sa.Column("key", sa.Text, nullable=False),
-    sa.UniqueConstraint("key", "place"),
-    sa.Index("first", "place", "id"),
-    sqlite_autoincrement=True,
-)
 GHOSTS = sa.Table(
     "ghosts",
     TABLES,

@@ -25,12 +25,13 @@ wrong for this traffic, is corrected by it in both directions.
 from __future__ import annotations
 
 import math
-import threading
 from collections import OrderedDict, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
+
+from langchain_cachemux.locks import Lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -116,7 +117,7 @@ class Evidence:
         self._w = self._prior
         self._news = 0.0
         """Labels since the last fit; one that surprises counts for many."""
-        self._lock = threading.RLock()
+        self._lock = Lock()
         self._fit()
 
     def __len__(self) -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from langchain_core.runnables.config import run_in_executor
 
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.judges import UNSURE, Opinion, Pair
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ LITTLE = frozenset(
 _WORD = re.compile(r"\w+|[^\w\s]")
 _TELLING = re.compile(r"(?<!^)(?<![.?!:] )\b[A-Z]\w*|\d\w*|[^\w\s.,;:!?'’‘\"“”()`´…–—-]")
 """What no other word stands for: a name (a capital within a sentence), a number, a sign."""
-_LOCK = threading.Lock()
+_LOCK = Lock()
 
 
 class LocalJudge:

@@ -9,7 +9,6 @@ random say whether they were right. Before there are labels, the shipped thresho
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number
 from langchain_cachemux.budget import ErrorBudget
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.evidence import Evidence, seen
 from langchain_cachemux.match.surface import compare
 from langchain_cachemux.match.threshold import Threshold
@@ -105,7 +105,7 @@ class Verified:
         self.lent = False
         """Whether somebody else places the bets: the multiplexer whose budget it is."""
         self._spared = SPARED
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __repr__(self) -> str:
         """How it was made."""

@@ -12,7 +12,6 @@ import hashlib
 import json
 import logging
 import os
-import threading
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 from langchain_core.embeddings import Embeddings
 
 from langchain_cachemux.arguments import expect, is_made
+from langchain_cachemux.locks import Lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ THREADS = 4
 
 log = logging.getLogger(__name__)
 
-_LOCK = threading.Lock()
+_LOCK = Lock()
 """The weights are loaded once for the whole process."""
 
 
@@ -133,7 +133,7 @@ class _Torch:
         finally:
             if bars:
                 shown.enable_progress_bar()  # type: ignore[no-untyped-call]
-        self._lock = threading.Lock()
+        self._lock = Lock()
         """Its tokenizer keeps state while it runs."""
 
     def vectors(self, texts: list[str]) -> list[NDArray[np.float32]]:

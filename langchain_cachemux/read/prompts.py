@@ -14,7 +14,6 @@ import hashlib
 import json
 import logging
 import re
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +31,8 @@ from langchain_core.messages import (
 )
 
 from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, shown, takes
-from langchain_cachemux.patience import Failures, within
+from langchain_cachemux.locks import Lock
+from langchain_cachemux.patience import Patience
 from langchain_cachemux.read.dangling import dangles
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.template import Split, split_of
@@ -121,7 +121,8 @@ class Reader:
         max_pieces: The same bound in word pieces, by a generous guess of how a text is cut.
         memo: Vectors remembered.
         deadline: Seconds that the embedder may take for a text; the default one, in this process, has
-            all the time that it needs. One that is late, or fails at a text, is spared for a minute.
+            all the time that it needs. One that is late, or fails a few times in a row, is spared for a
+            while (`Patience`), and so is a text at which it failed.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class Reader:
         max_chars: int = 1000,
         max_pieces: int = 240,
         memo: int = 1024,
-        deadline: float = 30.0,
+        deadline: float = 5.0,
     ) -> None:
         for name, value in (("max_chars", max_chars), ("max_pieces", max_pieces), ("memo", memo)):
             expect(is_whole(value) and value >= 1, name, "at least 1", value)
@@ -149,10 +150,11 @@ class Reader:
         self.memo = memo
         self.deadline = deadline
         self._vectors: OrderedDict[str, Vector] = OrderedDict()
-        self._failures = Failures()
+        local = getattr(embeddings, "in_process", False)
+        self._patience = Patience("the embedder", None if local else deadline)
         self._twins: set[str] = set()
         self._length = 0
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -262,10 +264,11 @@ class Reader:
             return query
         vector = self._remembered(query.text)
         if vector is None:
-            with self._failures.of(query.text):
+            with self._patience.of(query.text):
                 asked = self.embeddings.aembed_query(query.text)
-                vector = self._unit(await asyncio.wait_for(asked, self.deadline))
-        return replace(query, vector=self._remember(query.text, vector))
+                raw = await asyncio.wait_for(asked, self.deadline)
+                vector = self._remember(query.text, raw)
+        return replace(query, vector=vector)
 
     def vector(self, text: str) -> Vector:
         """Return the unit vector of a text, shape (d,).
@@ -275,21 +278,22 @@ class Reader:
         """
         vector = self._remembered(text)
         if vector is None:
-            with self._failures.of(text):
-                vector = self._unit(self._embedded(text))
-        return self._remember(text, vector)
+            vector = self._patience.ask(partial(self._embedded, text), text)
+        return vector
 
-    def _embedded(self, text: str) -> list[float]:
-        """Ask the embedder; one that may keep us waiting is asked in a thread, which is then left."""
-        if getattr(self.embeddings, "in_process", False):
-            return self.embeddings.embed_query(text)
-        return within(self.deadline, partial(self.embeddings.embed_query, text))
+    def _embedded(self, text: str) -> Vector:
+        """Ask the embedder; what comes too late is remembered all the same."""
+        return self._remember(text, self.embeddings.embed_query(text))
 
     def _remembered(self, text: str) -> Vector | None:
         with self._lock:
-            return self._vectors.get(text)
+            vector = self._vectors.get(text)
+            if vector is not None:
+                self._vectors.move_to_end(text)
+            return vector
 
-    def _remember(self, text: str, vector: Vector) -> Vector:
+    def _remember(self, text: str, raw: list[float]) -> Vector:
+        vector = self._unit(raw)
         with self._lock:
             self._vectors[text] = vector
             self._vectors.move_to_end(text)
@@ -304,7 +308,12 @@ class Reader:
             query: What was asked.
             text: What the conversation is about (`conversation`). An encoder reads only so much, and the
                 question comes last.
+
+        Raises:
+            SparedError: The embedder has just failed at the words of the question.
+            ValueError: As `embed`.
         """
+        self._patience.expect_well(query.text)
         end = text[-self.max_chars :].strip()
         return replace(query, text=text, vector=self.vector(end) if end else None)
 

@@ -10,10 +10,11 @@ down from the first is so excluded too, from the least request on, and found aga
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from langchain_cachemux.locks import Lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +45,7 @@ class Limits:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def answered(self, model: str, needs: Needs) -> None:
         """Learn that a model answered such a request."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from langchain_cachemux.discreet import loggable
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Observation
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Observations:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        self._lock = threading.Lock()
+        self._lock = Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._append("")

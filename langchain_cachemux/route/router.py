@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 from langchain_cachemux.arguments import as_call, expect, is_made
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.route import files
 from langchain_cachemux.route.costs import Costs, Known, Plan, Strategy
 from langchain_cachemux.route.estimators import check_kind, checked, kept
@@ -94,7 +94,7 @@ class Router:
         self.estimators = dict(estimators)
         self.strategy = strategy
         self._outages = Outages(half_life=half_life, clock=clock)
-        self._lock = threading.Lock()
+        self._lock = Lock()
 
     def __repr__(self) -> str:
         """How it was made."""

@@ -53,7 +53,7 @@ from langchain_core.outputs import Generation
 from langchain_cachemux import LECCache
 
 cheap = DeterministicFakeEmbedding(size=16)
-cache = LECCache(sys.argv[1], capacity=int(sys.argv[2]), embeddings=cheap)
+cache = LECCache(sys.argv[1], capacity=int(sys.argv[2]), embeddings=cheap, deadline=60)
 """
 
 

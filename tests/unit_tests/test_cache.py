@@ -638,10 +638,10 @@ def test_with_a_broken_ledger_nothing_is_raised(cache, monkeypatch, broken):
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
     monkeypatch.setattr(cache.ledger, broken, fails)
     found = cache.lookup(ask("Where is Oslo?"), LLM)
-    assert texts(found) == (["In Norway."] if broken == "admit" else None)
+    assert texts(found) == (None if broken == "get" else ["In Norway."])
     cache.update(ask("Where is Rome?"), LLM, chat("In Italy."))
     assert cache.stats().errors == 1
-    assert cache.stats().hits_exact == (broken == "admit")
+    assert cache.stats().hits_exact == (broken != "get")
 
 
 def test_with_a_broken_listener_everything_else_works(make):

@@ -6,7 +6,6 @@ from dataclasses import astuple, dataclass
 import pytest
 
 from langchain_cachemux.keep import wordings
-from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
 from langchain_cachemux.types import Standing
 
@@ -252,7 +251,4 @@ def counted(ledger):
     """The counts of each key by every half-life, wherever a ledger keeps them."""
     if isinstance(ledger, Scan):
         return {entry.key: entry.counts for entry in ledger.held}
-    if isinstance(ledger, MemoryLedger):
-        return {account.key: account.counts for account in ledger._books.accounts()}
-    with ledger._transaction() as opened:
-        return {account.key: account.counts for account in opened.accounts()}
+    return {account.key: account.counts for account in ledger._books.accounts()}

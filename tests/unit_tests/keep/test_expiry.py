@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from langchain_cachemux.keep.answers import Ends
 from langchain_cachemux.keep.expiry import SKEW, Asked, Expiry, Keeping, keeping, label, said
-from langchain_cachemux.keep.memory import Ends
 from langchain_cachemux.keep.volatile import Volatile
 from langchain_cachemux.types import Entry, Query, Wording
 
