@@ -116,7 +116,7 @@ class Background:
             try:
                 Context().run(job)
             except Exception as error:  # noqa: BLE001
-                log.warning("work in the background failed: %r", error)
+                log.warning("work in the background failed: %s", type(error).__name__)
             finally:
                 del job
                 with changed:

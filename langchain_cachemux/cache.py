@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -14,17 +16,19 @@ from langchain_core.caches import BaseCache
 
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
 from langchain_cachemux.background import Workers
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
+from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
 from langchain_cachemux.life import ClosedError, Life
 from langchain_cachemux.living import pickled
-from langchain_cachemux.match.verified import explained, matcher_of
+from langchain_cachemux.match.verified import matcher_of
 from langchain_cachemux.patience import level
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
-from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError, written_down
+from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
 from langchain_cachemux.read.runs import watch
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
@@ -32,13 +36,13 @@ from langchain_cachemux.route.prices import Price, price_of, seconds
 from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
+from langchain_cachemux.upkeep import Upkeep
 from langchain_cachemux.worth import Worth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from langchain_core.embeddings import Embeddings
-    from langchain_core.language_models import LanguageModelInput
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import Generation
 
@@ -54,7 +58,7 @@ Event: TypeAlias = Hit | Miss | Admission
 log = logging.getLogger(__name__)
 
 
-class LECCache(BaseCache):
+class LECCache(Upkeep, BaseCache):
     """A semantic cache that forgets the least expected cost.
 
     Use it anywhere LangChain takes a cache: `set_llm_cache(LECCache())`, or `cache=` of one model.
@@ -98,6 +102,13 @@ class LECCache(BaseCache):
         namespace: Whose answers these are, so that caches that share a store, models that LangChain
             cannot tell apart (two API keys are one to it) and users share none. A function finds it in
             the metadata of the run, `config["metadata"]`; where it raises, nothing is cached.
+        ttl: How long an answer holds: seconds, a `timedelta`, or a rule `(Query) -> seconds` such as
+            `Volatile()`. By default for ever.
+        sliding: Whether a hit begins that time anew; by default it does not.
+        tags: What answers can be invalidated by: texts, or a rule `(Query) -> texts`.
+        epoch: Version of your prompts, models or documents: answers of another are not found, and are
+            the first to leave.
+        clock: Tells the time, in seconds since 1970; another one in tests.
 
     Raises:
         ValueError: An argument is wrong, or the folder was made with another embedder.
@@ -129,6 +140,11 @@ class LECCache(BaseCache):
         deadline: float = 0.25,
         cacheable: Callable[[AIMessage], bool] | None = None,
         namespace: str | Callable[[Mapping[str, Any]], str] | None = None,
+        ttl: Ttl = None,
+        sliding: bool = False,
+        tags: Tags = (),
+        epoch: str = "",
+        clock: Callable[[], float] = time.time,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
@@ -138,6 +154,7 @@ class LECCache(BaseCache):
         )
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
+        self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
         policy = robust(room.entries) if policy is None else policy
@@ -170,6 +187,7 @@ class LECCache(BaseCache):
                 counters=self._counters,
                 deadline=deadline,
                 closing=closing,
+                expiry=self._expiry,
             )
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))
@@ -263,12 +281,6 @@ class LECCache(BaseCache):
         query = self._read(prompt, llm_string)
         return query, self._exact(query)
 
-    def _read(self, prompt: str, llm_string: str) -> Query:
-        self._life.expect()
-        query = self.reader.read(prompt, llm_string)
-        within = query if self.namespace is None else self.namespace.within(query)
-        return self.rewriter.known(within)
-
     def _judged(self, query: Query) -> Hit | Miss:
         """The verdict on what is near; a fault in it is a miss."""
         try:
@@ -285,18 +297,19 @@ class LECCache(BaseCache):
                 query = await aembed(query)
         return query
 
-    def _brought(self, miss: Miss, answer: str | None) -> Hit | Miss:
+    def _brought(self, miss: Miss, brought: Entry | None) -> Hit | Miss:
         """What another call brought meanwhile for an equal question, be it stored or not."""
         query = miss.query
         verdict = self._exact(query)
-        if verdict is None and answer is not None:
-            return Hit(query, Entry(query.key, self._worth.expected(query), answer=answer), "exact")
+        if verdict is None and isinstance(brought, Entry) and self._expiry.holds(brought):
+            expected = self._worth.expected(query)
+            return Hit(query, replace(brought, key=query.key, cost=expected), "exact")
         if verdict is not None:
             self.flights.abandon(query.key)
         return verdict or miss
 
     def _told(
-        self, verdict: Hit | Miss, brought: str | None = None
+        self, verdict: Hit | Miss, brought: Entry | None = None
     ) -> tuple[Hit | Miss, list[Generation] | None]:
         """Count and tell what came of a lookup, with the answer to hand out."""
         if isinstance(verdict, Miss):
@@ -319,6 +332,8 @@ class LECCache(BaseCache):
             self._counters.add(kind, saved=verdict.entry.cost)
             self._counters.add("hits_judged", verdict.judged)
         else:
+            if self._expiry.due():
+                self._workers.begin(self._sweep)
             self._counters.add("misses")
             self._stopwatch.start(verdict.query.key)
         self._tell(verdict)
@@ -328,35 +343,13 @@ class LECCache(BaseCache):
         """Count a use of a stored answer; it is served whether it can be counted or not."""
         if hit.entry.slot < 0:  # it came from a call that was made at the same time
             return
-        by = hit.compared.match.key if hit.compared else hit.entry.key
         with self._spared("counting a hit"):
-            cost = self._worth.by_now(hit.entry)
-            asked = hit.query.key if hit.kind == "exact" else by
-            self._shelf.use(asked, credit=hit.credit, cost=cost)
+            self._shelf.use(hit, self._worth.by_now(hit.entry), said(self))
 
-    def forget(self, question: LanguageModelInput, llm_string: str | None = None) -> int:
-        """Forget what is stored for a question.
-
-        Args:
-            question: Words, whatever was said before them; or a prompt or messages, which are all that
-                was said; or, with `llm_string`, the prompt as LangChain gives it to a cache.
-            llm_string: The model's parameters as LangChain writes them. With it an answer is found that
-                its words alone do not find: a long question's, or one that calls a tool.
-
-        Returns:
-            How many answers, and other wordings of one, were forgotten.
-        """
-        self._life.expect()
-        prompt = written_down(question)
-        if llm_string is not None:
-            keys = [self._read(prompt, llm_string).key]
-        else:
-            asked = self.reader.read(prompt, "")
-            keys = self._shelf.asked(
-                asked.text, None if isinstance(question, str) else asked.context
-            )
-        with self._shelf.lock:
-            return sum(self._forget(key) for key in keys)
+    def _sweep(self) -> None:
+        """Forget what is over."""
+        with self._spared("sweeping"):
+            self._shelf.change(self._shelf.sweep)
 
     def doubt(self, key: str) -> None:
         """Serve an answer no more, as the chain that used it came to nothing; it is forgotten soon."""
@@ -368,11 +361,6 @@ class LECCache(BaseCache):
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
                 self._shelf.doubted.discard(key)
                 self._forget(key)
-
-    def _forget(self, key: str) -> bool:
-        """Forget the answer under a key, and its row; True when it was held."""
-        self._worth.gone([key])
-        return self._shelf.forget(key)
 
     def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
         """Learn whether an answer was right for the question that it was given to.
@@ -394,16 +382,6 @@ class LECCache(BaseCache):
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
         return (not ok and self._shelf.wrong(key)) or known or self.ledger.get(key) is not None
 
-    def explain(self, prompt: str, llm_string: str | None = None) -> str:
-        """Say what would come of a prompt and why: the nearest wordings, and what is thought of each.
-
-        Args:
-            prompt: As for `lookup`; without `llm_string` just words, beside whatever is stored.
-            llm_string: As for `lookup`.
-        """
-        query, near = self._shelf.beside(self.reader, prompt, llm_string)
-        return explained(self.match, query, near)
-
     def bet_under(self, budget: ErrorBudget) -> None:
         """Serve by meaning under a multiplexer's error budget, which then places the bets.
 
@@ -415,18 +393,6 @@ class LECCache(BaseCache):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for what is asked of the judge in the background; False when that takes longer."""
         return self.lessons is None or self.lessons.wait(timeout)
-
-    def check(self, *, fix: bool = False) -> list[str]:
-        """Compare the index with the ledger, and the ledger with itself.
-
-        Args:
-            fix: Also write the rows that the index lacks and delete those it should not have, from
-                the vectors that the ledger keeps.
-
-        Returns:
-            The problems found, in words; none in a sound cache.
-        """
-        return self._shelf.check(fix=fix)
 
     def value_by(self, estimator: Estimator) -> None:
         """Value answers by `estimator` from now on, unless one was given at construction.
@@ -478,30 +444,38 @@ class LECCache(BaseCache):
 
     def _update(self, query: Query, prompt: str, generations: Sequence[Generation]) -> None:
         elapsed = self._stopwatch.stop(query.key)
-        text = None
+        entry = None
         try:
             reason = answers.objection(generations, self.cacheable)
             if reason is None:
                 text = answers.write(generations, prompt=prompt)
-                self._store(query, text, generations, elapsed)
+                entry = self._expiry.stamped(
+                    Entry(query.key, partition=query.partition, answer=text),
+                    query,
+                    model=metadata.model_of(generations),
+                    given=said(self),
+                )
+                reason = None if entry else "its time would be over at once"
+            if entry is not None:
+                self._store(query, entry, generations, elapsed)
             else:
                 self._refuse(reason)
         finally:
             self._runs.used(self, query.key)
-            if text is None:
+            if entry is None:
                 self.flights.abandon(query.key)
             else:
-                self.flights.land(query.key, text)
+                self.flights.land(query.key, entry)
 
     def _store(
         self,
         query: Query,
-        text: str,
+        entry: Entry,
         generations: Sequence[Generation],
         elapsed: float | None,
     ) -> None:
         if answers.calls_tools(generations):
-            query = Query(query.key, query.scope, query.context)
+            query = replace(query, text="", vector=None)
         try:
             query = self.reader.embed(query)
         except Exception as error:  # noqa: BLE001
@@ -509,13 +483,13 @@ class LECCache(BaseCache):
         words = "" if query.vector is None else query.text
         size = 1
         if self._in_bytes:
-            size = len((text + words).encode()) + getattr(query.vector, "nbytes", 0)
-        cost = self._worth.cost(answers.read(text)[0], elapsed)
-        lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, text, cost)
+            size = len((entry.answer + words).encode()) + getattr(query.vector, "nbytes", 0)
+        cost = self._worth.cost(answers.read(entry.answer)[0], elapsed)
+        lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, entry.answer, cost)
         if cost is not None:
             self._worth.learn(query, cost)
         expected = self._worth.expected(query)
-        entry = Entry(query.key, expected, size, query.partition, words, query.vector, answer=text)
+        entry = replace(entry, cost=expected, size=size, text=words, vector=query.vector)
         like = None if lesson.same is None else lesson.same.match.entry
         by_now = None if like is None else self._worth.by_now(like)
         admission = self._shelf.keep(entry, query, like, cost=by_now)
@@ -544,7 +518,12 @@ class LECCache(BaseCache):
 
     def _fail(self, what: str, error: Exception) -> None:
         self._counters.add("errors")
-        log.log(level(error), "%s failed, the chain goes on without the cache: %r", what, error)
+        log.log(
+            level(error),
+            "%s failed, the chain goes on without the cache: %s",
+            what,
+            loggable(error),
+        )
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:

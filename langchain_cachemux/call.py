@@ -28,6 +28,7 @@ from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux.audits import Audits, Given
 from langchain_cachemux.candidates import Candidates
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.experience import Asked, Attempt
 from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
@@ -68,10 +69,10 @@ class Call:
         question: What the caller asks.
         config: The caller's.
         kwargs: Parameters of this call, which each model is given; `cache`, which tells whether this
-            call uses the cache, is taken out.
+            call uses the cache, and `ttl`, how long its answer holds, are taken out.
 
     Raises:
-        ValueError: The question is no prompt, or `cache` is not what `Sharing` knows.
+        ValueError: The question is no prompt, or `cache` or `ttl` is not what `Sharing` knows.
     """
 
     def __init__(
@@ -86,14 +87,21 @@ class Call:
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
         self._config = config
-        use, flights = kwargs.pop("cache", None), parts.experience.flights
+        use, ttl, flights = (
+            kwargs.pop("cache", None),
+            kwargs.pop("ttl", None),
+            parts.experience.flights,
+        )
         self._kwargs = kwargs
         self._key = "", ""
-        self._cache = Sharing(None, flights, use)
+        self._cache, sharing = (
+            Sharing(None, flights),
+            Sharing(parts.cached_in, flights, use, ttl=ttl),
+        )
         with spared("writing the call down"):
             prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
             self._key = prompt, parts.written(config, kwargs)
-            self._cache = Sharing(parts.cached_in, flights, use)
+            self._cache = sharing
         self._name = uuid4().hex
         self._query = Query(key="")
         self._needs = Needs()
@@ -427,7 +435,7 @@ class Call:
     def _raised(self, error: Exception) -> None:
         self._way[-1].raised = True
         self.parts.experience.count("errors", self._way[-1].model)
-        log.warning("model %r raised %r", self._way[-1].model, error)
+        log.warning("model %r raised %s", self._way[-1].model, loggable(error))
 
     def _learn(self) -> float:
         """Learn what each model asked has come to, and return what it all cost.

@@ -40,12 +40,12 @@ class Flight:
 
     def __init__(self, *, promised: bool) -> None:
         self.began = time.monotonic()
-        self.answer: Future[str | None] = Future()
+        self.answer: Future[Any] = Future()
         """None when the leader gave up."""
         self._task, self._thread = _whereabouts()
         self._promised = promised
 
-    def end(self, answer: str | None) -> None:
+    def end(self, answer: object) -> None:
         """Tell those who wait; only the first end counts."""
         with suppress(InvalidStateError):
             self.answer.set_result(answer)
@@ -144,7 +144,7 @@ class Flights:
         given = max(2 * (self._mean + 4 * self._deviation), SHORTEST) if self._learned else UNKNOWN
         return min(given / 2.0**self._vain, self.longest)
 
-    def join(self, key: str) -> str | None:
+    def join(self, key: str) -> Any:
         """Wait for the answer of an equal question; None when the caller has to ask for itself."""
         flight = self._board(key)
         if flight is None or _in_event_loop():
@@ -154,7 +154,7 @@ class Flights:
                 flight.answer.result(min(self._left(flight), GLANCE))
         return self._brought(key, flight)
 
-    async def ajoin(self, key: str) -> str | None:
+    async def ajoin(self, key: str) -> Any:
         """As `join`; the event loop goes on meanwhile."""
         flight = self._board(key)
         if flight is None:
@@ -164,8 +164,8 @@ class Flights:
             await asyncio.wait([answer], timeout=min(self._left(flight), GLANCE))
         return self._brought(key, flight)
 
-    def land(self, key: str, answer: str) -> None:
-        """Bring the answer to all who wait, whoever found it."""
+    def land(self, key: str, answer: object) -> None:
+        """Bring the answer to all who wait, whoever found it; what it is, is between the callers."""
         with self._lock:
             flight = self._flights.pop(key, None)
             if flight is not None:
@@ -214,7 +214,7 @@ class Flights:
     def _left(self, flight: Flight) -> float:
         return flight.began + self.patience - time.monotonic()
 
-    def _brought(self, key: str, flight: Flight) -> str | None:
+    def _brought(self, key: str, flight: Flight) -> Any:
         """What a flight brought; one that brought nothing in its time is waited for no more."""
         if flight.answer.done():
             return flight.answer.result()

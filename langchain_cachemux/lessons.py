@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_cachemux.agree import Agree
 from langchain_cachemux.arguments import expect, takes
 from langchain_cachemux.background import Background
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.verified import Verified, served
 from langchain_cachemux.patience import level
@@ -322,7 +323,9 @@ class Lessons:
         try:
             shelf.change(settle)
         except Exception as error:  # noqa: BLE001
-            log.log(level(error), "what was said of two questions was not written: %r", error)
+            log.log(
+                level(error), "what was said of two questions was not written: %s", loggable(error)
+            )
 
     def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
         with self._lock:

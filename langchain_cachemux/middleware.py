@@ -8,12 +8,11 @@ prompt; a stored answer is parsed into its object by the agent; what one face st
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, TypeAlias
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, NotRequired, TypeAlias
 
 from langchain_core.caches import BaseCache
 from langchain_core.language_models import BaseChatModel
@@ -221,7 +220,7 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
 
     Args:
         cache: Shared with any other face.
-        tools: For each tool how many seconds its results hold; None for ever.
+        tools: For each tool how many seconds its results hold; None as long as the cache's answers.
         namespace: As of `CacheMiddleware`.
 
     Raises:
@@ -252,9 +251,12 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]],
     ) -> ToolMessage | Command[Any]:
         """Return what the cache holds of the tool's results, or run it."""
-        sharing = Sharing(self.cache, self.cache.flights)
+        asked = self._asked(request)
+        if asked is None:
+            return handler(request)
+        sharing = asked.sharing
         steps = ready(sharing.lookup), ready(handler), ready(sharing.update)
-        return at_once(self._returned(request, sharing, *steps))
+        return at_once(self._returned(request, asked, *steps))
 
     async def awrap_tool_call(
         self,
@@ -262,52 +264,52 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage | Command[Any]:
         """As `wrap_tool_call`."""
-        sharing = Sharing(self.cache, self.cache.flights)
-        steps = sharing.alookup, handler, sharing.aupdate
-        return await self._returned(request, sharing, *steps)
+        asked = self._asked(request)
+        if asked is None:
+            return await handler(request)
+        steps = asked.sharing.alookup, handler, asked.sharing.aupdate
+        return await self._returned(request, asked, *steps)
 
     async def _returned(
         self,
         request: ToolCallRequest,
-        sharing: Sharing,
+        asked: _AskedTool,
         lookup: Callable[[str, str], Awaitable[Sequence[Generation] | None]],
         run: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
         update: Callable[[str, str, Sequence[Generation]], Awaitable[None]],
     ) -> ToolMessage | Command[Any]:
         """What the tool returned before or returns now; nothing is waited for but the three steps."""
-        key = self._key(request)
-        if key is None:
-            return await run(request)
         found = None
         with spared("looking up what a tool returned"):
-            found = self._found(await lookup(*key), request)
+            found = _found(await lookup(*asked.key), request)
         if found is not None:
             return found
-        with sharing.left_on_error():
+        with asked.sharing.left_on_error():
             result = await run(request)
         if (kept := _kept(result)) is not None:
-            await update(*key, kept)
-        sharing.leave()
+            await update(*asked.key, kept)
+        asked.sharing.leave()
         return result
 
-    def _key(self, request: ToolCallRequest) -> tuple[str, str] | None:
-        """What a result is kept under; None when the tool is to be run.
+    def _asked(self, request: ToolCallRequest) -> _AskedTool | None:
+        """What a result is kept under, and for how long; None when the tool is to be run.
 
         A message that calls a tool is matched exactly or not at all.
         """
         call, tool = request.tool_call, request.tool
         if tool is None or call["name"] not in self.seconds:
             return None
-        key = None
+        told = None
         with spared("writing a tool's call down"):
             if injected := _injected(tool):
                 self._tell(call["name"], injected)
                 return None
             asked = AIMessage("", tool_calls=[{**call, "id": ""}])
-            name = _named(self.namespace, request.runtime)
-            declared = {"tool": convert_to_openai_tool(tool), "namespace": name}
-            key = dumps([asked]), json.dumps(declared, sort_keys=True)
-        return key  # noqa: RET504 - a fault leaves it None
+            declared = json.dumps({"tool": convert_to_openai_tool(tool)}, sort_keys=True)
+            lent = _Lent(self.cache, _named(self.namespace, request.runtime))
+            sharing = Sharing(lent, self.cache.flights, ttl=self.seconds[call["name"]])
+            told = _AskedTool((dumps([asked]), declared), sharing)
+        return told  # noqa: RET504 - a fault leaves it None
 
     def _tell(self, name: str, injected: set[str]) -> None:
         """Say once of a tool that it is always run."""
@@ -319,24 +321,12 @@ class ToolCacheMiddleware(AgentMiddleware[Any, Any, Any]):
                 " and ".join(sorted(injected)),
             )
 
-    def _found(
-        self, generations: Sequence[Generation] | None, request: ToolCallRequest
-    ) -> ToolMessage | None:
-        """A stored result as an answer to this call, unless its time is over."""
-        message = getattr(generations[0], "message", None) if generations else None
-        if message is None:
-            return None
-        stored = json.loads(message.text)
-        call, seconds = request.tool_call, self.seconds[request.tool_call["name"]]
-        if seconds is not None and not 0 <= time.time() - stored["at"] < seconds:
-            return None
-        return ToolMessage(
-            content=stored["content"],
-            artifact=stored["artifact"],
-            name=call["name"],
-            tool_call_id=call["id"],
-            response_metadata={metadata.NAME: message.response_metadata[metadata.NAME]},
-        )
+
+class _AskedTool(NamedTuple):
+    """What a tool is called with, as a cache knows it."""
+
+    key: tuple[str, str]
+    sharing: Sharing
 
 
 class _Lent(BaseCache):
@@ -344,10 +334,10 @@ class _Lent(BaseCache):
 
     Args:
         cache: Whose answers these are.
-        namespace: Part of every key; empty where all is shared.
+        namespace: Whose answers it finds and keeps; None where all is shared.
     """
 
-    def __init__(self, cache: LECCache, namespace: str) -> None:
+    def __init__(self, cache: LECCache, namespace: str | None) -> None:
         self._cache = cache
         self._namespace = namespace
         self.asked = False
@@ -358,30 +348,38 @@ class _Lent(BaseCache):
         """Equal questions that are being asked just now."""
         return self._cache.flights
 
+    def keeping(self, **given: Any) -> AbstractContextManager[None]:
+        """As of the cache."""
+        return self._cache.keeping(**given)
+
     def lookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """As of the cache."""
         self.asked = True
-        return self._cache.lookup(prompt, self._within(llm_string))
+        with self._within():
+            return self._cache.lookup(prompt, llm_string)
 
     async def alookup(self, prompt: str, llm_string: str) -> list[Generation] | None:
         """As of the cache."""
         self.asked = True
-        return await self._cache.alookup(prompt, self._within(llm_string))
+        with self._within():
+            return await self._cache.alookup(prompt, llm_string)
 
     def update(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As of the cache."""
-        self._cache.update(prompt, self._within(llm_string), return_val)
+        with self._within():
+            self._cache.update(prompt, llm_string, return_val)
 
     async def aupdate(self, prompt: str, llm_string: str, return_val: Sequence[Generation]) -> None:
         """As of the cache."""
-        await self._cache.aupdate(prompt, self._within(llm_string), return_val)
+        with self._within():
+            await self._cache.aupdate(prompt, llm_string, return_val)
 
     def clear(self, **kwargs: Any) -> None:
         """As of the cache, whatever the namespace."""
         self._cache.clear(**kwargs)
 
-    def _within(self, llm_string: str) -> str:
-        return f"{llm_string}---{self._namespace}" if self._namespace else llm_string
+    def _within(self) -> AbstractContextManager[None]:
+        return self._cache.keeping(namespace=self._namespace)
 
 
 def _with(lent: _Lent | None, model: Any) -> Any:
@@ -392,17 +390,18 @@ def _with(lent: _Lent | None, model: Any) -> Any:
     return altered(model, cache=cache)
 
 
-def _named(namespace: Namespace | None, runtime: Any) -> str:
-    """A namespace as part of a key, which tells nobody what it is.
+def _named(namespace: Namespace | None, runtime: Any) -> str | None:
+    """The namespace of a run; None where all is shared.
 
     Raises:
         ValueError: It has no name.
     """
     if namespace is None:
-        return ""
+        return None
     name = namespace(runtime)
-    expect(isinstance(name, str) and name, "namespace", "a function that returns a name", name)
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    right = isinstance(name, str) and name and "\0" not in name
+    expect(right, "namespace", "a function that returns a name", name)
+    return name
 
 
 def _is_providers(tool: Any) -> bool:
@@ -422,11 +421,28 @@ def _is_ttl(seconds: Any) -> bool:
     return seconds is None or (is_number(seconds) and seconds > 0)
 
 
+def _found(
+    generations: Sequence[Generation] | None, request: ToolCallRequest
+) -> ToolMessage | None:
+    """A stored result as an answer to this call."""
+    message = getattr(generations[0], "message", None) if generations else None
+    if message is None:
+        return None
+    stored, call = json.loads(message.text), request.tool_call
+    return ToolMessage(
+        content=stored["content"],
+        artifact=stored["artifact"],
+        name=call["name"],
+        tool_call_id=call["id"],
+        response_metadata={metadata.NAME: message.response_metadata[metadata.NAME]},
+    )
+
+
 def _kept(result: Any) -> list[Generation] | None:
-    """A tool's result as a cache keeps it, with the time; None of what is none, or cannot be written."""
+    """A tool's result as a cache keeps it; None of what is none, or cannot be written."""
     if not isinstance(result, ToolMessage) or result.status != "success":
         return None
-    told = {"content": result.content, "artifact": result.artifact, "at": time.time()}
+    told = {"content": result.content, "artifact": result.artifact}
     try:
         text = json.dumps(told)
     except (TypeError, ValueError, RecursionError):

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, SkipValidation
 from langchain_cachemux.agree import Same
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.experience import Experience
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.patience import level
@@ -225,7 +226,7 @@ def spared(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001
-        log.log(level(error), "%s failed, the call goes on without it: %r", what, error)
+        log.log(level(error), "%s failed, the call goes on without it: %s", what, loggable(error))
 
 
 class RoutedMiss:

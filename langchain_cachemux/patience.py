@@ -19,6 +19,7 @@ from threading import Thread
 from typing import TypeVar
 
 from langchain_cachemux.background import Background
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 
 T = TypeVar("T")
@@ -180,7 +181,7 @@ class Patience:
                 if len(self._failed) > FAILURES:
                     self._failed.popitem(last=False)
         if spared:
-            log.warning("%s is not asked for %g s: %s", self.name, self._span, told)
+            log.warning("%s is not asked for %g s: %s", self.name, self._span, loggable(error))
 
     def _within(self, deadline: float, work: Callable[[], T]) -> T:
         left = (_LEFT.get() if self._shares else None) or [deadline]

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from langchain_cachemux.arguments import as_call
 from langchain_cachemux.background import Background
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Usage
 
@@ -249,7 +250,7 @@ class Referee:
         try:
             return self._paid(self.judge.judge(pair), time.perf_counter() - started)
         except Exception as error:  # noqa: BLE001
-            self._raised(error)
+            self._raised(loggable(error))
             return None
 
     def _paid(self, opinion: Opinion, elapsed: float) -> Judged | None:
@@ -265,7 +266,7 @@ class Referee:
             try:
                 cost += self._price(usage)
             except (ValueError, LookupError) as error:
-                log.debug("an opinion is taken to cost nothing: %r", error)
+                log.debug("an opinion is taken to cost nothing: %s", loggable(error))
         with self._lock:
             self.spent += cost if 0 <= cost < math.inf else 0.0
             self._costs += 1
@@ -280,9 +281,9 @@ class Referee:
                 self._failed = 0
         return judged
 
-    def _raised(self, error: object) -> None:
+    def _raised(self, why: str) -> None:
         with self._lock:
             self._failed += 1
             self._skip = min(2**self._failed, MOST_SKIPPED)
             skipped = self._skip - 1
-        log.warning("the judge gave no opinion, and is spared the next %d: %r", skipped, error)
+        log.warning("the judge gave no opinion, and is spared the next %d: %s", skipped, why)

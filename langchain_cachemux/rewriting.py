@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
 from langchain_cachemux.arguments import accepts, expect, is_made, shown
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import Meter, aask, ask, within
@@ -220,7 +221,7 @@ class Rewriter:
             try:
                 cost += self._price(usage)
             except (ValueError, LookupError) as error:
-                log.debug("a rewriting is taken to cost nothing: %r", error)
+                log.debug("a rewriting is taken to cost nothing: %s", loggable(error))
         if 0 <= cost < math.inf:
             with self._lock:
                 self.spent += cost
@@ -232,7 +233,9 @@ class Rewriter:
             self._failed += 1
             self._skip = min(2**self._failed, MOST_SKIPPED)
             skipped = self._skip - 1
-        log.warning("a turn was not rewritten, nor will the next %d be: %r", skipped, error)
+        log.warning(
+            "a turn was not rewritten, nor will the next %d be: %s", skipped, loggable(error)
+        )
 
 
 def _is_model(rewrite: Any) -> bool:
@@ -271,7 +274,8 @@ def _words(told: Any) -> str | None:
     if told is None:
         return None
     if not isinstance(told, str | BaseMessage):
-        msg = f"rewrite must return a question as text, or None, got {told!r}"
+        kind = type(told).__name__
+        msg = f"rewrite must return a question as text, or None, got a {kind}"
         raise ValueError(msg)  # noqa: TRY004
     text = _THOUGHTS.sub("", told if isinstance(told, str) else told.text)
     text = " ".join(text.split())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_cachemux.arguments import expect
@@ -27,14 +28,24 @@ class Sharing:
         cache: Any of LangChain's caches; None when there is none.
         flights: Where the callers of other caches wait.
         use: What the caller said of this call: `False` neither looks nor tells, `"refresh"` only tells.
+        ttl: How long the answer to this call holds; by default as the cache says.
 
     Raises:
-        ValueError: `use` is something else.
+        ValueError: `use` is something else, `ttl` is no while, or the cache keeps answers for ever.
     """
 
-    def __init__(self, cache: BaseCache | None, flights: Flights, use: Any = None) -> None:
+    def __init__(
+        self, cache: BaseCache | None, flights: Flights, use: Any = None, *, ttl: Any = None
+    ) -> None:
         known = use is None or isinstance(use, bool) or use == REFRESH
         expect(known, "cache", 'True, False or "refresh" for one call', use)
+        self._said: Callable[[], AbstractContextManager[object]] = nullcontext
+        if ttl is not None and cache is not None:
+            keeping: Any = getattr(cache, "keeping", None)
+            what = f"left out: a {type(cache).__name__} keeps answers as long as it does"
+            expect(keeping is not None, "ttl", what, ttl)
+            self._said = partial(keeping, ttl=ttl)
+            self._said()
         self._cache = None if use is False else cache
         self._looks = use != REFRESH
         self._flights = None if hasattr(cache, "flights") else flights
@@ -44,7 +55,7 @@ class Sharing:
         """Return what the cache holds, or what another call brought meanwhile."""
         if self._cache is None or not self._looks:
             return None
-        with leading() as self._led:
+        with leading() as self._led, self._said():
             self._join(prompt, llm_string)
             return self._landed(prompt, llm_string, self._cache.lookup(prompt, llm_string))
 
@@ -52,7 +63,7 @@ class Sharing:
         """As `lookup`."""
         if self._cache is None or not self._looks:
             return None
-        with leading() as self._led:
+        with leading() as self._led, self._said():
             await self._ajoin(prompt, llm_string)
             found = await self._cache.alookup(prompt, llm_string)
             return self._landed(prompt, llm_string, found)
@@ -60,7 +71,8 @@ class Sharing:
     def update(self, prompt: str, llm_string: str, generations: Sequence[Generation]) -> None:
         """Tell the cache, and all who wait."""
         if self._cache is not None:
-            self._cache.update(prompt, llm_string, generations)
+            with self._said():
+                self._cache.update(prompt, llm_string, generations)
             self._land(prompt, llm_string)
 
     async def aupdate(
@@ -68,7 +80,8 @@ class Sharing:
     ) -> None:
         """As `update`."""
         if self._cache is not None:
-            await self._cache.aupdate(prompt, llm_string, generations)
+            with self._said():
+                await self._cache.aupdate(prompt, llm_string, generations)
             self._land(prompt, llm_string)
 
     @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import ChromaIndex
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity, Ledger
+    from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.read.prompts import Reader
     from langchain_cachemux.stats import Counted
-    from langchain_cachemux.types import Entry
+    from langchain_cachemux.types import Entry, Hit
 
 T = TypeVar("T")
 
@@ -46,6 +47,7 @@ class Shelf:
         in_bytes: Whether sizes count, those of aliases too.
         counters: Where it is counted what was stored, and what went for it.
         deadline: Seconds in which they have to answer; None where nothing can hang, as in memory.
+        expiry: Which of the answers are over.
     """
 
     def __init__(
@@ -56,12 +58,16 @@ class Shelf:
         in_bytes: bool = False,
         counters: Counters | None = None,
         deadline: float | None = None,
+        expiry: Expiry | None = None,
     ) -> None:
         self.ledger = ledger
         self.index = index
         self.in_bytes = in_bytes
         self.counters = Counters() if counters is None else counters
         self.deadline = deadline
+        self.expiry = Expiry() if expiry is None else expiry
+        self._others: list[str] | None = None
+        """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self._reading = Patience("reading the ledger", deadline, shares=True)
         self._counting = Patience("counting in the ledger", deadline, shares=True)
         self._searching = Patience("the index", deadline, shares=True)
@@ -83,6 +89,7 @@ class Shelf:
         counters: Counters,
         deadline: float,
         closing: ExitStack,
+        expiry: Expiry | None = None,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
 
@@ -94,6 +101,7 @@ class Shelf:
             counters: As for a shelf.
             deadline: Seconds in which a folder has to answer.
             closing: Closes what was opened.
+            expiry: As for a shelf.
 
         Raises:
             ValueError: The path is a file, or the folder was made with another embedder or unit.
@@ -102,14 +110,16 @@ class Shelf:
             index = ChromaIndex.memory()
             closing.callback(index.close)
             memory = MemoryLedger(capacity.total, policy=policy)
-            return cls(memory, index, in_bytes=capacity.in_bytes, counters=counters)
+            return cls(memory, index, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry)
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
-        folder.mkdir(parents=True, exist_ok=True)
         from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
+        from langchain_cachemux.keep.private import make_private
         from langchain_cachemux.keep.sql import SqlLedger
 
+        make_private(folder)
+        closing.callback(make_private, folder)
         closing.enter_context(locked(folder))
         ledger = SqlLedger(
             f"sqlite:///{folder / LEDGER}",
@@ -120,8 +130,16 @@ class Shelf:
         closing.callback(ledger.close)
         index = ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
-        shelf = cls(ledger, index, in_bytes=capacity.in_bytes, counters=counters, deadline=deadline)
+        shelf = cls(
+            ledger,
+            index,
+            in_bytes=capacity.in_bytes,
+            counters=counters,
+            deadline=deadline,
+            expiry=expiry,
+        )
         shelf.check(fix=True)
+        make_private(folder)
         closing.callback(shelf.close)
         return shelf
 
@@ -137,20 +155,35 @@ class Shelf:
         return together(self.deadline)
 
     def get(self, key: str) -> Entry | None:
-        """Return the entry that answers `key`, its own or an alias'.
+        """Return the answer to a key, its own or an alias', unless it is over.
 
         Raises:
             Exception: It cannot be read, or not in time.
         """
-        return self._ask(self._reading, partial(self.ledger.get, key))
+        entry = self._ask(self._reading, partial(self.ledger.get, key))
+        return entry if entry is not None and self.expiry.holds(entry) else None
 
-    def use(self, key: str, *, credit: float = 1.0, cost: float | None = None) -> None:
-        """Count a request answered by `key`.
+    def use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
+        """Count a use of an answer, whose time may begin anew by it.
+
+        Args:
+            hit: What it answers.
+            cost: What a miss would cost by now, when that is known better than at admission.
+            given: What was said of this call.
 
         Raises:
             Exception: It cannot be counted, or not in time.
         """
-        self._ask(self._counting, partial(self.ledger.use, key, credit=credit, cost=cost))
+        self._ask(self._counting, partial(self._use, hit, cost, given))
+
+    def _use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
+        key, entry = hit.query.key, hit.entry
+        if hit.kind == "semantic":
+            key = hit.compared.match.key if hit.compared else entry.key
+        self.ledger.use(key, credit=hit.credit, cost=cost)
+        until = self.expiry.renewed(entry, hit.query, given)
+        if until is not None:
+            self.ledger.extend(entry.key, until)
 
     def change(self, work: Callable[[], T]) -> T:
         """Return what the work returns, done while nobody else changes anything.
@@ -177,13 +210,22 @@ class Shelf:
         with self.lock:
             return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
 
-    def asked(self, text: str, context: str | None) -> list[str]:
-        """The keys of all wordings that are these words, in this context or in any."""
+    def asked(self, query: Query, context: str | None) -> list[str]:
+        """The keys of all wordings that are a query's words, in this context or in any."""
         return [
             one.key
-            for one in self.ledger.wordings()
-            if text == one.text != "" and (context is None or one.partition.endswith(f":{context}"))
+            for one in self._visible(query)
+            if query.text == one.text != ""
+            and (context is None or one.partition.endswith(f":{context}"))
         ]
+
+    def found(self, asked: Asked) -> list[str]:
+        """The keys of the answers that `Asked` means, those that are over included."""
+        keys = self.ledger.labelled(asked.labels, before=asked.before)
+        if not asked.contains:
+            return keys
+        entries = filter(None, map(self.ledger.get, keys))
+        return [e.key for e in entries if asked.found_in(self.ledger.wordings(e.key), e.answer)]
 
     def near(self, query: Query) -> Iterator[Match]:
         """The wordings near a query, nearest first, but those that were found to ask something else.
@@ -204,25 +246,26 @@ class Shelf:
                 and wording.slot == row.slot
                 and wording.entry.partition == query.partition
                 and wording.text
+                and self.expiry.holds(wording.entry)
                 and not (wording.of != row.key and self.ledger.differs(query.key, wording.of))
             ):
                 yield Match(wording.entry, row.similarity, wording.text, wording.key)
 
-    def beside(
-        self, reader: Reader, prompt: str, llm_string: str | None
-    ) -> tuple[Query, list[Match]]:
-        """A prompt and what is near it; without `llm_string` mere words, and what is near anywhere."""
-        if llm_string is not None:
-            query = reader.embed(reader.read(prompt, llm_string))
-            return query, list(self.near(query))
-        vector = reader.vector(prompt)
-        query = Query("", text=prompt, vector=vector)
+    def beside(self, query: Query) -> list[Match]:
+        """What is near a query's words, in whatever context and of whatever model it is."""
         found = [
-            Match(wording.entry, float(wording.vector @ vector), wording.text, wording.key)
-            for wording in self.ledger.wordings()
-            if wording.vector is not None and wording.entry is not None
+            Match(wording.entry, float(wording.vector @ query.vector), wording.text, wording.key)
+            for wording in self._visible(query)
+            if wording.vector is not None is not query.vector and wording.entry is not None
         ]
-        return query, sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
+        return sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
+
+    def _visible(self, query: Query) -> Iterator[Wording]:
+        """The wordings of what is held in a query's namespace, and is not over."""
+        for wording in self.ledger.wordings():
+            entry = wording.entry
+            if entry is not None and self.expiry.sees(query, entry):
+                yield wording
 
     def keep(
         self, entry: Entry, query: Query, like: Entry | None = None, *, cost: float | None = None
@@ -244,7 +287,7 @@ class Shelf:
         self, entry: Entry, query: Query, like: Entry | None, cost: float | None
     ) -> Admission:
         self.doubted.discard(entry.key)
-        admission = Admission(None) if like is None else self.reword(query, like.key)
+        admission = Admission(None) if like is None else self.reword(query, like.key, fresh=entry)
         kept: Counted = "reworded"
         if like is not None and admission.slot is not None:
             self.ledger.use(query.key, cost=cost)
@@ -258,6 +301,8 @@ class Shelf:
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
         with self.lock:
+            self.sweep()
+            self._make_room(entry.size)
             admission = self.ledger.admit(entry)
             if admission.slot is not None and entry.vector is not None:
                 self.index.put(admission.slot, entry.key, entry.vector, entry.partition)
@@ -266,14 +311,28 @@ class Shelf:
             self._blank(admission)
         return admission
 
-    def reword(self, query: Query, of: str) -> Admission:
-        """Let an entry be asked for in these words too; what was stored under them goes."""
+    def sweep(self) -> int:
+        """Forget some answers that are over, unless there are none; return how many."""
+        with self.lock:
+            over = self.ledger.expired(self.expiry.clock(), SWEPT)
+            return sum(self.forget(key, ghost=True) for key in over)
+
+    def reword(self, query: Query, of: str, *, fresh: Entry | None = None) -> Admission:
+        """Let an entry be asked for in these words too; what was stored under them goes.
+
+        Args:
+            query: The words.
+            of: Key of the entry.
+            fresh: The answer of their own that they would have else; by default what is stored.
+        """
         if not query.text or query.vector is None:
             return Admission(None)
         size = len(query.text.encode()) + query.vector.nbytes if self.in_bytes else 0
         with self.lock:
-            stored = self.ledger.get(of)
+            stored, own = self.ledger.get(of), fresh or self.ledger.get(query.key)
             if stored is None or self.ledger.differs(query.key, stored.key):
+                return Admission(None)
+            if not self.expiry.holds(stored) or (own and self.expiry.parts(own, stored)):
                 return Admission(None)
             if query.key != stored.key:
                 self.forget(query.key, alias=False)
@@ -284,14 +343,20 @@ class Shelf:
             self._blank(admission)
         return admission
 
-    def forget(self, key: str, *, alias: bool = True) -> bool:
-        """Forget the answer under a key, or take an alias back; True when there was one."""
+    def forget(self, key: str, *, alias: bool = True, ghost: bool = False) -> bool:
+        """Forget the answer under a key, or take an alias back; True when there was one.
+
+        Args:
+            key: Of an entry or an alias.
+            alias: Whether an alias is meant too.
+            ghost: As of `Ledger.forget`.
+        """
         with self.lock:
             wording = self.ledger.wording(key)
             if wording is None or (wording.of != key and not alias):
                 return False
             rows = [wording] if wording.of != key else list(self.ledger.wordings(key))
-            _ = self.ledger.unword(key) or self.ledger.forget(key)
+            _ = self.ledger.unword(key) or self.ledger.forget(key, ghost=ghost)
             for row in rows:
                 self.index.blank(row.slot)
         return True
@@ -309,6 +374,16 @@ class Shelf:
 
     def _ask(self, patience: Patience, work: Callable[[], T]) -> T:
         return work() if self.deadline is None else patience.ask(work)
+
+    def _make_room(self, size: int) -> None:
+        """Let those go first that no question of this epoch can reach."""
+        ledger, mine = self.ledger, self.expiry.own
+        if not mine or ledger.size + size <= ledger.capacity:
+            return
+        if self._others is None:
+            self._others = list({*ledger.labelled()} - {*ledger.labelled(mine)})
+        while self._others and ledger.size + size > ledger.capacity:
+            self.forget(self._others.pop())
 
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:

@@ -56,7 +56,7 @@ def check_policy(make: Callable[[], Policy]) -> None:
 def check_ledger(
     make: Callable[[int, Policy | Sequence[Policy], int | None], Ledger],
 ) -> None:
-    """Check that a ledger keeps its books: capacity, time, slots, ghosts, aliases, and who is evicted.
+    """Check that a ledger keeps its books: capacity, time, slots, ghosts, aliases, ends, and who leaves.
 
     Of several policies it follows the one whose misses have cost least; one policy given twice is that
     policy.
@@ -77,6 +77,8 @@ def check_ledger(
     _check_differences(make(10, LEC(half_life=4), None))
     _check_bounds(make(20, LRU(), None))
     _check_growth(make(10, LRU(), None))
+    _check_ends(make(10, LEC(half_life=4), None))
+    _check_labels(make(10, LRU(), None))
     _check_twice(make(5, LEC(half_life=5), None), make(5, [LEC(half_life=5)] * 2, None))
 
 
@@ -365,6 +367,60 @@ def _check_growth(ledger: Ledger) -> None:
     freed = {*known.vacated, known.slot}
     _expect(freed == {a, b}, f"the slots {a} and {b} became free, and it told of {freed}")
     _expect(ledger.check() == [], f"check() finds {ledger.check()}")
+
+
+def _check_ends(ledger: Ledger) -> None:
+    """The first to end is named first; what is over leaves its count, and so has its end again."""
+    for key, end in (("late", 30.0), ("never", math.inf), ("soon", 10.0), ("mean", 20.0)):
+        ledger.admit(Entry(key, made=1.0, expires=end))
+    ledger.reword(Wording("other", "soon"))
+    kept = [(e.made, e.expires) for e in map(ledger.get, ("late", "never")) if e is not None]
+    _expect(kept == [(1.0, 30.0), (1.0, math.inf)], f"of two entries made and expires are {kept}")
+    told = [ledger.expired(*asked) for asked in ((9.9, 9), (10.0, 9), (99.0, 9), (99.0, 2))]
+    right = [[], ["soon"], ["soon", "mean", "late"], ["soon", "mean"]]
+    _expect(told == right, f"over at 9.9, 10, 99, and of those two, are {told}, not {right}")
+    longer = (ledger.extend("other", 40.0), ledger.extend("nobody", 40.0))
+    _expect(longer == (True, False), f"extend by an alias, and of no key: {longer}")
+    _expect(ledger.expired(99.0, 9) == ["mean", "late", "soon"], "a later end changed no order")
+    count = _standing(ledger, "soon").count
+    gone = (ledger.forget("soon", ghost=True), ledger.get("soon"), ledger.get("other"))
+    _expect(gone == (True, None, None), f"forgotten as a ghost, it, and entry and alias are {gone}")
+    _expect(ledger.expired(99.0, 9) == ["mean", "late"], "what is gone is over still")
+    ledger.admit(Entry("soon"))
+    came, expected = _standing(ledger, "soon").count, 1 + count * 2 ** (-2 / 4)
+    _expect(math.isclose(came, expected), f"it came back with the count {came}, not {expected}")
+    _expect("soon" not in ledger.expired(99.0, 9), "an answer without an end has the end before it")
+    _expect(ledger.check() == [], f"check() finds {ledger.check()}")
+
+
+def _check_labels(ledger: Ledger) -> None:
+    """Found are those that bear all the labels and are older; a label is found whole, or not at all."""
+    odd = 'tag:a"b\\%_é'
+    for key, made, labels in (
+        ("a", 1.0, ("tag:x", "model:m")),
+        ("b", 2.0, ("tag:xy", odd)),
+        ("c", 3.0, ("model:m", "tag:x")),
+        ("d", 4.0, ()),
+    ):
+        ledger.admit(Entry(key, made=made, labels=labels))
+    b = ledger.get("b") or Entry("lost")
+    _expect(b.labels == ("tag:xy", odd), f"the labels came back as {b.labels}")
+    cases: tuple[tuple[tuple[str, ...], float, str], ...] = (
+        (("tag:x",), math.inf, "ac"),
+        (("tag:x", "model:m"), math.inf, "ac"),
+        (("tag:x", "tag:xy"), math.inf, ""),
+        ((odd,), math.inf, "b"),
+        (("tag:%",), math.inf, ""),
+        (("tag:",), math.inf, ""),
+        ((), math.inf, "abcd"),
+        ((), 3.0, "ab"),
+        (("model:m",), 3.0, "a"),
+    )
+    for asked, before, right in cases:
+        found = sorted(ledger.labelled(asked, before=before))
+        _expect(found == [*right], f"of {asked} before {before} are {found}, not {[*right]}")
+    ledger.forget("a")
+    _expect(ledger.labelled(("tag:x",)) == ["c"], "what was forgotten is found by its label")
 
 
 def _parts(estimate: Estimate) -> tuple[float, ...]:

@@ -58,10 +58,12 @@ class Query:
     """Hash of the model's parameters: stop words, tools, schema, and the model unless it is shared."""
     context: str = ""
     """Hash of the system prompt and the earlier turns: equal, or it is another question."""
-    text: str = ""
+    text: str = field(default="", repr=False)
     """The last human words; empty when nothing but an exact match will do."""
-    vector: Vector | None = None
+    vector: Vector | None = field(default=None, repr=False)
     """Unit vector of `text`, shape (d,), once it was embedded."""
+    namespace: str = ""
+    """Whose question it is, hashed, each after a "/" within the one before; empty where all share."""
 
     @property
     def partition(self) -> str:
@@ -79,9 +81,9 @@ class Entry:
     size: int = 1
     """Share of the capacity: 1 when that is counted in entries, else bytes."""
     partition: str = ""
-    text: str = ""
+    text: str = field(default="", repr=False)
     vector: Vector | None = field(default=None, repr=False)
-    answer: str = ""
+    answer: str = field(default="", repr=False)
     """The generations as JSON."""
     slot: int = -1
     """Its row in the index; the ledger's to give."""
@@ -104,7 +106,7 @@ class Wording:
     """Of its own exact prompt."""
     of: str
     """Key of the entry whose answer it shares: its own, where the words are the entry's."""
-    text: str = ""
+    text: str = field(default="", repr=False)
     vector: Vector | None = field(default=None, repr=False)
     size: int = 0
     """What an alias adds to its entry's size: nothing when that is counted in entries, else bytes."""
@@ -158,7 +160,7 @@ class Match:
 
     entry: Entry
     similarity: float
-    text: str = ""
+    text: str = field(default="", repr=False)
     """The words that are near: those of the entry, unless an alias of it is nearer."""
     key: str = ""
     """Of those words: the entry's or the alias'."""
@@ -184,7 +186,7 @@ class Compared:
     """Upper bound of the chance that they do not."""
     seen: NDArray[np.float64]
     """What that rests on, shape (d,)."""
-    difference: str = ""
+    difference: str = field(default="", repr=False)
     """What may differ, in words."""
 
 

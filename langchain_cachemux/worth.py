@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
@@ -58,7 +59,7 @@ class Worth:
             return self._price(usage_of(message, seconds=elapsed or 0.0))
         except (ValueError, LookupError) as error:
             self._counters.add("unpriced")
-            log.warning("%s; the answer is valued at what others cost", error)
+            log.warning("%s; the answer is valued at what others cost", loggable(error))
             return None
 
     def learn(self, query: Query, cost: float) -> None:

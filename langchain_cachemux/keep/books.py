@@ -23,7 +23,7 @@ from langchain_cachemux.keep.wordings import Alias
 from langchain_cachemux.types import Admission, Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.shadows import Shadow
@@ -162,8 +162,36 @@ class Ledger(Protocol):
         """Whether two keys were found to be different questions."""
         ...
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry, its count and its aliases included; True when it was held."""
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases; True when it was held.
+
+        Args:
+            key: Of the entry.
+            ghost: Remember its count, as of one that was evicted: only its answer is over. By default
+                the count goes too.
+        """
+        ...
+
+    def extend(self, key: str, expires: float) -> bool:
+        """Let the entry that answers `key` hold until then; False when it is not held."""
+        ...
+
+    def expired(self, now: float, most: int) -> list[str]:
+        """The keys of entries whose end (`Entry.expires`) is not after `now`, the first to end first.
+
+        Args:
+            now: In seconds since the epoch.
+            most: No more keys than that.
+        """
+        ...
+
+    def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
+        """The keys of entries that bear all of these labels, and were made before then.
+
+        Args:
+            labels: As of `Entry.labels`.
+            before: In seconds since the epoch.
+        """
         ...
 
     def clear(self) -> None:
@@ -336,9 +364,10 @@ class Books(ABC):
             self.take_back(alias)
         return alias is not None
 
-    def forget(self, key: str) -> bool:
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
         """As `Ledger.forget`."""
-        self.recall(key)
+        if not ghost:
+            self.recall(key)
         self.look_up(key)
         for shadow in self.shadows:
             standing = shadow.held.get(key)
@@ -347,6 +376,8 @@ class Books(ABC):
         account = self.find(key)
         if account is not None:
             self.drop(account)
+            if ghost:
+                self.remember(account)
         return account is not None
 
     def standing(self, account: Account) -> Standing:

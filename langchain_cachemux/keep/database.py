@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from langchain_cachemux.keep.books import Account
 from langchain_cachemux.keep.rows import payload_of, words_of
 from langchain_cachemux.keep.sealed import DamagedError
-from langchain_cachemux.keep.tables import ABOUT, SCHEMA, TABLES, upgrade
+from langchain_cachemux.keep.tables import ABOUT, ENDS, SCHEMA, TABLES, upgrade
 from langchain_cachemux.keep.unwritten import row_of
 from langchain_cachemux.keep.wordings import Alias
 
@@ -86,6 +86,7 @@ class Database:
                 if stored.get(name, value) != value:
                     raise ValueError(_refusal(name, value, stored[name]))
             TABLES.create_all(db)
+            ENDS.create(db, checkfirst=True)
             missing = [{"name": n, "value": v} for n, v in wanted.items() if n not in stored]
             if missing:
                 db.execute(sa.insert(ABOUT), missing)
@@ -263,6 +264,16 @@ class Database:
             for statement, rows in signed:
                 if rows:
                     db.executemany(statement, rows)
+
+    def put(self, row: Row) -> None:
+        """Write an answer's row in place of the one before.
+
+        Raises:
+            sqlite3.Error: It could not be.
+        """
+        values = _values(self.seal.sign("payloads", row), PAYLOAD)
+        with self._changing() as db:
+            db.execute(_insert("payloads", PAYLOAD), values)
 
     def clear(self) -> None:
         """Delete everything but what the entries are to be true of."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections import OrderedDict
-from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
 from langchain_cachemux.keep import wordings as bounds
+from langchain_cachemux.keep.answers import Answers
 from langchain_cachemux.keep.books import Account, Books, Rules
 from langchain_cachemux.keep.shadows import Shadow
 from langchain_cachemux.keep.wordings import Alias, Wordings, own
@@ -18,10 +19,18 @@ from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Generator, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import (
+        Collection,
+        Container,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+        Sequence,
+    )
 
     from langchain_cachemux.keep.policies import Policy
-    from langchain_cachemux.types import Admission, Standing, Vector, Wording
+    from langchain_cachemux.types import Admission, Standing, Wording
 
 
 class Store(Protocol):
@@ -69,58 +78,6 @@ class Store(Protocol):
     def agree(self, one: str, other: str) -> None:
         """Store it no longer."""
         ...
-
-
-class Answers:
-    """Answers and words in dictionaries. What else a store is told of, the books know."""
-
-    def __init__(self) -> None:
-        self.entries: dict[str, Entry] = {}
-        self.words: dict[str, Wording] = {}
-
-    def entry(self, account: Account) -> Entry:
-        """A copy of an answer, with its cost and size by now and its slot."""
-        entry = self.entries[account.key]
-        return replace(entry, cost=account.cost, size=account.size, slot=account.slot)
-
-    def wording(self, alias: Alias, account: Account) -> Wording:
-        """A copy of an alias' words, with the entry that answers them."""
-        entry = self.entry(account)
-        return replace(self.words[alias.key], of=alias.of, slot=alias.slot, entry=entry)
-
-    def keep(self, account: Account, entry: Entry) -> None:
-        """As `Store.keep`."""
-        self.entries[account.key] = replace(entry, vector=_frozen(entry.vector))
-
-    def remove(self, key: str) -> None:
-        """As `Store.remove`."""
-        del self.entries[key]
-
-    def add(self, alias: Alias, wording: Wording) -> None:
-        """As `Store.add`."""
-        self.words[alias.key] = replace(wording, vector=_frozen(wording.vector), entry=None)
-
-    def take(self, alias: Alias) -> None:
-        """As `Store.take`."""
-        del self.words[alias.key]
-
-    def resized(self, account: Account) -> None:
-        """Nothing."""
-
-    def renewed(self, alias: Alias) -> None:
-        """Nothing."""
-
-    def remember(self, account: Account) -> None:
-        """Nothing."""
-
-    def recalled(self, key: str) -> None:
-        """Nothing."""
-
-    def differ(self, one: str, other: str) -> None:
-        """Nothing."""
-
-    def agree(self, one: str, other: str) -> None:
-        """Nothing."""
 
 
 class MemoryLedger:
@@ -225,10 +182,30 @@ class MemoryLedger:
         with self._lock:
             return self._books.wordings.differs(one, other)
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry, its count and its aliases included; True when it was held."""
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases, and its count unless that is to be remembered."""
         with self._lock:
-            return self._books.forget(key)
+            return self._books.forget(key, ghost=ghost)
+
+    def extend(self, key: str, expires: float) -> bool:
+        """Let the entry that answers `key` hold until then; False when it is not held."""
+        with self._lock:
+            account = self._books.answering(key)
+            if account is not None:
+                self._answers.extend(account.key, expires)
+            return account is not None
+
+    def expired(self, now: float, most: int) -> list[str]:
+        """The keys of entries whose end is not after `now`, the first to end first."""
+        with self._lock:
+            return self._answers.ends.passed(now, most)
+
+    def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
+        """The keys of entries that bear all of these labels, and were made before then."""
+        wanted = {*labels}
+        with self._lock:
+            entries = [*self._answers.entries.values()]
+        return [e.key for e in entries if e.made < before and wanted <= {*e.labels}]
 
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
@@ -557,11 +534,3 @@ class HeapShadow(Shadow):
     def _true(self, item: tuple[float, int, str]) -> bool:
         standing = self.held.get(item[2])
         return standing is not None and standing.worth == item[0] and standing.last == item[1]
-
-
-def _frozen(vector: Vector | None) -> Vector | None:
-    """A copy that nobody can write to."""
-    if vector is not None:
-        vector = vector.copy()
-        vector.setflags(write=False)
-    return vector

@@ -21,7 +21,8 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from langchain_cachemux.keep import advice, resume
+from langchain_cachemux.discreet import loggable
+from langchain_cachemux.keep import advice, marks, resume
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.database import Database, damage
 from langchain_cachemux.keep.memory import MemoryBooks
@@ -33,7 +34,7 @@ from langchain_cachemux.keep.wordings import own
 from langchain_cachemux.types import Admission, Entry, Standing, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Account
@@ -223,12 +224,30 @@ class SqlLedger:
         with self._lock:
             return self._books.wordings.differs(one, other)
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry, its count and its aliases included; True when it was held."""
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases, and its count unless that is to be remembered."""
         held = self._loaded.is_set() or self._database.account(key) is not None
-        if self._loading(Batch(gone=[key]), lambda books: books.forget(key)):
+        if self._loading(Batch(gone=[key]), lambda books: books.forget(key, ghost=ghost)):
             return held
-        return self._change(lambda books: books.forget(key))
+        return self._change(lambda books: books.forget(key, ghost=ghost))
+
+    def extend(self, key: str, expires: float) -> bool:
+        """Let the entry that answers `key` hold until then; False when it is not held.
+
+        Raises:
+            sqlite3.Error: It could not be written.
+        """
+        account, _ = self._found(key)
+        with self._writing:
+            return account is not None and marks.extend(self._database, account.key, expires)
+
+    def expired(self, now: float, most: int) -> list[str]:
+        """The keys of entries whose end is not after `now`, the first to end first."""
+        return marks.expired(self._database, now, most)
+
+    def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
+        """The keys of entries that bear all of these labels, and were made before then."""
+        return marks.labelled(self._database, labels, before)
 
     def clear(self) -> None:
         """Drop everything: counts, aliases, differences and slots too."""
@@ -290,7 +309,7 @@ class SqlLedger:
                 if self._advice is not None:
                     advice.write(self._advice, self._books, _described(self.policies))
             except (sqlite3.Error, OSError) as error:
-                log.warning("the last counts were not written to %r: %r", self, error)
+                log.warning("the last counts were not written to %r: %s", self, loggable(error))
         self._database.close()
 
     # What the database is read and written by
@@ -406,7 +425,7 @@ class SqlLedger:
             self._failures = 0
         except Exception as error:  # noqa: BLE001
             self._failures += 1
-            log.warning("counts were not written, and will be later: %r", error)
+            log.warning("counts were not written, and will be later: %s", loggable(error))
         with self._lock:
             self._timer, self._hurried = None, False
             if self._unwritten or self._books.now != self._written:
@@ -447,7 +466,7 @@ class SqlLedger:
             except StoppedError:
                 return
             except Exception as error:  # noqa: BLE001
-                log.warning("the books of %r are not read yet: %r", self, error)
+                log.warning("the books of %r are not read yet: %s", self, loggable(error))
                 if self._stop.wait(wait):
                     return
                 wait = min(2 * wait, LONGEST)

@@ -61,6 +61,7 @@ PAYLOADS = sa.Table(
     sa.Column("labels", sa.Text),
     sa.Column("seal", sa.LargeBinary),
 )
+ENDS = sa.Index("ends", PAYLOADS.c.expires)
 SHADOWS = sa.Table(
     "shadows",
     TABLES,

@@ -8,7 +8,7 @@ is no news: it is passed over, and never trusted.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import (
     TYPE_CHECKING,
     Annotated,
@@ -149,10 +149,20 @@ def handed_out(hit: Hit) -> list[Generation]:
     for generation in generations:
         message = answers.message_of(generation)
         if isinstance(generation, ChatGeneration) and message is not None:
-            told = read(message)
-            model = told["model"] if told else usage_of(message).model or None
-            generation.message = write(message, of_hit(hit, model))
+            generation.message = write(message, of_hit(hit, model_in(message)))
     return generations
+
+
+def model_of(generations: Sequence[Generation]) -> str | None:
+    """Which model gave an answer; None where nobody knows."""
+    message = answers.message_of(generations[0]) if generations else None
+    return None if message is None else model_in(message)
+
+
+def model_in(message: BaseMessage) -> str | None:
+    """Which model a message is of, as a multiplexer tells or the provider; None where nobody knows."""
+    told = read(message)
+    return told["model"] if told else usage_of(message).model or None
 
 
 def of_hit(hit: Hit, model: str | None) -> HitMetadata:

@@ -331,7 +331,7 @@ class Reader:
 
 
 class Namespace:
-    """Keeps the questions of one from those of others.
+    """Keeps the questions of one from those of others: no key, scope or label is the same.
 
     Args:
         of: Its name, or what finds it in the metadata of the run under way.
@@ -341,7 +341,7 @@ class Namespace:
     """
 
     def __init__(self, of: str | Callable[[Mapping[str, Any]], str]) -> None:
-        right = (isinstance(of, str) and of) or takes(of, 1)
+        right = _is_name(of) or takes(of, 1)
         expect(right, "namespace", "a name, or a plain function of the run's metadata", of)
         self.of = of
 
@@ -351,17 +351,48 @@ class Namespace:
         Raises:
             UnstableKeyError: The function raised, or returned no name.
         """
+        return in_namespace(query, self.name())
+
+    def name(self) -> str:
+        """Return the name of the namespace under way.
+
+        Raises:
+            UnstableKeyError: The function raised, or returned no name.
+        """
         name: object = self.of
         if callable(self.of):
             try:
                 name = self.of(metadata_under_way())
             except Exception as error:
-                msg = f"the namespace is not to be found in the run's metadata: {error!r}"
+                msg = f"the namespace is not to be found in the run's metadata: {type(error).__name__}"
                 raise UnstableKeyError(msg) from error
-        if not isinstance(name, str) or not name:
+        if not isinstance(name, str) or not _is_name(name):
             msg = f"namespace returned {name!r}, which is no name"
             raise UnstableKeyError(msg)
-        return replace(query, key=_hash(name, query.key), scope=_hash(name, query.scope))
+        return name
+
+
+def in_namespace(query: Query, name: str) -> Query:
+    """Return a query as one of a namespace; one within another, when it is of one already."""
+    key, scope = _hash(name, query.key), _hash(name, query.scope)
+    return replace(query, key=key, scope=scope, namespace=namespace_of(name, query.namespace))
+
+
+def namespace_of(name: str, within: str = "") -> str:
+    """Return what stands for a namespace in what is stored, after that which it is within.
+
+    It is a hash, so a store does not tell the names of those it keeps answers for.
+    """
+    return "/".join(filter(None, (within, _hash("namespace", name)[:32])))
+
+
+def of_epoch(query: Query, epoch: str) -> Query:
+    """Return a query as one of an epoch, apart from all others; unchanged where there is none."""
+    if not epoch:
+        return query
+    return replace(
+        query, key=_hash("epoch", epoch, query.key), scope=_hash("epoch", epoch, query.scope)
+    )
 
 
 def written_down(question: LanguageModelInput) -> str:
@@ -407,6 +438,10 @@ def _pieces(text: str) -> int:
     """Guess, from above, into how many pieces a tokenizer cuts a text: words by four, symbols by one."""
     words = re.findall(r"\w+|[^\w\s]", text)
     return sum(-(-len(word) // 4) if word.isascii() else len(word) for word in words)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name) and "\0" not in name
 
 
 def _hash(*parts: str) -> str:

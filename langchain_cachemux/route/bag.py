@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from langchain_cachemux.arguments import expect, is_number, is_whole
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.route.classifiers import chances, logistic, stretch
 from langchain_cachemux.route.estimators import array, check_kind
 from langchain_cachemux.route.examples import Examples
@@ -136,7 +137,8 @@ class Bag(ABC):
             try:
                 self.fit()
             except ValueError as error:
-                log.info("%r is not fitted to %d examples: %s", self, len(self._examples), error)
+                why = loggable(error)
+                log.info("%r is not fitted to %d examples: %s", self, len(self._examples), why)
 
     def fit(self) -> None:
         """Fit all examples kept, now; `learn` does it by itself when a fifth of them is new."""

@@ -28,6 +28,7 @@ from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapt
 from pydantic_core import SchemaError
 
 from langchain_cachemux.arguments import as_call, expect, is_number, shown
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.meter import SILENT, Meter, aask, ask, at_once, ready
 from langchain_cachemux.types import Usage
 
@@ -370,5 +371,7 @@ def _whole(answer: AIMessage) -> bool:
 
 def failed(judge: Judge, error: Exception, usages: tuple[Usage, ...] = ()) -> Verdict:
     """The verdict of a judge that raised: it accepts nothing."""
-    log.warning("%s failed, so it accepts nothing: %r", type(judge).__name__, error)
-    return Verdict(ok=False, usages=usages, reason=f"{type(judge).__name__} failed: {error!r}")
+    log.warning("%s failed, so it accepts nothing: %s", type(judge).__name__, loggable(error))
+    return Verdict(
+        ok=False, usages=usages, reason=f"{type(judge).__name__} failed: {loggable(error)}"
+    )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Observation
 
@@ -57,7 +58,7 @@ class Observations:
         try:
             self._append(json.dumps(observation, ensure_ascii=False) + "\n")
         except (OSError, ValueError, TypeError) as error:
-            log.warning("an observation was not written to %s: %r", self.path, error)
+            log.warning("an observation was not written to %s: %s", self.path, loggable(error))
 
     def _append(self, line: str) -> None:
         data = line.encode("utf-8", "replace")

@@ -1,0 +1,217 @@
+"""What its owner asks of a cache, beside the answers: to forget, to explain, to compare its stores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from langchain_cachemux.keep.expiry import keeping, said
+from langchain_cachemux.match.verified import explained
+from langchain_cachemux.read.prompts import in_namespace, namespace_of, of_epoch, written_down
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from contextlib import AbstractContextManager
+
+    from langchain_core.language_models import LanguageModelInput
+
+    from langchain_cachemux.background import Workers
+    from langchain_cachemux.keep.expiry import Expiry, Span
+    from langchain_cachemux.life import Life
+    from langchain_cachemux.match.threshold import Matcher
+    from langchain_cachemux.read.prompts import Namespace, Reader
+    from langchain_cachemux.rewriting import Rewriter
+    from langchain_cachemux.shelf import Shelf
+    from langchain_cachemux.types import Query
+    from langchain_cachemux.worth import Worth
+
+
+class Upkeep:
+    """The part of an `LECCache` that LangChain does not call.
+
+    Each of these sees the answers of the cache's own namespace and epoch alone. Where the namespace is
+    found in the metadata of a run, and there is no run, it is named by `namespace=`.
+    """
+
+    reader: Reader
+    match: Matcher
+    namespace: Namespace | None
+    rewriter: Rewriter
+    _shelf: Shelf
+    _expiry: Expiry
+    _worth: Worth
+    _workers: Workers
+    _life: Life
+
+    def keeping(
+        self,
+        *,
+        ttl: Span | None = None,
+        tags: Collection[str] = (),
+        namespace: str | None = None,
+    ) -> AbstractContextManager[None]:
+        """Say of the answers that are kept in a block how long they hold, and whose they are.
+
+            with cache.keeping(ttl=60, tags=["prices"]):
+                chain.invoke("What is gold worth?")
+
+        Args:
+            ttl: Seconds or a `timedelta` that they hold, whatever the cache's own `ttl` says.
+            tags: Tags beside those of the cache.
+            namespace: Within the cache's own, if it has one: others find neither these answers nor
+                those of before.
+
+        Raises:
+            ValueError: An argument is of the wrong kind.
+        """
+        return keeping(self, ttl=ttl, tags=tags, namespace=namespace)
+
+    def forget(
+        self,
+        question: LanguageModelInput,
+        llm_string: str | None = None,
+        *,
+        namespace: str | None = None,
+    ) -> int:
+        """Forget what is stored for a question.
+
+        Args:
+            question: Words, whatever was said before them; or a prompt or messages, which are all that
+                was said; or, with `llm_string`, the prompt as LangChain gives it to a cache.
+            llm_string: The model's parameters as LangChain writes them. With it an answer is found that
+                its words alone do not find: a long question's, or one that calls a tool.
+            namespace: Whose, where that is found in the metadata of a run, and there is none.
+
+        Returns:
+            How many answers, and other wordings of one, were forgotten.
+
+        Raises:
+            ValueError: The question is none, or it is not known whose.
+        """
+        self._life.expect()
+        prompt = written_down(question)
+        asked = self._asked(prompt, llm_string or "", namespace)
+        keys = [asked.key]
+        if llm_string is None:
+            context = None if isinstance(question, str) else asked.context
+            keys = self._shelf.asked(asked, context)
+        return sum(self._forget(key) for key in keys)
+
+    def invalidate(
+        self,
+        *,
+        namespace: str | None = None,
+        tag: str | None = None,
+        older_than: Span | None = None,
+        contains: str | None = None,
+        model: str | None = None,
+    ) -> int:
+        """Forget the answers of which all that is given holds.
+
+        They are gone from the disk once the folder was compacted (`compact`).
+
+        Args:
+            namespace: Whose they are; by default of all that are within the cache's own.
+            tag: One of their tags.
+            older_than: Seconds or a `timedelta` since they were given, at least.
+            contains: What is in the question, in another wording of it, or in the answer, whatever the
+                case.
+            model: Who gave them, as `response_metadata` names it.
+
+        Returns:
+            How many were forgotten.
+
+        Raises:
+            ValueError: Nothing is given, or something of a wrong kind.
+        """
+        self._life.expect()
+        asked = self._expiry.asked(
+            namespace=namespace, tag=tag, older_than=older_than, contains=contains, model=model
+        )
+        within = ""
+        for name in self._names(namespace, self._fixed):
+            within = namespace_of(name, within)
+        keys = self._shelf.found(asked.within(within))
+        return sum(self._forget(key) for key in keys)
+
+    async def ainvalidate(
+        self,
+        *,
+        namespace: str | None = None,
+        tag: str | None = None,
+        older_than: Span | None = None,
+        contains: str | None = None,
+        model: str | None = None,
+    ) -> int:
+        """As `invalidate`."""
+        given = {"tag": tag, "contains": contains, "model": model, "namespace": namespace}
+        return await self._workers.do(partial(self.invalidate, older_than=older_than, **given))
+
+    def explain(
+        self, prompt: str, llm_string: str | None = None, *, namespace: str | None = None
+    ) -> str:
+        """Say what would come of a prompt and why: the nearest wordings, and what is thought of each.
+
+        Args:
+            prompt: As for `lookup`; without `llm_string` just words, beside whatever is stored.
+            llm_string: As for `lookup`.
+            namespace: As for `forget`.
+
+        Raises:
+            ValueError: It is not known whose question it is.
+        """
+        query = self._asked(prompt, llm_string or "", namespace)
+        if llm_string is None:
+            query = replace(query, text=prompt, vector=self.reader.vector(prompt))
+            return explained(self.match, query, self._shelf.beside(query))
+        query = self.reader.embed(query)
+        return explained(self.match, query, list(self._shelf.near(query)))
+
+    def check(self, *, fix: bool = False) -> list[str]:
+        """Compare the index with the ledger, and the ledger with itself.
+
+        Args:
+            fix: Also write the rows that the index lacks and delete those it should not have, from
+                the vectors that the ledger keeps.
+
+        Returns:
+            The problems found, in words; none in a sound cache.
+        """
+        return self._shelf.check(fix=fix)
+
+    def _asked(self, prompt: str, llm_string: str, namespace: str | None) -> Query:
+        """A prompt as a query of a namespace that is named, or of the one under way.
+
+        Raises:
+            ValueError: It is not known whose it is, or it has no stable key.
+        """
+        return self._read(prompt, llm_string, self._fixed if namespace else None, namespace)
+
+    def _read(
+        self, prompt: str, llm_string: str, outermost: str | None = None, named: str | None = None
+    ) -> Query:
+        """A prompt as a query of this epoch, and of the namespace under way unless another is named."""
+        self._life.expect()
+        query = of_epoch(self.reader.read(prompt, llm_string), self._expiry.epoch)
+        if outermost is None and self.namespace is not None:
+            outermost = self.namespace.name()
+        for name in self._names(named, outermost or ""):
+            query = in_namespace(query, name)
+        return self.rewriter.known(query)
+
+    def _names(self, named: str | None, outermost: str) -> list[str]:
+        """The namespaces that something is within, the outermost first."""
+        return [*filter(None, (outermost, *said(self).namespaces, named))]
+
+    @property
+    def _fixed(self) -> str:
+        """The namespace of all that is asked of the cache; empty when there is none, or it depends."""
+        of = None if self.namespace is None else self.namespace.of
+        return of if isinstance(of, str) else ""
+
+    def _forget(self, key: str) -> bool:
+        """Forget the answer under a key, and its row; True when it was held."""
+        with self._shelf.lock:
+            self._worth.gone([key])
+            return self._shelf.forget(key)
