@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import math
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,8 +17,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from langchain_cachemux.types import Entry, Query, Wording
+from langchain_cachemux.whole import whole
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterable, Iterator
 
     from langchain_cachemux.keep.books import Ledger
@@ -99,21 +99,12 @@ def export(
     Raises:
         OSError: It cannot be written.
     """
-    target = Path(path)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            head = {"format": FORMAT, "version": VERSION, "embeddings": embeddings, "unit": unit}
-            file.write(json.dumps(head) + "\n")
-            for entry, aliases in answers:
-                file.write(json.dumps(_line(entry, aliases)) + "\n")
-                yield entry
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole(path) as file:
+        head = {"format": FORMAT, "version": VERSION, "embeddings": embeddings, "unit": unit}
+        file.write(f"{json.dumps(head)}\n".encode())
+        for entry, aliases in answers:
+            file.write(f"{json.dumps(_line(entry, aliases))}\n".encode())
+            yield entry
 
 
 def load(
