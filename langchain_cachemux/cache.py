@@ -19,6 +19,7 @@ from langchain_cachemux.background import Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
+from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
@@ -109,6 +110,10 @@ class LECCache(Upkeep, BaseCache):
         epoch: Version of your prompts, models or documents: answers of another are not found, and are
             the first to leave.
         clock: Tells the time, in seconds since 1970; another one in tests.
+        encrypt: A key, 32 bytes or those in base64: what a folder keeps of prompts, answers and vectors
+            is encrypted under it (AES-256-GCM).
+        store_prompts: Whether questions are stored beside answers, and their vectors, from which words
+            can be told. Without, only equal questions hit.
 
     Raises:
         ValueError: An argument is wrong, or the folder was made with another embedder.
@@ -145,6 +150,8 @@ class LECCache(Upkeep, BaseCache):
         tags: Tags = (),
         epoch: str = "",
         clock: Callable[[], float] = time.time,
+        encrypt: bytes | str | None = None,
+        store_prompts: bool = True,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
@@ -154,6 +161,8 @@ class LECCache(Upkeep, BaseCache):
         )
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
+        expect(isinstance(store_prompts, bool), "store_prompts", "True or False", store_prompts)
+        self.store_prompts = store_prompts
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
@@ -173,10 +182,12 @@ class LECCache(Upkeep, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs = watch()
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        self._open(room, policy, deadline)
+        seal = None if encrypt is None else Encrypted(encrypt)
+        expect(path or not seal, "encrypt", "given with a folder, path=", "none in memory")
+        self._open(room, policy, deadline=deadline, seal=seal)
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
 
-    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], deadline: float) -> None:
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
         with ExitStack() as closing:
             self._shelf = Shelf.opened(
@@ -185,9 +196,9 @@ class LECCache(Upkeep, BaseCache):
                 policy,
                 embeddings=name_of(self.reader.embeddings),
                 counters=self._counters,
-                deadline=deadline,
                 closing=closing,
                 expiry=self._expiry,
+                **how,
             )
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))
@@ -292,7 +303,7 @@ class LECCache(Upkeep, BaseCache):
     async def _aembedded(self, query: Query) -> Query:
         """The query as a natively asynchronous embedder embeds it; else as it is."""
         aembed = getattr(self.reader, "aembed", None)
-        if aembed is not None:
+        if aembed is not None and self.store_prompts:
             with self._spared("embedding"):
                 query = await aembed(query)
         return query
@@ -436,7 +447,7 @@ class LECCache(Upkeep, BaseCache):
         return None if entry is None else Hit(query, entry, "exact")
 
     def _near(self, query: Query) -> Hit | Miss:
-        if not query.text:
+        if not query.text or not self.store_prompts:
             return Miss(query, "only an exact match will do, and there is none")
         query = self.reader.embed(query)
         verdict = self.match.judge(query, self._shelf.near(query))
@@ -474,7 +485,7 @@ class LECCache(Upkeep, BaseCache):
         generations: Sequence[Generation],
         elapsed: float | None,
     ) -> None:
-        if answers.calls_tools(generations):
+        if answers.calls_tools(generations) or not self.store_prompts:
             query = replace(query, text="", vector=None)
         try:
             query = self.reader.embed(query)

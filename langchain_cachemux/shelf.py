@@ -8,9 +8,11 @@ whether it can be counted or not, and what cannot be written is still read.
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.locks import Lock
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.books import Capacity, Ledger
     from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.keep.sealed import Seal
     from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry, Hit
 
@@ -66,6 +69,10 @@ class Shelf:
         self.counters = Counters() if counters is None else counters
         self.deadline = deadline
         self.expiry = Expiry() if expiry is None else expiry
+        self.leftovers: list[Path] = []
+        """Folders that are removed once all is closed."""
+        self.kept_index: Path | None = None
+        """Where the index is kept, beside the ledger."""
         self._others: list[str] | None = None
         """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self._reading = Patience("reading the ledger", deadline, shares=True)
@@ -90,6 +97,7 @@ class Shelf:
         deadline: float,
         closing: ExitStack,
         expiry: Expiry | None = None,
+        seal: Seal | None = None,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
 
@@ -102,6 +110,7 @@ class Shelf:
             deadline: Seconds in which a folder has to answer.
             closing: Closes what was opened.
             expiry: As for a shelf.
+            seal: What a folder is written under; where that hides vectors, none is written beside it.
 
         Raises:
             ValueError: The path is a file, or the folder was made with another embedder or unit.
@@ -121,14 +130,18 @@ class Shelf:
         make_private(folder)
         closing.callback(make_private, folder)
         closing.enter_context(locked(folder))
+        leftovers: list[Path] = []
+        closing.callback(_remove, leftovers)
         ledger = SqlLedger(
             f"sqlite:///{folder / LEDGER}",
             capacity=capacity.total,
             policy=policy,
             about={"embeddings": embeddings, "capacity unit": capacity.unit},
+            seal=seal,
         )
         closing.callback(ledger.close)
-        index = ChromaIndex.folder(folder / INDEX)
+        hidden = isinstance(seal, Encrypted)
+        index = ChromaIndex.memory() if hidden else ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
         shelf = cls(
             ledger,
@@ -139,6 +152,7 @@ class Shelf:
             expiry=expiry,
         )
         shelf.check(fix=True)
+        shelf.leftovers, shelf.kept_index = leftovers, None if hidden else folder / INDEX
         make_private(folder)
         closing.callback(shelf.close)
         return shelf
@@ -149,14 +163,18 @@ class Shelf:
         return "bytes" if self.in_bytes else "entries"
 
     def compact(self) -> int:
-        """Forget what is over, and have both stores written anew; return how many answers were over."""
+        """Forget what is over, and write the ledger anew; return how many answers were over.
+
+        The index keeps traces of what was overwritten, so it goes when it is closed, and is made of the
+        ledger's vectors at the next opening.
+        """
         with self.lock:
             swept = 0
             while found := self.sweep():
                 swept += found
             self.ledger.compact()
-            self.index.clear()
-            self.index.check(self.ledger.wordings(), fix=True)
+        if self.kept_index is not None:
+            self.leftovers[:] = [self.kept_index]
         return swept
 
     def close(self) -> None:
@@ -421,3 +439,8 @@ class Shelf:
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:
             self.index.blank(slot)
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -15,15 +15,17 @@ from langchain_cachemux.keep.database import Database
 from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.policies import LRU
 from langchain_cachemux.keep.resume import fill, value
-from langchain_cachemux.keep.rows import vector_of
+from langchain_cachemux.keep.rows import entry_of, vector_of, wording_of
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, WORDINGS
 from langchain_cachemux.keep.unwritten import Unwritten
-from langchain_cachemux.types import Entry, Wording
+from langchain_cachemux.types import Answer, Entry, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from langchain_cachemux.keep.sealed import Seal
 
 LEDGER, INDEX = "ledger.db", "chroma"
 """What lies in the folder: the ledger's database, and the index's own folder."""
@@ -54,17 +56,18 @@ class Folder:
 
     Args:
         path: The folder.
+        seal: What its rows are written under; by default a `Checksum` without a secret.
 
     Raises:
         ValueError: No cache is kept there, or its database cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, seal: Seal | None = None) -> None:
         self.path = path
         if not (path / LEDGER).is_file():
             msg = f"{path} holds no cache: there is no {LEDGER} in it"
             raise ValueError(msg)
-        self._database = Database(f"sqlite:///{path / LEDGER}", Checksum())
+        self._database = Database(f"sqlite:///{path / LEDGER}", seal or Checksum())
         self._engine = self._database.engine
         try:
             self.about = self._database.look()
@@ -104,6 +107,26 @@ class Folder:
                 yield Wording(
                     row.key, row.of, vector=vector_of(row.vector), slot=row.slot, entry=entry
                 )
+
+    def answers(self) -> Iterator[Answer]:
+        """All answers, each with its aliases.
+
+        Raises:
+            ValueError: They were sealed under something else.
+        """
+        sealed, mine = self.about.get("seal"), self._database.seal.name
+        if sealed != mine:
+            msg = f"{self.path} is sealed otherwise ({sealed}): its answers cannot be read ({mine})"
+            raise ValueError(msg)
+        for row, account in self._database.entries():
+            entry = entry_of(row, cost=account.cost, size=account.size, slot=account.slot)
+            told = map(self._database.words, self._database.aliases(entry.key))
+            aliases = [wording_of(one, entry, size=0, slot=-1) for one in told if one is not None]
+            yield Answer(entry, tuple(aliases))
+
+    def compact(self) -> None:
+        """Write the database anew, without what was forgotten, and empty its log."""
+        self._database.compact()
 
     def totals(self) -> dict[str, Any]:
         """What the entries come to: `answers`, `vectors`, `cost` and `characters`."""
