@@ -47,8 +47,7 @@ def fill(
     Args:
         books: Empty ones.
         database: Theirs.
-        before: The half-lives of the counts that are stored; each new one takes the nearest. None when
-            nothing is.
+        before: The half-lives of the counts that are stored; each new one takes the nearest.
         stop: Set when nobody wants them any more.
 
     Returns:
@@ -151,13 +150,12 @@ def _counted(
     near = [
         min(range(len(before)), key=lambda place: abs(1 / before[place] - 1 / new))
         for new in half_lives
-        if before
     ]
 
     def counts(written: str) -> Counts | None:
         try:
             old = json.loads(written)
-            known = tuple([float(old[place]) for place in near])
+            known = tuple([float(old[min(place, len(old) - 1)]) for place in near])
         except (ValueError, TypeError, LookupError):
             return None
         return known if all(map(math.isfinite, known)) else None

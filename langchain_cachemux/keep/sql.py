@@ -107,7 +107,8 @@ class SqlLedger:
         self._written, self._hurried, self._advised = -1, False, True
         self._anew()
         try:
-            self._open(dict(about or {}))
+            with self._database.readable():
+                self._open(dict(about or {}))
         except BaseException:
             self._closed = True
             self._database.close()
@@ -131,6 +132,10 @@ class SqlLedger:
     def size(self) -> int:
         """Sum of the sizes held, never above `capacity` once the books are read."""
         return self._books.size if self._loaded.is_set() else self._database.total()
+
+    def is_loaded(self) -> bool:
+        """Whether the books are read."""
+        return self._loaded.is_set()
 
     @property
     def lost(self) -> int:
@@ -479,7 +484,7 @@ class SqlLedger:
             leader = self._books.leader
             self._anew()
             books = self._books
-        before = json.loads(stored.get("half-lives", "[]"))
+        before = self._before(stored)
         self._unwritten.turn = resume.fill(books, self._database, before=before, stop=self._stop)
         self._written = self._database.state()["now"]
         same = stored.get("policy") == self._valued()["policy"]
@@ -499,6 +504,15 @@ class SqlLedger:
             self._later.clear()
             self._loaded.set()
         self.flush()
+
+    def _before(self, stored: Mapping[str, str]) -> list[float]:
+        """The half-lives of the counts that are stored: those of now, where nothing is, or is readable."""
+        try:
+            told = [*map(float, json.loads(stored.get("half-lives", "[]")))]
+        except (ValueError, TypeError):
+            told = []
+        known = told and all(half_life > 0 for half_life in told)
+        return told if known else [*self.rules.half_lives]
 
     def _advised_by(self, books: MemoryBooks) -> bool:
         """Let every policy hold what it held when the ledger was closed, if nothing was asked since."""
@@ -521,7 +535,7 @@ class SqlLedger:
         if all(stored.get(name) == value for name, value in valued.items()):
             return
         batch = Batch(about=valued)
-        if before and tuple(before) != self.rules.half_lives:
+        if tuple(before) != self.rules.half_lives:
             accounts = books.accounts()
             batch.numbers = [numbers_of(account) for account in accounts]
             batch.ghosts = [(key, json.dumps(n), last) for key, n, last in books.remembered()]
