@@ -109,9 +109,13 @@ class LECCache(Upkeep, BaseCache):
         epoch: Version of your prompts, models or documents: answers of another are not found, and are
             the first to leave.
         clock: Tells the time, in seconds since 1970; another one in tests.
+        secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
+            there; by default a checksum finds what changed by accident.
+        repair: Whether what can be read of a damaged folder is saved; the damaged file stays beside it.
 
     Raises:
-        ValueError: An argument is wrong, or the folder was made with another embedder.
+        ValueError: An argument is wrong; or the folder was made with another embedder or secret, or is
+            damaged.
         ImportError: What `price` needs is not installed.
     """
 
@@ -145,6 +149,8 @@ class LECCache(Upkeep, BaseCache):
         tags: Tags = (),
         epoch: str = "",
         clock: Callable[[], float] = time.time,
+        secret: str | bytes | None = None,
+        repair: bool = False,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
@@ -173,10 +179,10 @@ class LECCache(Upkeep, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs = watch()
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        self._open(room, policy, deadline)
+        self._open(room, policy, deadline=deadline, secret=secret, repair=repair)
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
 
-    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], deadline: float) -> None:
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
         with ExitStack() as closing:
             self._shelf = Shelf.opened(
@@ -185,9 +191,9 @@ class LECCache(Upkeep, BaseCache):
                 policy,
                 embeddings=name_of(self.reader.embeddings),
                 counters=self._counters,
-                deadline=deadline,
                 closing=closing,
                 expiry=self._expiry,
+                **how,
             )
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.patience import Patience, together
@@ -90,6 +91,8 @@ class Shelf:
         deadline: float,
         closing: ExitStack,
         expiry: Expiry | None = None,
+        secret: str | bytes | None = None,
+        repair: bool = False,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
 
@@ -102,10 +105,14 @@ class Shelf:
             deadline: Seconds in which a folder has to answer.
             closing: Closes what was opened.
             expiry: As for a shelf.
+            secret: Under which what a folder keeps is signed.
+            repair: Whether what can be read of a damaged ledger is saved into a new one.
 
         Raises:
-            ValueError: The path is a file, or the folder was made with another embedder or unit.
+            ValueError: The path is a file; or the folder was made with another embedder, unit or secret,
+                or is damaged.
         """
+        seal = Checksum(secret)
         if folder is None:
             index = ChromaIndex.memory()
             closing.callback(index.close)
@@ -116,16 +123,20 @@ class Shelf:
             raise ValueError(msg)
         from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
         from langchain_cachemux.keep.private import make_private
+        from langchain_cachemux.keep.repair import salvage
         from langchain_cachemux.keep.sql import SqlLedger
 
         make_private(folder)
         closing.callback(make_private, folder)
         closing.enter_context(locked(folder))
+        if repair:
+            salvage(folder / LEDGER, seal)
         ledger = SqlLedger(
             f"sqlite:///{folder / LEDGER}",
             capacity=capacity.total,
             policy=policy,
             about={"embeddings": embeddings, "capacity unit": capacity.unit},
+            seal=seal,
         )
         closing.callback(ledger.close)
         index = ChromaIndex.folder(folder / INDEX)

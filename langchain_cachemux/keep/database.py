@@ -63,10 +63,10 @@ class Database:
         sa.event.listen(self.engine, "begin", _immediate)
 
     @property
-    def path(self) -> Path | None:
-        """Its file; None when it is in memory."""
+    def advice(self) -> Path | None:
+        """The file beside it that says what the policies would hold; None when it is in memory."""
         name = self.engine.url.database
-        return Path(name) if name and name != ":memory:" else None
+        return Path(name).with_suffix(".npz") if name and name != ":memory:" else None
 
     def open(self, about: dict[str, str]) -> dict[str, str]:
         """Make the tables that are missing, and see that the entries are true of the same.
