@@ -77,7 +77,7 @@ def restore(path: Path, books: MemoryBooks, policies: str, *, stop: threading.Ev
         Whether there was a file, it was sound, and nothing was counted since; else nothing has changed.
     """
     try:
-        with np.load(path, allow_pickle=False) as parts:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
             head = json.loads(str(parts["head"]))
             wanted = {"version": VERSION, "now": books.now, "policies": policies}
             if head != wanted:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 
 MAGIC = b"SQLite format 3\0"
 """What a database begins with."""
+HEADER = 100
+"""Bytes that say what a database is: the size of its pages among them, and how many there are."""
+LARGEST = 2**40
+"""Bytes that a database may be believed to have had."""
 BESIDE = ("", "-wal", "-shm")
 """A database's files, by what is added to its name."""
 
@@ -53,7 +57,7 @@ def salvage(path: Path, seal: Seal) -> Path | None:
     for ending in BESIDE:
         if Path(f"{path}{ending}").exists():
             Path(f"{path}{ending}").replace(f"{aside}{ending}")
-    readable = _with_its_magic(aside)
+    readable = _readable(aside)
     try:
         saved, lost = _copied(readable, new, seal)
     finally:
@@ -83,15 +87,23 @@ def _is_sound(path: Path, seal: Seal) -> bool:
         database.close()
 
 
-def _with_its_magic(path: Path) -> Path:
-    """The file, or a copy of it that begins as a database does."""
+def _readable(path: Path) -> Path:
+    """The file; or a copy that begins as a database does, and is as long as it says it is.
+
+    Of a file that is shorter than its header says SQLite reads nothing at all.
+    """
     with path.open("rb") as file:
-        if file.read(len(MAGIC)) == MAGIC:
-            return path
+        head = file.read(HEADER)
+    length = int.from_bytes(head[16:18], "big") * int.from_bytes(head[28:32], "big")
+    longer = path.stat().st_size < length <= LARGEST
+    if head.startswith(MAGIC) and not longer:
+        return path
     copy = path.with_name(f"{path.name}.copy")
     shutil.copyfile(path, copy)
     with copy.open("r+b") as file:
         file.write(MAGIC)
+        if longer:
+            file.truncate(length)
     return copy
 
 
@@ -103,11 +115,11 @@ def _copied(old: Path, new: Path, seal: Seal) -> tuple[dict[str, int], int]:
         tables = (PAYLOADS, ENTRIES, WORDINGS, DIFFERENCES, GHOSTS)
         saved = {table.name: _copy(source, target, table) for table in tables}
         with target.engine.begin() as db:
+            lone = ENTRIES.c.key.not_in(sa.select(PAYLOADS.c.key))
+            source.lost += db.execute(sa.delete(ENTRIES).where(lone)).rowcount
             held = sa.select(ENTRIES.c.key)
             for table, column in ((PAYLOADS, PAYLOADS.c.key), (WORDINGS, WORDINGS.c.of)):
                 saved[table.name] -= db.execute(sa.delete(table).where(~column.in_(held))).rowcount
-            lone = ENTRIES.c.key.not_in(sa.select(PAYLOADS.c.key))
-            source.lost += db.execute(sa.delete(ENTRIES).where(lone)).rowcount
         with target.reading() as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:

@@ -118,6 +118,10 @@ def fill(
         account = _account(row, counts)
         if account is None or account.slot in taken or account.slot > highest:
             database.lost += 1
+            books.store.remove(row[0])
+            continue
+        if books.find(account.key) is not None:  # an index of the table is damaged
+            database.lost += 1
             continue
         taken.add(account.slot)
         books.resume(account)
@@ -192,6 +196,7 @@ def _fill_aliases(
         fits = account is not None and grown[of] + size <= account.size
         if not fits or books.find(key) is not None or slot in taken or slot > highest:
             database.lost += 1
+            books.store.take(Alias(key, of, size, slot))
             continue
         taken.add(slot)
         grown[of] += size
