@@ -10,8 +10,9 @@ import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.keep.answers import Answers
 from langchain_cachemux.keep.books import Account, Rules
-from langchain_cachemux.keep.memory import Answers, MemoryBooks
+from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.types import Entry
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.keep.database import Database
 from langchain_cachemux.keep.sealed import DamagedError
 from langchain_cachemux.keep.tables import (
@@ -163,4 +164,4 @@ def _rows(source: Database, table: sa.Table) -> Iterator[Row]:
             yield from (dict(zip(names, row, strict=True)) for row in batch)
     except sqlite3.DatabaseError as error:
         source.lost += 1
-        log.warning("of %s nothing more can be read: %s", table.name, error)
+        log.warning("of %s nothing more can be read: %s", table.name, loggable(error))
