@@ -156,13 +156,7 @@ class LECCache(Upkeep, BaseCache):
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
         _expect_parts(
-            path,
-            estimator,
-            on_event=on_event,
-            cacheable=cacheable,
-            wait=wait,
-            deadline=deadline,
-            repair=repair,
+            path, estimator, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline
         )
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
@@ -546,14 +540,7 @@ class LECCache(Upkeep, BaseCache):
 
 
 def _expect_parts(
-    path: Any,
-    estimator: Any,
-    *,
-    on_event: Any,
-    cacheable: Any,
-    wait: Any,
-    deadline: Any,
-    repair: Any,
+    path: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any, deadline: Any
 ) -> None:
     """Refuse what cannot work; None is the default of each but the seconds.
 
@@ -568,7 +555,6 @@ def _expect_parts(
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
         ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
         ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
-        ("repair", repair, isinstance(repair, bool), "True or False"),
         ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):
         expect(given is None or right, name, what, given)

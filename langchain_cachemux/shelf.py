@@ -11,6 +11,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from langchain_cachemux.arguments import expect
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.sealed import Checksum
@@ -112,6 +113,7 @@ class Shelf:
             ValueError: The path is a file; or the folder was made with another embedder, unit or secret,
                 or is damaged.
         """
+        expect(isinstance(repair, bool), "repair", "True or False", repair)
         seal = Checksum(secret)
         if folder is None:
             index = ChromaIndex.memory()
