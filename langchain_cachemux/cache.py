@@ -19,7 +19,7 @@ from langchain_cachemux.background import Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
-from langchain_cachemux.keep.encrypted import Encrypted
+from langchain_cachemux.keep.encrypted import seal_of
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
@@ -110,13 +110,17 @@ class LECCache(Upkeep, BaseCache):
         epoch: Version of your prompts, models or documents: answers of another are not found, and are
             the first to leave.
         clock: Tells the time, in seconds since 1970; another one in tests.
+        secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
+            there; by default a checksum finds what changed by accident.
+        repair: Whether what can be read of a damaged folder is saved; the damaged file stays beside it.
         encrypt: A key, 32 bytes or those in base64: what a folder keeps of prompts, answers and vectors
             is encrypted under it (AES-256-GCM).
         store_prompts: Whether questions are stored beside answers, and their vectors, from which words
             can be told. Without, only equal questions hit.
 
     Raises:
-        ValueError: An argument is wrong, or the folder was made with another embedder.
+        ValueError: An argument is wrong; or the folder was made with another embedder or secret, or is
+            damaged.
         ImportError: What `price` needs is not installed.
     """
 
@@ -150,24 +154,22 @@ class LECCache(Upkeep, BaseCache):
         tags: Tags = (),
         epoch: str = "",
         clock: Callable[[], float] = time.time,
+        secret: str | bytes | None = None,
+        repair: bool = False,
         encrypt: bytes | str | None = None,
         store_prompts: bool = True,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
-        _expect_parts(
-            path, estimator, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline
-        )
+        _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
+        _expect_storing(cacheable, store_prompts)
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
-        expect(isinstance(store_prompts, bool), "store_prompts", "True or False", store_prompts)
         self.store_prompts = store_prompts
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
-        policy = robust(room.entries) if policy is None else policy
-        Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         self.rewriter = Rewriter(rewrite, reader=reader, price=self.price)
         self.lessons = lessons_of(
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
@@ -182,13 +184,13 @@ class LECCache(Upkeep, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs = watch()
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        seal = None if encrypt is None else Encrypted(encrypt)
-        expect(path or not seal, "encrypt", "given with a folder, path=", "none in memory")
-        self._open(room, policy, deadline=deadline, seal=seal)
-        self.ledger, self.index = self._shelf.ledger, self._shelf.index
+        seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
+        self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
-    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], **how: Any) -> None:
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy] | None, **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
+        policy = robust(room.entries) if policy is None else policy
+        Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         with ExitStack() as closing:
             self._shelf = Shelf.opened(
                 self.path,
@@ -204,6 +206,7 @@ class LECCache(Upkeep, BaseCache):
                 closing.callback(self.lessons.open(self._shelf, self.path))
             closing.callback(self._workers.close)
             self._life = Life(self, closing.pop_all().close, folder=self.path)
+        self.ledger, self.index = self._shelf.ledger, self._shelf.index
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -542,9 +545,18 @@ class LECCache(Upkeep, BaseCache):
                 self._fail("on_event", error)
 
 
-def _expect_parts(
-    path: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any, deadline: Any
-) -> None:
+def _expect_storing(cacheable: Any, store_prompts: Any) -> None:
+    """Refuse what does not say what is to be stored.
+
+    Raises:
+        ValueError: One of them is of a wrong kind.
+    """
+    right = cacheable is None or takes(cacheable, 1)
+    expect(right, "cacheable", "a plain function of one message", cacheable)
+    expect(isinstance(store_prompts, bool), "store_prompts", "True or False", store_prompts)
+
+
+def _expect_parts(path: Any, estimator: Any, *, on_event: Any, wait: Any, deadline: Any) -> None:
     """Refuse what cannot work; None is the default of each but the seconds.
 
     Raises:
@@ -556,7 +568,6 @@ def _expect_parts(
         ("path", path, folder, "a folder, as text or a Path"),
         ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
-        ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
         ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
         ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):

@@ -12,9 +12,11 @@ import shutil
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from langchain_cachemux.arguments import expect
 from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import ChromaIndex
 from langchain_cachemux.patience import Patience, together
@@ -98,6 +100,7 @@ class Shelf:
         closing: ExitStack,
         expiry: Expiry | None = None,
         seal: Seal | None = None,
+        repair: bool = False,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
 
@@ -111,10 +114,14 @@ class Shelf:
             closing: Closes what was opened.
             expiry: As for a shelf.
             seal: What a folder is written under; where that hides vectors, none is written beside it.
+            repair: Whether what can be read of a damaged ledger is saved into a new one.
 
         Raises:
-            ValueError: The path is a file, or the folder was made with another embedder or unit.
+            ValueError: The path is a file; or the folder was made with another embedder, unit or secret,
+                or is damaged.
         """
+        expect(isinstance(repair, bool), "repair", "True or False", repair)
+        seal = seal or Checksum()
         if folder is None:
             index = ChromaIndex.memory()
             closing.callback(index.close)
@@ -125,6 +132,7 @@ class Shelf:
             raise ValueError(msg)
         from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
         from langchain_cachemux.keep.private import make_private
+        from langchain_cachemux.keep.repair import salvage
         from langchain_cachemux.keep.sql import SqlLedger
 
         make_private(folder)
@@ -132,6 +140,8 @@ class Shelf:
         closing.enter_context(locked(folder))
         leftovers: list[Path] = []
         closing.callback(_remove, leftovers)
+        if repair:
+            salvage(folder / LEDGER, seal)
         ledger = SqlLedger(
             f"sqlite:///{folder / LEDGER}",
             capacity=capacity.total,

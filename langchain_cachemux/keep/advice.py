@@ -9,23 +9,30 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.keep.resume import StoppedError, breathing
+from langchain_cachemux.keep.database import PAGE
 from langchain_cachemux.types import Standing
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from langchain_cachemux.keep.memory import MemoryBooks
 
 VERSION = 1
+BREATH = 0.0005
+"""Seconds that a batch leaves to whoever waits for the interpreter."""
+
+
+class StoppedError(Exception):
+    """Nobody wants the books any more."""
 
 
 def write(path: Path, books: MemoryBooks, policies: str) -> None:
@@ -70,7 +77,7 @@ def restore(path: Path, books: MemoryBooks, policies: str, *, stop: threading.Ev
         Whether there was a file, it was sound, and nothing was counted since; else nothing has changed.
     """
     try:
-        with np.load(path, allow_pickle=False) as parts:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as parts:
             head = json.loads(str(parts["head"]))
             wanted = {"version": VERSION, "now": books.now, "policies": policies}
             if head != wanted:
@@ -91,6 +98,20 @@ def restore(path: Path, books: MemoryBooks, policies: str, *, stop: threading.Ev
     for shadow, (standings, strays) in zip(books.shadows, told, strict=True):
         shadow.resume(standings, strays=[key for key in strays if key in sizes])
     return True
+
+
+def breathing(things: Iterable[Any], stop: threading.Event) -> Iterator[Any]:
+    """The same things; now and then others may go on meanwhile.
+
+    Raises:
+        StoppedError: Nobody wants them any more.
+    """
+    for number, thing in enumerate(things):
+        if number % PAGE == PAGE - 1:
+            if stop.is_set():
+                raise StoppedError
+            time.sleep(BREATH)
+        yield thing
 
 
 def _places(known: dict[str, int], keys: Iterable[str], number: int) -> NDArray[np.int64]:

@@ -8,9 +8,11 @@ the last commits may be missing.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sqlite3
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,7 @@ from langchain_cachemux.keep.unwritten import row_of
 from langchain_cachemux.keep.wordings import Alias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.sealed import Row, Seal, Table
     from langchain_cachemux.keep.unwritten import Batch
@@ -61,10 +63,10 @@ class Database:
         sa.event.listen(self.engine, "begin", _immediate)
 
     @property
-    def path(self) -> Path | None:
-        """Its file; None when it is in memory."""
+    def advice(self) -> Path | None:
+        """The file beside it that says what the policies would hold; None when it is in memory."""
         name = self.engine.url.database
-        return Path(name) if name and name != ":memory:" else None
+        return Path(name).with_suffix(".npz") if name and name != ":memory:" else None
 
     def open(self, about: dict[str, str]) -> dict[str, str]:
         """Make the tables that are missing, and see that the entries are true of the same.
@@ -79,18 +81,22 @@ class Database:
             ValueError: They are true of something else, or the file is damaged.
         """
         wanted = {"schema": SCHEMA, "seal": self.seal.name, **about}
-        with self._readable(), self.engine.begin() as db:
+        with self.readable(), self.engine.begin() as db:
             ABOUT.create(db, checkfirst=True)
             stored = upgrade(db, self.seal)
+            self._expect_whole(stored)
             for name, value in wanted.items():
                 if stored.get(name, value) != value:
                     raise ValueError(_refusal(name, value, stored[name]))
             TABLES.create_all(db)
             ENDS.create(db, checkfirst=True)
-            missing = [{"name": n, "value": v} for n, v in wanted.items() if n not in stored]
-            if missing:
-                db.execute(sa.insert(ABOUT), missing)
-        return {**stored, **wanted}
+            told = {**stored, **wanted}
+            told["checksum"] = _checksum(told)
+            new = [{"name": n, "value": v} for n, v in told.items() if stored.get(n) != v]
+            if new:
+                db.execute(sa.delete(ABOUT).where(ABOUT.c.name == "checksum"))
+                db.execute(sa.insert(ABOUT), new)
+        return told
 
     def look(self) -> dict[str, str]:
         """What is written about the entries, of whatever they are true.
@@ -98,18 +104,30 @@ class Database:
         Raises:
             ValueError: The file cannot be read as a ledger's.
         """
-        with self._readable(), self.engine.begin() as db:
-            return upgrade(db, self.seal)
+        with self.readable(), self.engine.begin() as db:
+            stored = upgrade(db, self.seal)
+            self._expect_whole(stored)
+            return stored
 
     @contextmanager
-    def _readable(self) -> Iterator[None]:
-        """Tell of a damaged file how it can be saved."""
+    def readable(self) -> Iterator[None]:
+        """Tell of a damaged file how it can be saved.
+
+        Raises:
+            ValueError: It is damaged.
+        """
         try:
             yield
-        except sa.exc.DatabaseError as error:
-            if "locked" in str(error.orig):
+        except (sa.exc.DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            why = getattr(error, "orig", error)
+            if getattr(why, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF not in _DAMAGED:
                 raise
-            raise ValueError(damage(self.engine.url.database, error.orig)) from error
+            raise ValueError(damage(self.engine.url.database, why)) from error
+
+    def _expect_whole(self, about: dict[str, str]) -> None:
+        if about.get("checksum", _checksum(about)) != _checksum(about):
+            why = "what its entries are true of is not as it was written"
+            raise ValueError(damage(self.engine.url.database, why))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -173,16 +191,14 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection to read by."""
-        connection = self.engine.raw_connection()
         try:
-            yield connection.driver_connection  # type: ignore[misc]
-        except sqlite3.ProgrammingError as error:  # closed meanwhile
-            raise RuntimeError(str(error)) from error
-        finally:
-            connection.close()
+            with closing(self.engine.raw_connection()) as connection:
+                yield connection.driver_connection  # type: ignore[misc]
+        except UnicodeDecodeError as error:  # what is damaged is also told in damaged words
+            raise sqlite3.DatabaseError(str(error)) from error
 
     @contextmanager
-    def _changing(self) -> Iterator[sqlite3.Connection]:
+    def changing(self) -> Iterator[sqlite3.Connection]:
         """A write transaction: all of it, or nothing."""
         with self.reading() as db:
             db.execute("BEGIN IMMEDIATE")
@@ -195,7 +211,7 @@ class Database:
 
     def scan(self, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
         """All rows of a table that can be read, in batches; what is damaged is passed over."""
-        names = ", ".join(f'"{name}"' for name in columns)
+        names = _columns(table, columns)
         page = f"SELECT rowid, {names} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
         after, most, jump = -1, PAGE, 1
         while True:
@@ -260,7 +276,7 @@ class Database:
             sqlite3.Error: It could not be.
         """
         signed = self._signed(batch)
-        with self._changing() as db:
+        with self.changing() as db:
             for statement, rows in signed:
                 if rows:
                     db.executemany(statement, rows)
@@ -272,12 +288,12 @@ class Database:
             sqlite3.Error: It could not be.
         """
         values = _values(self.seal.sign("payloads", row), PAYLOAD)
-        with self._changing() as db:
+        with self.changing() as db:
             db.execute(_insert("payloads", PAYLOAD), values)
 
     def clear(self) -> None:
         """Delete everything but what the entries are to be true of."""
-        with self._changing() as db:
+        with self.changing() as db:
             for table in TABLES.sorted_tables:
                 if table is not ABOUT:
                     db.execute(f"DELETE FROM {table.name}")  # noqa: S608
@@ -302,14 +318,15 @@ class Database:
             stop: Set when nobody wants to know any more.
         """
         stop = stop or threading.Event()
-        with self.reading() as db:
-            db.set_progress_handler(stop.is_set, STEPS)
-            try:
-                found = [str(row[0]) for row in db.execute("PRAGMA quick_check(1)").fetchall()]
-            except sqlite3.DatabaseError as error:
-                found = [str(error)]
-            finally:
-                db.set_progress_handler(None, 0)
+        try:
+            with self.reading() as db:
+                db.set_progress_handler(stop.is_set, STEPS)
+                try:
+                    found = [str(row[0]) for row in db.execute("PRAGMA quick_check(1)").fetchall()]
+                finally:
+                    db.set_progress_handler(None, 0)
+        except sqlite3.DatabaseError as error:
+            found = [str(error)]
         return [] if found == ["ok"] or stop.is_set() else found
 
     def _signed(self, batch: Batch) -> Iterable[tuple[str, Sequence[Sequence[Any]]]]:
@@ -378,6 +395,13 @@ class Database:
             after = rows[-1][0]
 
 
+_DAMAGED = {
+    sqlite3.SQLITE_ERROR,  # of statements that are right: the schema is not
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_FORMAT,
+    sqlite3.SQLITE_NOTADB,
+}
+_CHANGING = {"checksum", "policy", "half-lives"}
 _STATE = ("now", "held", "size", "slots", "leader", "ghosts")
 _ALL_WORDS = ("key", "of", "size", "slot", "turn", "text", "vector", "seal")
 _PAIR = ("one", "other", "seal")
@@ -418,6 +442,12 @@ def _values(row: Any, names: Sequence[str]) -> tuple[Any, ...]:
 
 def _slot(alias: Any) -> dict[str, int]:
     return {"size": alias.size, "slot": alias.slot}
+
+
+def _checksum(about: Mapping[str, str]) -> str:
+    """Of what the entries are true of; by what they are valued may change."""
+    fixed = sorted((n, v) for n, v in about.items() if n not in _CHANGING)
+    return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
 def _refusal(name: str, value: str, stored: str) -> str:

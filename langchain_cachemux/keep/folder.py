@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from contextlib import contextmanager
 from threading import Event
@@ -149,8 +148,7 @@ class Folder:
         """
         rules = Rules.parse(capacity=sys.maxsize, policy=LRU(), ghosts=None)
         books, unread = MemoryBooks(rules, Unwritten()), self._database.lost
-        before = json.loads(self.about.get("half-lives", "[]"))
-        fill(books, self._database, before=before, stop=Event())
+        fill(books, self._database, before=rules.half_lives, stop=Event())
         value(books, books.shadows[0], stop=Event())
         problems = [*books.check(), *self._database.problems()]
         if self.about.get("seal") == self._database.seal.name:

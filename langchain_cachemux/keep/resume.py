@@ -9,34 +9,84 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from langchain_cachemux.keep.advice import breathing, restore
 from langchain_cachemux.keep.books import Account
-from langchain_cachemux.keep.database import ACCOUNT, PAGE
+from langchain_cachemux.keep.database import ACCOUNT
+from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.sealed import DamagedError
+from langchain_cachemux.keep.unwritten import Batch, Unwritten, numbers_of
 from langchain_cachemux.keep.wordings import Alias
 from langchain_cachemux.types import LARGEST_COST, Standing
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
+    from langchain_cachemux.keep.books import Rules
     from langchain_cachemux.keep.database import Database
-    from langchain_cachemux.keep.memory import HeapShadow, MemoryBooks
+    from langchain_cachemux.keep.memory import HeapShadow
+    from langchain_cachemux.keep.policies import Policy
 
 Counts = tuple[float, ...]
 
-BREATH = 0.0005
-"""Seconds that a batch leaves to whoever waits for the interpreter."""
 SPARSE = 8
 """Slots there may be for each that is taken, beyond some thousands."""
 
 
-class StoppedError(Exception):
-    """Nobody wants the books any more."""
+def resumed(
+    rules: Rules, database: Database, stored: Mapping[str, str], *, stop: threading.Event
+) -> tuple[MemoryBooks, Unwritten, Batch]:
+    """Books as they were when they were last written.
+
+    Args:
+        rules: Theirs.
+        database: Where what they hold is.
+        stored: What is written in `ABOUT`.
+        stop: Set when nobody wants them any more.
+
+    Returns:
+        The books, their store, and what is to be written: by what they are told from now on.
+
+    Raises:
+        StoppedError: Nobody wants them.
+        sqlite3.Error: The database could not be read.
+    """
+    unwritten = Unwritten()
+    books, before, valued = MemoryBooks(rules, unwritten), _before(rules, stored), valued_by(rules)
+    unwritten.turn = fill(books, database, before=before, stop=stop)
+    same, advised = stored.get("policy") == valued["policy"], False
+    if same:
+        _rewind(books, database)
+        path = database.advice
+        advised = path is not None and restore(path, books, valued["policy"], stop=stop)
+    if not advised:
+        for shadow in books.shadows:
+            value(books, shadow, stop=stop)
+    if all(stored.get(name) == told for name, told in valued.items()):
+        return books, unwritten, Batch()
+    batch = Batch(about=valued)
+    if tuple(before) != rules.half_lives:
+        batch.numbers = [*map(numbers_of, books.accounts())]
+        batch.ghosts = [(key, json.dumps(n), last) for key, n, last in books.remembered()]
+    return books, unwritten, batch
+
+
+def valued_by(rules: Rules) -> dict[str, str]:
+    """By what the entries are valued, and what their counts are of: what `ABOUT` is to say."""
+    half_lives = json.dumps(rules.half_lives)
+    return {"policy": described(rules.policies), "half-lives": half_lives}
+
+
+def described(policies: Sequence[Policy]) -> str:
+    """What tells two lists of policies apart; a repr that is an address says nothing."""
+    told = [
+        p if type(p).__repr__ is not object.__repr__ else type(p).__qualname__ for p in policies
+    ]
+    return repr([(name, policy.half_life) for name, policy in zip(told, policies, strict=True)])
 
 
 def fill(
@@ -47,8 +97,7 @@ def fill(
     Args:
         books: Empty ones.
         database: Theirs.
-        before: The half-lives of the counts that are stored; each new one takes the nearest. None when
-            nothing is.
+        before: The half-lives of the counts that are stored; each new one takes the nearest.
         stop: Set when nobody wants them any more.
 
     Returns:
@@ -68,6 +117,10 @@ def fill(
     for row in rows("entries", *ACCOUNT):
         account = _account(row, counts)
         if account is None or account.slot in taken or account.slot > highest:
+            database.lost += 1
+            books.store.remove(row[0])
+            continue
+        if books.find(account.key) is not None:  # an index of the table is damaged
             database.lost += 1
             continue
         taken.add(account.slot)
@@ -101,18 +154,24 @@ def value(books: MemoryBooks, shadow: HeapShadow, *, stop: threading.Event) -> N
     shadow.resume(standings, strays=())
 
 
-def breathing(things: Iterable[Any], stop: threading.Event) -> Iterator[Any]:
-    """The same things; now and then others may go on meanwhile.
+def _before(rules: Rules, stored: Mapping[str, str]) -> list[float]:
+    """The half-lives of the counts that are stored: those of now, where nothing is, or is readable."""
+    try:
+        told = [*map(float, json.loads(stored.get("half-lives", "[]")))]
+    except (ValueError, TypeError):
+        told = []
+    known = told and all(half_life > 0 for half_life in told)
+    return told if known else [*rules.half_lives]
 
-    Raises:
-        StoppedError: Nobody wants them any more.
-    """
-    for number, thing in enumerate(things):
-        if number % PAGE == PAGE - 1:
-            if stop.is_set():
-                raise StoppedError
-            time.sleep(BREATH)
-        yield thing
+
+def _rewind(books: MemoryBooks, database: Database) -> None:
+    """Let every policy go on from its clock and its losses, and follow who was followed."""
+    books.leader = min(database.state()["leader"], len(books.shadows) - 1)
+    rows = chain.from_iterable(database.scan("shadows", ("place", "loss", "victim_worth")))
+    for place, loss, clock in rows:
+        if place < len(books.shadows) and all(map(_is_finite, (loss, clock or 0.0))):
+            books.shadows[place].loss = loss
+            books.shadows[place].wind(-math.inf if clock is None else clock)
 
 
 _WORDING = ("turn", "key", "of", "size", "slot")
@@ -137,6 +196,7 @@ def _fill_aliases(
         fits = account is not None and grown[of] + size <= account.size
         if not fits or books.find(key) is not None or slot in taken or slot > highest:
             database.lost += 1
+            books.store.take(Alias(key, of, size, slot))
             continue
         taken.add(slot)
         grown[of] += size
@@ -151,13 +211,12 @@ def _counted(
     near = [
         min(range(len(before)), key=lambda place: abs(1 / before[place] - 1 / new))
         for new in half_lives
-        if before
     ]
 
     def counts(written: str) -> Counts | None:
         try:
             old = json.loads(written)
-            known = tuple([float(old[place]) for place in near])
+            known = tuple([float(old[min(place, len(old) - 1)]) for place in near])
         except (ValueError, TypeError, LookupError):
             return None
         return known if all(map(math.isfinite, known)) else None
@@ -187,3 +246,7 @@ def _is_whole(value: object) -> bool:
 def _is_time(value: object) -> bool:
     """Whether it is a number of requests: no clock comes to 2^53."""
     return _is_whole(value) and value < 2**53  # type: ignore[operator]
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

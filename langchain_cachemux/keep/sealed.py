@@ -54,9 +54,18 @@ class Checksum:
 
     Args:
         secret: Known to whoever may write; in text or bytes.
+
+    Raises:
+        ValueError: It is neither, or empty.
     """
 
     def __init__(self, secret: str | bytes | None = None) -> None:
+        right = secret is None or (isinstance(secret, str | bytes) and secret)
+        if not right:  # its value is told to nobody
+            msg = (
+                f"secret must be a text or bytes that are not empty, got a {type(secret).__name__}"
+            )
+            raise ValueError(msg)
         self._secret = (secret.encode() if isinstance(secret, str) else secret) or b""
         which = hmac.digest(self._secret, b"cachemux: which secret", "sha256").hex()[:16]
         self.name = f"hmac-sha256 {which}" if self._secret else "sha256"

@@ -9,7 +9,6 @@ many it reads the books behind: meanwhile exact hits come from the database, and
 from __future__ import annotations
 
 import atexit
-import json
 import logging
 import math
 import os
@@ -17,25 +16,26 @@ import sqlite3
 import threading
 import time
 import weakref
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cachemux.discreet import loggable
-from langchain_cachemux.keep import advice, marks, resume
+from langchain_cachemux.keep import advice, marks
+from langchain_cachemux.keep.advice import StoppedError
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.database import Database, damage
+from langchain_cachemux.keep.later import LONGEST, Later
 from langchain_cachemux.keep.memory import MemoryBooks
-from langchain_cachemux.keep.resume import StoppedError
+from langchain_cachemux.keep.resume import described, resumed, valued_by
 from langchain_cachemux.keep.rows import entry_of, wording_of
 from langchain_cachemux.keep.sealed import Checksum, DamagedError
-from langchain_cachemux.keep.unwritten import Batch, Unwritten, numbers_of
+from langchain_cachemux.keep.unwritten import Batch, Unwritten
 from langchain_cachemux.keep.wordings import own
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Admission, Entry, Standing, Wording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     from langchain_cachemux.keep.books import Account
     from langchain_cachemux.keep.policies import Policy
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-EVERY = 1.0
-"""Seconds after which counts are written."""
-LONGEST = 60.0
-"""Seconds after which writing them is tried again at the latest, when it fails."""
 MANY = 10_000
 """Rows that wait at most; then they are written at once."""
 TOGETHER = 2_000
@@ -91,23 +87,23 @@ class SqlLedger:
         self.rules = Rules.parse(capacity=capacity, policy=policy, ghosts=ghosts)
         self.capacity = self.rules.capacity
         self.policies = self.rules.policies
-        self._lock = threading.RLock()
+        self._lock = Lock()
         """Held by whoever reads or changes the books, and never while the database is at work."""
-        self._writing = threading.RLock()
+        self._writing = Lock()
         """Held by whoever writes."""
         self._database = Database(url, seal or Checksum())
-        self._advice = _advice_of(self._database.path)
+        self._advice = self._database.advice
         self._later: list[Callable[[MemoryBooks], object]] = []
         """What came while the books were read."""
         self._loaded, self._stop = threading.Event(), threading.Event()
         self._closed = False
-        self._timer: threading.Timer | None = None
-        self._failures = 0
+        self._flushing = Later(self.flush, "writing the counts of an open ledger")
         self._process = os.getpid()
-        self._written, self._hurried, self._advised = -1, False, True
+        self._written, self._advised = -1, True
         self._anew()
         try:
-            self._open(dict(about or {}))
+            with self._database.readable():
+                self._open(dict(about or {}))
         except BaseException:
             self._closed = True
             self._database.close()
@@ -131,6 +127,10 @@ class SqlLedger:
     def size(self) -> int:
         """Sum of the sizes held, never above `capacity` once the books are read."""
         return self._books.size if self._loaded.is_set() else self._database.total()
+
+    def is_loaded(self) -> bool:
+        """Whether the books are read."""
+        return self._loaded.is_set()
 
     @property
     def lost(self) -> int:
@@ -261,7 +261,7 @@ class SqlLedger:
                 for shadow, clock in zip(self._books.shadows, clocks, strict=True):
                     shadow.clock = clock
             if not self._loaded.is_set():
-                self._database.write(Batch(about=self._valued()))
+                self._database.write(Batch(about=valued_by(self.rules)))
                 self._loaded.set()
             self._written = -1
 
@@ -310,14 +310,13 @@ class SqlLedger:
             if self._closed:
                 return
             self._closed = True
-            if self._timer is not None:
-                self._timer.cancel()
+        self._flushing.close()
         self._stop_work()
         if self._loaded.is_set():
             try:
                 self.flush()
                 if self._advice is not None:
-                    advice.write(self._advice, self._books, _described(self.policies))
+                    advice.write(self._advice, self._books, described(self.policies))
             except (sqlite3.Error, OSError) as error:
                 log.warning("the last counts were not written to %r: %s", self, loggable(error))
         self._database.close()
@@ -414,32 +413,8 @@ class SqlLedger:
         return used
 
     def _soon(self) -> None:
-        """See that what waits is written; whoever calls holds the lock of the books."""
-        waits = not self._closed and self._loaded.is_set()
-        if not waits or (
-            self._timer is not None and (self._hurried or len(self._unwritten) < MANY)
-        ):
-            return
-        if self._timer is not None:
-            self._timer.cancel()
-        self._hurried = self._failures == 0 and len(self._unwritten) >= MANY
-        delay = 0.0 if self._hurried else min(EVERY * 2**self._failures, LONGEST)
-        self._timer = threading.Timer(delay, self._flush_behind)
-        self._timer.daemon = True
-        with suppress(RuntimeError):  # the process is about to end, which writes all
-            self._timer.start()
-
-    def _flush_behind(self) -> None:
-        try:
-            self.flush()
-            self._failures = 0
-        except Exception as error:  # noqa: BLE001
-            self._failures += 1
-            log.warning("counts were not written, and will be later: %s", loggable(error))
-        with self._lock:
-            self._timer, self._hurried = None, False
-            if self._unwritten or self._books.now != self._written:
-                self._soon()
+        """See that what waits is written."""
+        self._flushing.ask(now=len(self._unwritten) >= MANY)
 
     # Opening and closing
 
@@ -447,11 +422,6 @@ class SqlLedger:
         """Books that nothing is in."""
         self._unwritten = Unwritten()
         self._books = MemoryBooks(self.rules, self._unwritten)
-
-    def _valued(self) -> dict[str, str]:
-        """By what the entries are valued, and what their counts are of."""
-        half_lives = json.dumps(self.rules.half_lives)
-        return {"policy": _described(self.policies), "half-lives": half_lives}
 
     def _open(self, about: dict[str, str]) -> None:
         stored = self._database.open(about)
@@ -469,7 +439,7 @@ class SqlLedger:
 
     def _work_behind(self, stored: Mapping[str, str]) -> None:
         """Read the books, if they are not, and see whether the file is sound."""
-        wait = EVERY
+        wait = PATIENCE
         while not self._loaded.is_set():
             try:
                 self._load(stored)
@@ -481,63 +451,26 @@ class SqlLedger:
                     return
                 wait = min(2 * wait, LONGEST)
         for problem in self._database.problems(self._stop):
-            log.warning("%s", damage(self._database.path, problem))
+            log.warning("%s", damage(self._database.engine.url.database, problem))
 
     def _load(self, stored: Mapping[str, str]) -> None:
         """Read the books, and go on with what came meanwhile."""
-        with self._lock:
-            leader = self._books.leader
-            self._anew()
-            books = self._books
-        before = json.loads(stored.get("half-lives", "[]"))
-        self._unwritten.turn = resume.fill(books, self._database, before=before, stop=self._stop)
-        self._written = self._database.state()["now"]
-        same = stored.get("policy") == self._valued()["policy"]
-        if same:
-            books.leader = leader
-            self._rewind(books)
-        if not (same and self._advised_by(books)):
-            for shadow in books.shadows:
-                resume.value(books, shadow, stop=self._stop)
-        self._renumber(books, stored, before)
+        books, unwritten, batch = resumed(self.rules, self._database, stored, stop=self._stop)
+        if batch:
+            with self._writing:
+                self._void()
+                self._database.write(batch)
         with self._lock:
             if self._stop.is_set():
                 raise StoppedError
+            self._books, self._unwritten = books, unwritten
+            self._written = self._database.state()["now"]
             books.shrink()
             for later in self._later:
                 later(books)
             self._later.clear()
             self._loaded.set()
         self.flush()
-
-    def _advised_by(self, books: MemoryBooks) -> bool:
-        """Let every policy hold what it held when the ledger was closed, if nothing was asked since."""
-        path, policies = self._advice, _described(self.policies)
-        return path is not None and advice.restore(path, books, policies, stop=self._stop)
-
-    def _rewind(self, books: MemoryBooks) -> None:
-        """Let every policy go on from its clock and its losses."""
-        rows = [row for batch in self._database.scan("shadows", _SHADOW) for row in batch]
-        for place, loss, clock in rows:
-            if place < len(books.shadows) and all(map(_is_finite, (loss, clock or 0.0))):
-                books.shadows[place].loss = loss
-                books.shadows[place].wind(-math.inf if clock is None else clock)
-
-    def _renumber(
-        self, books: MemoryBooks, stored: Mapping[str, str], before: Sequence[float]
-    ) -> None:
-        """Write by what the counts are told, and all of them when that is new."""
-        valued = self._valued()
-        if all(stored.get(name) == value for name, value in valued.items()):
-            return
-        batch = Batch(about=valued)
-        if before and tuple(before) != self.rules.half_lives:
-            accounts = books.accounts()
-            batch.numbers = [numbers_of(account) for account in accounts]
-            batch.ghosts = [(key, json.dumps(n), last) for key, n, last in books.remembered()]
-        with self._writing:
-            self._void()
-            self._database.write(batch)
 
     def _loading(self, batch: Batch, later: Callable[[MemoryBooks], object]) -> bool:
         """While the books are read: write at once, and tell them later; False when they are read."""
@@ -560,7 +493,6 @@ class SqlLedger:
             raise RuntimeError(msg)
 
 
-_SHADOW = ("place", "loss", "victim_worth")
 _OPEN: weakref.WeakSet[SqlLedger] = weakref.WeakSet()
 
 
@@ -572,26 +504,9 @@ def _close_all() -> None:
 atexit.register(_close_all)
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
-
-
 def _rows(books: MemoryBooks) -> list[tuple[int, int, float, float | None]]:
     """What `SHADOWS` says of each: its place, its size, its loss, its clock."""
     return [
         (place, s.size, s.loss, s.clock if math.isfinite(s.clock) else None)
         for place, s in enumerate(books.shadows)
     ]
-
-
-def _advice_of(path: Path | None) -> Path | None:
-    """Where what the policies would hold is kept, beside the database."""
-    return None if path is None else path.with_suffix(".npz")
-
-
-def _described(policies: Sequence[Policy]) -> str:
-    """What tells two lists of policies apart; a repr that is an address says nothing."""
-    told = [
-        p if type(p).__repr__ is not object.__repr__ else type(p).__qualname__ for p in policies
-    ]
-    return repr([(name, policy.half_life) for name, policy in zip(told, policies, strict=True)])

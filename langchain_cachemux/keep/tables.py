@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 SCHEMA, BEFORE = "4", ("2", "3")
 """Which tables these are, and those that `upgrade` makes them of."""
+_GONE = ("standings", "strays", "free_slots")
+"""Tables of versions before: what the policies would hold, and slots, are found anew."""
 BATCH = 1000
 """Rows that are signed at once."""
 
@@ -79,7 +81,6 @@ GHOSTS = sa.Table(
     sa.Column("last", sa.BigInteger, nullable=False),
     sqlite_autoincrement=True,
 )
-FREE = sa.Table("free_slots", TABLES, sa.Column("slot", sa.Integer, primary_key=True))
 WORDINGS = sa.Table(
     "wordings",
     TABLES,
@@ -124,6 +125,8 @@ def upgrade(db: sa.Connection, seal: Seal) -> dict[str, str]:
             if column.name not in known:
                 column_of = sa.schema.CreateColumn(column).compile(dialect=db.dialect)
                 db.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {column_of}")
+    for name in _GONE:
+        db.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
     db.execute(sa.update(PAYLOADS).values(made=0.0, labels="[]"))
     for table in (PAYLOADS, WORDINGS, DIFFERENCES):
         _sign(db, seal, table)

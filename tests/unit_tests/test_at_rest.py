@@ -1,6 +1,8 @@
 """What lies on the disk: what was forgotten does not, nor what is encrypted or not to be stored."""
 
 import base64
+import sqlite3
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -151,7 +153,7 @@ def test_no_row_moved_or_changed_under_a_key_is_served(tmp_path):
     with opened(tmp_path, encrypt=KEY) as cache:
         put(cache, ASKED, ANSWERED)
         put(cache, "something of no matter", "nothing")
-        with cache.ledger._database._changing() as db:
+        with closing(sqlite3.connect(tmp_path / "ledger.db")) as db, db:
             (one,), (other,) = db.execute("SELECT seal FROM payloads ORDER BY key").fetchall()
             db.execute(
                 "UPDATE payloads SET seal = CASE seal WHEN ? THEN ? ELSE ? END", (one, other, one)

@@ -11,9 +11,9 @@ def sql(tmp_path):
     """Open ledgers over SQLite files, by default each its own; all are closed at the end."""
     opened = []
 
-    def make(capacity, policy, ghosts=None, *, name=None, about=None):
+    def make(capacity, policy, ghosts=None, *, name=None, **how):
         url = f"sqlite:///{tmp_path}/{name or len(opened)}.db"
-        opened.append(SqlLedger(url, capacity=capacity, policy=policy, ghosts=ghosts, about=about))
+        opened.append(SqlLedger(url, capacity=capacity, policy=policy, ghosts=ghosts, **how))
         return opened[-1]
 
     yield make
