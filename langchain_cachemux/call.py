@@ -331,7 +331,8 @@ class Call:
         self._message = metadata.write(message, hit)
         self.parts.experience.count("hits")
         semantic = hit["hit"] == "semantic"
-        question = replace(self.parts.reader.read(*self._key), text=conversation(self.messages))
+        said = conversation(self.messages)
+        question = replace(self.parts.reader.read(*self._key), text="\n".join(said))
         asked = Asked(question, None if semantic else hit["model"], "cache" if semantic else "")
         self.parts.experience.remember(self._name, asked)
 
@@ -404,7 +405,7 @@ class Call:
         self._needs = parts.needs(self.messages, self._kwargs)
         with spared("reading the question"):
             self._query = parts.reader.read(*self._key)
-            self._query = parts.routed(self._query, conversation(self.messages))
+            self._query = parts.routed(self._query, *conversation(self.messages))
 
     @property
     def _given(self) -> Attempt:

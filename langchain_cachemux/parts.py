@@ -112,9 +112,9 @@ class Parts(BaseModel):
         call = str(sorted(plain(kwargs).items()))
         return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
 
-    def routed(self, query: Query, text: str) -> Query:
+    def routed(self, query: Query, *turns: str) -> Query:
         """Return a query as the router reads it; a single model is asked whatever it is."""
-        return self.reader.routed(query, text) if len(self.models) > 1 else query
+        return self.reader.routed(query, *turns) if len(self.models) > 1 else query
 
     def eligible(self, able: list[str]) -> list[str]:
         """Of the models that can do what is asked those to choose from: the pinned one, or all."""

@@ -673,6 +673,44 @@ def test_a_text_is_embedded_once_and_as_a_unit_vector():
     assert reader.embed(one) is one
 
 
+def test_a_prompt_is_read_once_as_long_as_it_is_remembered():
+    seen = []
+    reader = Reader(Toy(), memo=2, split=lambda words: seen.append(words) or (words, ""))
+    queries = [reader.read(text, "m") for text in ("one", "two", "one", "three", "one", "two")]
+    assert seen == ["one", "two", "three", "two"]
+    assert queries[0] == queries[2] == queries[4]
+    assert reader.read("one", "another model") != queries[0]
+
+
+def test_a_prompt_that_is_remembered_is_another_once_its_class_has_gained_a_field():
+    reader, keys = Reader(Toy()), []
+    for field in (..., Field(description="the town")):
+        schema = named("Remembered", town=(str, field))
+        keys.append(reader.read("Hi", bound_to(schema)).key)
+        del schema
+    assert keys[0] != keys[1]
+
+
+def test_a_router_reads_a_conversation_as_the_sum_of_its_turns_each_embedded_once():
+    toy = Toy([3.0, 4.0], [0.0, 2.0], [5.0, 0.0])
+    reader = Reader(toy)
+    for turns in (["one"], ["one", "two"], ["one", " two ", "", "three"]):
+        query = reader.routed(reader.read(turns[-1], "m"), *turns)
+        assert query.text == "\n".join(turns)
+    assert toy.asked == ["one", "two", "three"]
+    np.testing.assert_allclose(query.vector, np.array([1.6, 1.8]) / np.hypot(1.6, 1.8), rtol=1e-6)
+    assert reader.routed(query, "", " ").vector is None
+
+
+def test_of_a_long_conversation_a_router_reads_the_end_and_only_whole_turns_before():
+    toy = Toy()
+    reader = Reader(toy, max_chars=10)
+    reader.routed(reader.read("now", "m"), "earliest", "earlier", "now")
+    assert toy.asked == ["now", "earlier"]
+    reader.routed(reader.read("now", "m"), "before", "a turn longer than all that is read")
+    assert toy.asked[2:] == ["that is read"[-10:]]
+
+
 def test_a_query_without_text_is_not_embedded():
     toy = Toy()
     query = Query("key")
