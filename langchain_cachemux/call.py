@@ -36,7 +36,9 @@ from langchain_cachemux.read.needs import bound
 from langchain_cachemux.read.prompts import conversation, messages_of
 from langchain_cachemux.read.replay import Replay, chunk_of, free, untold
 from langchain_cachemux.read.runnables import altered
+from langchain_cachemux.read.runs import asked_by
 from langchain_cachemux.read.structure import UNPARSED, empty
+from langchain_cachemux.read.twins import twins_of
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
@@ -113,13 +115,13 @@ class Call:
 
     def hit(self) -> bool:
         """Ask the cache."""
-        with spared("lookup"):
+        with self._asking():
             self._found(self._cache.lookup(*self._key))
         return self._free()
 
     async def ahit(self) -> bool:
         """As `hit`."""
-        with spared("lookup"):
+        with self._asking():
             self._found(await self._cache.alookup(*self._key))
         return self._free()
 
@@ -301,6 +303,14 @@ class Call:
         """Take what a replay tells: the answer goes by its id. Return what of it a stream shows."""
         self._message.id, self._shown = told.id, self._shown or 0.0
         return [] if self.parts.structure is not None else [untold(chunk_of(told))]
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Ask the cache on behalf of the models, and take note of those that it cannot tell apart."""
+        with spared("lookup"), asked_by(self.parts.bottoms):
+            if self._cache.plain is not None:
+                twins_of(self._cache.plain).notice(self._key[1], self._key[1])
+            yield
 
     def _free(self) -> bool:
         """Mark a stored answer as one that cost nothing; whether there is one."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -83,15 +82,6 @@ def any_model(llm_string: str) -> str:
     for name in [name for name in kwargs if name in _MODEL_NAMES or name.endswith("api_key")]:
         del kwargs[name]
     return json.dumps(kwargs, sort_keys=True) + separator + call
-
-
-_ALONE = {"_type", "stop"}
-_NAMED = re.compile(r"\('(\w+)', ")
-TWINS = (
-    "a model tells no more of itself than %s, so all models of its kind share answers; give it "
-    "_identifying_params, or each a cache of its own with namespace="
-)
-log = logging.getLogger(__name__)
 
 
 class UnstableKeyError(ValueError):
@@ -185,9 +175,7 @@ class Reader:
         self._vectors: Recent[Vector] = Recent(memo)
         local = getattr(embeddings, "in_process", False)
         self._patience = Patience("the embedder", None if local else deadline)
-        self._twins: set[str] = set()
         self._length = 0
-        self._lock = Lock()
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -205,7 +193,6 @@ class Reader:
             UnstableKeyError: They hold a memory address, or a class whose fields cannot be looked up, so
                 that the same key could come to mean something else.
         """
-        self._warn_of_twins(llm_string)
         llm_string = _stable(llm_string)
         asked = _hash(llm_string, prompt)
         return self._queries.get(asked) or self._queries.put(asked, self._read(prompt, llm_string))
@@ -225,15 +212,6 @@ class Reader:
             context=_hash(earlier, material) if material else _hash(earlier),
             text=self._compared(words, alone=first and not material),
         )
-
-    def _warn_of_twins(self, llm_string: str) -> None:
-        """Warn once of models that tell nothing of themselves: to a cache they are all one."""
-        if llm_string.startswith("[(") and _ALONE.issuperset(_NAMED.findall(llm_string)):
-            with self._lock:
-                known = llm_string in self._twins
-                self._twins.add(llm_string)
-            if not known:
-                log.warning(TWINS, llm_string)
 
     def turns(self, prompt: str) -> Turns | None:
         """Return a conversation whose last turn is human and not the first; None if it is none.

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
@@ -587,22 +586,6 @@ class Kind(Enum):
 def test_a_class_that_cannot_be_looked_up_has_no_stable_key(unknown):
     with pytest.raises(UnstableKeyError, match="cannot be looked up"):
         read(HUMAN, llm=bound_to(unknown))
-
-
-def test_of_models_that_cannot_be_told_apart_is_warned_once(caplog):
-    reader = Reader(Toy())
-    one, other = (GenericFakeChatModel(messages=iter(["a"])) for _ in range(2))
-    for model in (one, other):
-        reader.read(dumps([HUMAN]), model._get_llm_string())
-    assert caplog.text.count("share answers") == 1
-    assert "generic-fake-chat-model" in caplog.text
-
-
-def test_of_models_that_tell_of_themselves_is_not_warned(caplog):
-    reader = Reader(Toy())
-    for llm in (GPT._get_llm_string(), "[('_type', 'a'), ('model', 'b'), ('stop', None)]", "m"):
-        reader.read(dumps([HUMAN]), llm)
-    assert caplog.text == ""
 
 
 def test_a_memory_address_has_no_stable_key():
