@@ -302,10 +302,12 @@ class Reader:
         return self._vectors.put(text, self._unit(self.embeddings.embed_query(text)))
 
     def routed(self, query: Query, *turns: str) -> Query:
-        """Return a query as a router reads it: all that was said, and the sum of its turns' vectors.
+        """Return a query as a router reads it: all that was said, and the mean of its turns' vectors.
 
         Each turn is a text that was embedded when it was asked, so one more costs no vector but its
-        own. Of a long turn the end is read, and as many turns before as fit into `max_chars`.
+        own. A turn weighs as much as it is long, as it would in a text of all: an encoder takes the
+        mean of its words. Of a long turn the end is read, and as many turns before as fit into
+        `max_chars`.
 
         Args:
             query: What was asked.
@@ -316,15 +318,17 @@ class Reader:
             ValueError: As `embed`.
         """
         self._patience.expect_well(query.text)
-        parts: list[Vector] = []
+        parts: list[tuple[str, Vector]] = []
         room = self.max_chars
         for turn in reversed(turns):
             if parts and len(turn) > room:
                 break
             room -= len(turn)
             if part := turn[-self.max_chars :].strip():
-                parts.append(self.vector(part))
-        vector = self._unit(np.sum(parts, axis=0)) if len(parts) > 1 else next(iter(parts), None)
+                parts.append((part, self.vector(part)))
+        vector = parts[0][1] if parts else None
+        if len(parts) > 1:
+            vector = self._unit(np.sum([len(part) * v for part, v in parts], axis=0))
         return replace(query, text="\n".join(turns), vector=vector)
 
     def _unit(self, raw: list[float] | Vector) -> Vector:

@@ -674,14 +674,15 @@ def test_a_prompt_that_is_remembered_is_another_once_its_class_has_gained_a_fiel
     assert keys[0] != keys[1]
 
 
-def test_a_router_reads_a_conversation_as_the_sum_of_its_turns_each_embedded_once():
+def test_a_router_reads_a_conversation_as_the_mean_of_its_turns_each_embedded_once():
     toy = Toy([3.0, 4.0], [0.0, 2.0], [5.0, 0.0])
     reader = Reader(toy)
     for turns in (["one"], ["one", "two"], ["one", " two ", "", "three"]):
         query = reader.routed(reader.read(turns[-1], "m"), *turns)
         assert query.text == "\n".join(turns)
     assert toy.asked == ["one", "two", "three"]
-    np.testing.assert_allclose(query.vector, np.array([1.6, 1.8]) / np.hypot(1.6, 1.8), rtol=1e-6)
+    mean = 3 * np.array([0.6, 0.8]) + 3 * np.array([0, 1]) + 5 * np.array([1, 0])  # by length
+    np.testing.assert_allclose(query.vector, mean / np.linalg.norm(mean), rtol=1e-6)
     assert reader.routed(query, "", " ").vector is None
 
 
