@@ -30,6 +30,7 @@ from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
 from langchain_cachemux.read.runs import watch
+from langchain_cachemux.read.twins import Twins
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
@@ -177,7 +178,7 @@ class LECCache(Upkeep, BaseCache):
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
-        self._runs = watch()
+        self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         self._open(room, policy, deadline=deadline, secret=secret, repair=repair)
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
@@ -285,6 +286,7 @@ class LECCache(Upkeep, BaseCache):
     def _opened(self, prompt: str, llm_string: str) -> tuple[Query, Hit | None]:
         """A prompt as a query, and the answer to an equal one."""
         query = self._read(prompt, llm_string)
+        self._twins.notice(llm_string, query.scope)
         return query, self._exact(query)
 
     def _judged(self, query: Query) -> Hit | Miss:
