@@ -185,13 +185,16 @@ class LECCache(Upkeep, BaseCache):
 
     def _open(self, room: Capacity, policy: Policy | Sequence[Policy], **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
-        with ExitStack() as closing:
+        closing = ExitStack()
+        self._life = life = Life(self, closing.close, folder=self.path)
+        try:
             self._shelf = Shelf.opened(
                 self.path,
                 room,
                 policy,
                 embeddings=name_of(self.reader.embeddings),
                 counters=self._counters,
+                life=life,
                 closing=closing,
                 expiry=self._expiry,
                 **how,
@@ -199,7 +202,9 @@ class LECCache(Upkeep, BaseCache):
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))
             closing.callback(self._workers.close)
-            self._life = Life(self, closing.pop_all().close, folder=self.path)
+        except BaseException:
+            life.close()
+            raise
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -262,8 +267,7 @@ class LECCache(Upkeep, BaseCache):
 
     def clear(self, **_kwargs: Any) -> None:
         """Forget every answer and every count."""
-        self._life.expect()
-        with self._shelf.lock:
+        with self._shelf.alone():
             self.ledger.clear()
             self.index.clear()
             self._worth.clear()
@@ -365,7 +369,7 @@ class LECCache(Upkeep, BaseCache):
         self._workers.begin(self._forget_doubted, key)
 
     def _forget_doubted(self, key: str) -> None:
-        with self._spared("forgetting"), self._shelf.lock:
+        with self._spared("forgetting"), self._shelf.alone():
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
                 self._shelf.doubted.discard(key)
                 self._forget(key)
@@ -386,6 +390,7 @@ class LECCache(Upkeep, BaseCache):
         Raises:
             ValueError: The message did not come from a cache.
         """
+        self._life.expect()
         key = metadata.name_of(answer, "key", of="a cache")
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
         return (not ok and self._shelf.wrong(key)) or known or self.ledger.get(key) is not None

@@ -2,12 +2,13 @@
 
 The ledger changes first; a row that it does not confirm, the same key in the same slot, is nothing.
 On the way of a prompt the two are asked with patience: what may hang is left at a deadline, and what
-cannot be read, searched, counted or written is spared by itself. So an answer that was found is served
-whether it can be counted or not, and what cannot be written is still read.
+cannot be read, searched or written is spared by itself. So what cannot be written is still read, and
+exact hits go on without the index.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.books import Capacity, Ledger
     from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.life import Life
     from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry, Hit
 
@@ -50,6 +52,7 @@ class Shelf:
         counters: Where it is counted what was stored, and what went for it.
         deadline: Seconds in which they have to answer; None where nothing can hang, as in memory.
         expiry: Which of the answers are over.
+        life: Until when they may be used; by default for ever.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Shelf:
         counters: Counters | None = None,
         deadline: float | None = None,
         expiry: Expiry | None = None,
+        life: Life | None = None,
     ) -> None:
         self.ledger = ledger
         self.index = index
@@ -71,10 +75,9 @@ class Shelf:
         self._others: list[str] | None = None
         """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self._reading = Patience("reading the ledger", deadline, shares=True)
-        self._counting = Patience("counting in the ledger", deadline, shares=True)
         self._searching = Patience("the index", deadline, shares=True)
         self._writing = Patience("writing to the ledger", deadline, shares=True)
-        self._closed = False
+        self._life = life
         self.lock = Lock()
         """Held by whoever changes both."""
         self.doubted: set[str] = set()
@@ -90,6 +93,7 @@ class Shelf:
         embeddings: str,
         counters: Counters,
         deadline: float,
+        life: Life,
         closing: ExitStack,
         expiry: Expiry | None = None,
         secret: str | bytes | None = None,
@@ -104,6 +108,7 @@ class Shelf:
             embeddings: What the vectors were made by.
             counters: As for a shelf.
             deadline: Seconds in which a folder has to answer.
+            life: As for a shelf.
             closing: Closes what was opened.
             expiry: As for a shelf.
             secret: Under which what a folder keeps is signed.
@@ -119,7 +124,14 @@ class Shelf:
             index = ChromaIndex.memory()
             closing.callback(index.close)
             memory = MemoryLedger(capacity.total, policy=policy)
-            return cls(memory, index, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry)
+            return cls(
+                memory,
+                index,
+                in_bytes=capacity.in_bytes,
+                counters=counters,
+                expiry=expiry,
+                life=life,
+            )
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
@@ -150,6 +162,7 @@ class Shelf:
             counters=counters,
             deadline=deadline,
             expiry=expiry,
+            life=life,
         )
         shelf.check(fix=True)
         make_private(folder)
@@ -157,15 +170,24 @@ class Shelf:
         return shelf
 
     def close(self) -> None:
-        """Change nothing any more, once whoever is changing something has done so, or takes too long."""
-        taken = self.lock.acquire(LAST)
-        self._closed = True
-        if taken:
+        """Wait until whoever is changing something has done so, or takes too long: nobody else may."""
+        if self.lock.acquire(LAST):
             self.lock.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the block runs nobody else changes anything.
+
+        Raises:
+            ClosedError: It may not be changed any more.
+        """
+        with self.lock:
+            self._expect_life()
+            yield
 
     def asking(self) -> AbstractContextManager[None]:
         """All that is asked in the block, in one deadline."""
-        return together(self.deadline)
+        return nullcontext() if self.deadline is None else together(self.deadline)
 
     def get(self, key: str) -> Entry | None:
         """Return the answer to a key, its own or an alias', unless it is over.
@@ -179,24 +201,23 @@ class Shelf:
     def use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
         """Count a use of an answer, whose time may begin anew by it.
 
+        A ledger counts in memory, and writes that down later; only another end is written at once.
+
         Args:
             hit: What it answers.
             cost: What a miss would cost by now, when that is known better than at admission.
             given: What was said of this call.
 
         Raises:
-            Exception: It cannot be counted, or not in time.
+            Exception: Its end cannot be written, or not in time.
         """
-        self._ask(self._counting, partial(self._use, hit, cost, given))
-
-    def _use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
         key, entry = hit.query.key, hit.entry
         if hit.kind == "semantic":
             key = hit.compared.match.key if hit.compared else entry.key
         self.ledger.use(key, credit=hit.credit, cost=cost)
         until = self.expiry.renewed(entry, hit.query, given)
         if until is not None:
-            self.ledger.extend(entry.key, until)
+            self.change(partial(self.ledger.extend, entry.key, until))
 
     def change(self, work: Callable[[], T]) -> T:
         """Return what the work returns, done while nobody else changes anything.
@@ -206,10 +227,7 @@ class Shelf:
         """
 
         def alone() -> T:
-            with self.lock:
-                if self._closed:
-                    msg = "the cache was closed"
-                    raise RuntimeError(msg)
+            with self.alone():
                 return work()
 
         return self._ask(self._writing, alone)
@@ -220,7 +238,7 @@ class Shelf:
         Args:
             fix: Also make the index what the ledger says it is.
         """
-        with self.lock:
+        with self.alone():
             return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
 
     def asked(self, query: Query, context: str | None) -> list[str]:
@@ -275,6 +293,7 @@ class Shelf:
 
     def _visible(self, query: Query) -> Iterator[Wording]:
         """The wordings of what is held in a query's namespace, and is not over."""
+        self._expect_life()
         for wording in self.ledger.wordings():
             entry = wording.entry
             if entry is not None and self.expiry.sees(query, entry):
@@ -313,7 +332,7 @@ class Shelf:
 
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
-        with self.lock:
+        with self.alone():
             self.sweep()
             self._make_room(entry.size)
             admission = self.ledger.admit(entry)
@@ -326,7 +345,7 @@ class Shelf:
 
     def sweep(self) -> int:
         """Forget some answers that are over, unless there are none; return how many."""
-        with self.lock:
+        with self.alone():
             over = self.ledger.expired(self.expiry.clock(), SWEPT)
             return sum(self.forget(key, ghost=True) for key in over)
 
@@ -341,7 +360,7 @@ class Shelf:
         if not query.text or query.vector is None:
             return Admission(None)
         size = len(query.text.encode()) + query.vector.nbytes if self.in_bytes else 0
-        with self.lock:
+        with self.alone():
             stored, own = self.ledger.get(of), fresh or self.ledger.get(query.key)
             if stored is None or self.ledger.differs(query.key, stored.key):
                 return Admission(None)
@@ -364,7 +383,7 @@ class Shelf:
             alias: Whether an alias is meant too.
             ghost: As of `Ledger.forget`.
         """
-        with self.lock:
+        with self.alone():
             wording = self.ledger.wording(key)
             if wording is None or (wording.of != key and not alias):
                 return False
@@ -379,11 +398,15 @@ class Shelf:
 
         Of an alias the entry stays, and is remembered as another question.
         """
-        with self.lock:
+        with self.alone():
             wording = self.ledger.wording(key)
             if wording is not None and wording.of != key:
                 self.ledger.differ(key, wording.of)
             return self.forget(key)
+
+    def _expect_life(self) -> None:
+        if self._life is not None:
+            self._life.expect()
 
     def _ask(self, patience: Patience, work: Callable[[], T]) -> T:
         return work() if self.deadline is None else patience.ask(work)
