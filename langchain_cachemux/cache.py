@@ -494,15 +494,13 @@ class LECCache(Upkeep, BaseCache):
         except Exception as error:  # noqa: BLE001
             self._fail("embedding", error)
         words = "" if query.vector is None else query.text
-        size = 1
-        if self._in_bytes:
-            size = len((entry.answer + words).encode()) + getattr(query.vector, "nbytes", 0)
+        entry = replace(entry, text=words, vector=query.vector)
         cost = self._worth.cost(answers.read(entry.answer)[0], elapsed)
         lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, entry.answer, cost)
         if cost is not None:
             self._worth.learn(query, cost)
         expected = self._worth.expected(query)
-        entry = replace(entry, cost=expected, size=size, text=words, vector=query.vector)
+        entry = replace(entry, cost=expected, size=self._shelf.size_of(entry))
         like = None if lesson.same is None else lesson.same.match.entry
         by_now = None if like is None else self._worth.by_now(like)
         admission = self._shelf.keep(entry, query, like, cost=by_now)

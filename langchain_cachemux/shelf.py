@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from langchain_cachemux.arguments import expect
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
@@ -169,6 +169,22 @@ class Shelf:
         closing.callback(shelf.close)
         return shelf
 
+    @property
+    def unit(self) -> Literal["entries", "bytes"]:
+        """In which sizes count."""
+        return "bytes" if self.in_bytes else "entries"
+
+    def compact(self) -> int:
+        """Forget what is over, and have both stores written anew; return how many answers were over."""
+        with self.lock:
+            swept = 0
+            while found := self.sweep():
+                swept += found
+            self.ledger.compact()
+            self.index.clear()
+            self.index.check(self.ledger.wordings(), fix=True)
+        return swept
+
     def close(self) -> None:
         """Wait until whoever is changing something has done so, or takes too long: nobody else may."""
         if self.lock.acquire(LAST):
@@ -298,6 +314,23 @@ class Shelf:
             entry = wording.entry
             if entry is not None and self.expiry.sees(query, entry):
                 yield wording
+
+    def size_of(self, entry: Entry) -> int:
+        """What an answer adds to the size of what is held."""
+        if not self.in_bytes:
+            return 1
+        return len((entry.answer + entry.text).encode()) + getattr(entry.vector, "nbytes", 0)
+
+    def take(self, entry: Entry) -> bool:
+        """Store an answer that another cache had, unless it is over, or one made as late is held.
+
+        Returns:
+            Whether it was stored: it may also not be worth its place.
+        """
+        with self.lock:
+            held = self.ledger.get(entry.key)
+            late = held is not None and held.made >= entry.made
+            return not (late or self.expiry.over(entry)) and self.put(entry).slot is not None
 
     def keep(
         self, entry: Entry, query: Query, like: Entry | None = None, *, cost: float | None = None

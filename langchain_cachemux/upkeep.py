@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from langchain_cachemux.keep.expiry import keeping, said
 from langchain_cachemux.match.verified import explained
+from langchain_cachemux.read.encoder import name_of
 from langchain_cachemux.read.prompts import in_namespace, namespace_of, of_epoch, written_down
+from langchain_cachemux.transfer import Export, answers_of, export, load
 
 if TYPE_CHECKING:
     from collections.abc import Collection
     from contextlib import AbstractContextManager
+    from os import PathLike
 
     from langchain_core.language_models import LanguageModelInput
 
@@ -147,6 +150,67 @@ class Upkeep:
         """As `invalidate`."""
         given = {"tag": tag, "contains": contains, "model": model, "namespace": namespace}
         return await self._workers.do(partial(self.invalidate, older_than=older_than, **given))
+
+    def export(self, path: str | PathLike[str]) -> int:
+        """Write all answers to a file, of every namespace and epoch: lines of JSON.
+
+        They can be read there, though the cache be encrypted.
+
+        Args:
+            path: The file, which is its owner's alone, and there whole or not at all.
+
+        Returns:
+            How many were written.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        self._life.expect()
+        name, unit = name_of(self.reader.embeddings), self._shelf.unit
+        answers = answers_of(self._shelf.ledger)
+        return sum(1 for _ in export(answers, path, embeddings=name, unit=unit))
+
+    def load(self, path: str | PathLike[str], *, embed: bool = False) -> int:
+        """Store the answers of a file that `export` wrote, but those that are over or held already.
+
+        Each is as good as when it was written: it ends when it would have, and counts of its use begin
+        anew. What it was worth is in the unit of the cache that it comes from.
+
+        Args:
+            path: The file.
+            embed: Whether the questions are embedded anew, where the file is of another embedder.
+
+        Returns:
+            How many are kept.
+
+        Raises:
+            ValueError: The file is none, a line of it is not, or it is of another embedder.
+            OSError: It cannot be read.
+        """
+        self._life.expect()
+        answers, name = Export(path), name_of(self.reader.embeddings)
+        if answers.embeddings != name and not embed:
+            msg = (
+                f"{path} was made with {answers.embeddings!r}, this cache with {name!r}: "
+                "embed=True embeds its questions anew"
+            )
+            raise ValueError(msg)
+        vector = None if answers.embeddings == name else self.reader.vector
+        return sum(load(self._shelf, answers, embed=vector))
+
+    def compact(self) -> int:
+        """Forget what is over, and leave nothing on the disk of what was ever forgotten.
+
+        The database is written anew, and so is the index. Both can be used meanwhile, but writers wait.
+
+        Returns:
+            How many answers were over.
+
+        Raises:
+            OSError: There is no room on the disk for a copy.
+        """
+        self._life.expect()
+        return self._shelf.compact()
 
     def explain(
         self, prompt: str, llm_string: str | None = None, *, namespace: str | None = None

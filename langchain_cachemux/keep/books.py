@@ -198,6 +198,10 @@ class Ledger(Protocol):
         """Drop everything: counts, aliases, differences and slots too."""
         ...
 
+    def compact(self) -> None:
+        """Leave nothing in any file of what was ever forgotten."""
+        ...
+
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
         ...

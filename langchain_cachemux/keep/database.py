@@ -298,6 +298,19 @@ class Database:
                 if table is not ABOUT:
                     db.execute(f"DELETE FROM {table.name}")  # noqa: S608
 
+    def compact(self) -> None:
+        """Write the file anew, with what is in it and no more, and empty its log.
+
+        Raises:
+            sqlite3.Error: There is no room for a copy, or another program reads the file.
+        """
+        with self.reading() as db:
+            db.execute("VACUUM")
+            busy, *_ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            msg = "the log is in use by another program, so what was forgotten is still in it"
+            raise sqlite3.OperationalError(msg)
+
     def problems(self, stop: threading.Event | None = None) -> list[str]:
         """What is wrong with the file, in SQLite's words; the first of it, nothing when it is sound.
 

@@ -161,15 +161,18 @@ class Expiry:
         return (f"epoch:{self.epoch}",) if self.epoch else ()
 
     def holds(self, entry: Entry) -> bool:
-        """Whether it is an answer now: its end has not come, and it is of this epoch.
+        """Whether it is an answer now: its end has not come, and it is of this epoch."""
+        return not self.over(entry) and label("epoch", entry.labels) == self.epoch
 
-        Nor was it made later than now: of a clock that was set back no answer lives the longer.
+    def over(self, entry: Entry) -> bool:
+        """Whether its end has come; or it was made later than now.
+
+        For of a clock that was set back no answer lives the longer.
         """
-        if math.isfinite(entry.expires):
-            now = self.clock()
-            if not (now < entry.expires and entry.made <= now + SKEW):
-                return False
-        return label("epoch", entry.labels) == self.epoch
+        if math.isinf(entry.expires):
+            return False
+        now = self.clock()
+        return not (now < entry.expires and entry.made <= now + SKEW)
 
     def stamped(
         self, entry: Entry, query: Query, *, model: str | None, given: Keeping

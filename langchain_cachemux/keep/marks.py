@@ -28,7 +28,7 @@ def labelled(database: Database, labels: Collection[str], before: float) -> list
     asked += " AND instr(labels, ?) > 0" * len(wanted)
     with database.reading() as db:
         rows = db.execute(asked, (before, *map(json.dumps, wanted))).fetchall()
-    return [key for key, told in rows if wanted <= _read(told)]
+    return [key for key, told in rows if wanted <= labels_in(told)]
 
 
 def extend(database: Database, key: str, expires: float) -> bool:
@@ -46,7 +46,7 @@ def extend(database: Database, key: str, expires: float) -> bool:
     return True
 
 
-def _read(labels: object) -> set[str]:
+def labels_in(labels: object) -> set[str]:
     """Labels as they were written; none where they are damaged."""
     try:
         return {*json.loads(str(labels))}

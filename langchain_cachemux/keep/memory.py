@@ -207,6 +207,9 @@ class MemoryLedger:
             entries = [*self._answers.entries.values()]
         return [e.key for e in entries if e.made < before and wanted <= {*e.labels}]
 
+    def compact(self) -> None:
+        """Nothing: it has no file."""
+
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
         with self._lock:

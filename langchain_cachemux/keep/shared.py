@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import os
 import threading
 import time
@@ -22,6 +23,7 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from langchain_cachemux.arguments import expect, is_number
+from langchain_cachemux.keep import shared_marks as marks
 from langchain_cachemux.keep.books import Account, Rules, ghosts_for, leader
 from langchain_cachemux.keep.connections import Connections
 from langchain_cachemux.keep.counts import Batch, Votes, fresh
@@ -72,7 +74,7 @@ from langchain_cachemux.keep.shared_upkeep import (
 from langchain_cachemux.types import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
@@ -275,9 +277,25 @@ class SharedLedger:
         """Remember that two keys are different questions."""
         self._changed(lambda books: books.wordings.differ(one, other))
 
-    def forget(self, key: str) -> bool:
-        """Drop an entry, its count and its aliases included; True when it was held."""
-        held = self._changed(lambda books: books.forget(key))
+    def extend(self, key: str, expires: float) -> bool:
+        """Let the entry that answers `key` hold until then; False when it is not held."""
+        return self._changed(lambda books: marks.extend(books.db, self.seal, key, expires))
+
+    def expired(self, now: float, most: int) -> list[str]:
+        """The keys of entries whose end is not after `now`, the first to end first."""
+        return self.database.read(lambda db: marks.expired(db, now, most))
+
+    def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
+        """The keys of entries that bear all of these labels, and were made before then."""
+        return self.database.read(lambda db: marks.labelled(db, labels, before))
+
+    def compact(self) -> None:
+        """Write all tables anew, without what was forgotten."""
+        self.database.read(marks.compact)
+
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases, and its count unless that is to be remembered."""
+        held = self._changed(lambda books: books.forget(key, ghost=ghost))
         with self._lock:
             self._batch.asked.pop(key, None)
         return held

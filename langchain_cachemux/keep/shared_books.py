@@ -167,12 +167,15 @@ class SharedBooks:
         self._resize(alias.of, -alias.size)
         return True
 
-    def forget(self, key: str) -> bool:
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
         """As `Ledger.forget`."""
-        self.db.execute(sa.delete(GHOSTS).where(GHOSTS.c.key == key))
+        if not ghost:
+            self.db.execute(sa.delete(GHOSTS).where(GHOSTS.c.key == key))
         row = self.held(key)
         if row is not None:
             self._drop([row])
+            if ghost:
+                self.remember([Account(key, row.cost, row.size, tuple(row.counts), row.last)])
         return row is not None
 
     def resize(self, more: int) -> None:

@@ -53,8 +53,9 @@ PAYLOADS = sa.Table(
     sa.Column("expires", sa.Double),
     sa.Column("labels", sa.Text, nullable=False),
     sa.Column("seal", sa.LargeBinary),
+    sa.Index("ends", "expires"),
 )
-"""What of an entry is never changed, under a seal."""
+"""What of an entry is never changed, but for its end, under a seal."""
 SLOTS = sa.Table(
     "slots",
     SHARED,

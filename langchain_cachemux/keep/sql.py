@@ -280,6 +280,16 @@ class SqlLedger:
                 self._write(batch)
                 self._written = batch.state.get("now", self._written)
 
+    def compact(self) -> None:
+        """Write the file anew, without what was forgotten, and empty its log.
+
+        Raises:
+            sqlite3.Error: There is no room for a copy, or another program reads the file.
+        """
+        self.flush()
+        with self._writing:
+            self._database.compact()
+
     def check(self) -> list[str]:
         """Compare the books with themselves and with the database; none in a sound ledger."""
         self._loaded.wait()

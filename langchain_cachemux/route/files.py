@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from langchain_cachemux.whole import whole
 
 State: TypeAlias = Mapping[str, Any]
 """JSON values, arrays, and further states, by name."""
@@ -34,24 +35,14 @@ def write(path: str | os.PathLike[str], state: State) -> None:
         ValueError: It holds what is neither JSON nor an array of numbers.
         OSError: The file cannot be written.
     """
-    target = Path(path)
     arrays: list[np.ndarray[Any, Any]] = []
     head = {"format": FORMAT, "version": VERSION, "state": _plain(state, arrays)}
     text = json.dumps(head, allow_nan=False)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
-                box.writestr("state.json", text)
-                for n, array in enumerate(arrays):
-                    with box.open(f"{n}.npy", "w", force_zip64=True) as part:
-                        np.lib.format.write_array(part, array, allow_pickle=False)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
+        box.writestr("state.json", text)
+        for n, array in enumerate(arrays):
+            with box.open(f"{n}.npy", "w", force_zip64=True) as part:
+                np.lib.format.write_array(part, array, allow_pickle=False)
 
 
 def read(path: str | os.PathLike[str]) -> State:
