@@ -31,6 +31,7 @@ from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
 from langchain_cachemux.read.runs import watch
+from langchain_cachemux.read.twins import Twins
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
@@ -182,7 +183,7 @@ class LECCache(Upkeep, BaseCache):
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
-        self._runs = watch()
+        self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
         self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
@@ -191,13 +192,16 @@ class LECCache(Upkeep, BaseCache):
         """Open the stores, which are closed once, whoever ends the cache."""
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
-        with ExitStack() as closing:
+        closing = ExitStack()
+        self._life = life = Life(self, closing.close, folder=self.path)
+        try:
             self._shelf = Shelf.opened(
                 self.path,
                 room,
                 policy,
                 embeddings=name_of(self.reader.embeddings),
                 counters=self._counters,
+                life=life,
                 closing=closing,
                 expiry=self._expiry,
                 **how,
@@ -205,7 +209,9 @@ class LECCache(Upkeep, BaseCache):
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))
             closing.callback(self._workers.close)
-            self._life = Life(self, closing.pop_all().close, folder=self.path)
+        except BaseException:
+            life.close()
+            raise
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
 
     def __repr__(self) -> str:
@@ -269,8 +275,7 @@ class LECCache(Upkeep, BaseCache):
 
     def clear(self, **_kwargs: Any) -> None:
         """Forget every answer and every count."""
-        self._life.expect()
-        with self._shelf.lock:
+        with self._shelf.alone():
             self.ledger.clear()
             self.index.clear()
             self._worth.clear()
@@ -293,6 +298,7 @@ class LECCache(Upkeep, BaseCache):
     def _opened(self, prompt: str, llm_string: str) -> tuple[Query, Hit | None]:
         """A prompt as a query, and the answer to an equal one."""
         query = self._read(prompt, llm_string)
+        self._twins.notice(llm_string, query.scope)
         return query, self._exact(query)
 
     def _judged(self, query: Query) -> Hit | Miss:
@@ -371,7 +377,7 @@ class LECCache(Upkeep, BaseCache):
         self._workers.begin(self._forget_doubted, key)
 
     def _forget_doubted(self, key: str) -> None:
-        with self._spared("forgetting"), self._shelf.lock:
+        with self._spared("forgetting"), self._shelf.alone():
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
                 self._shelf.doubted.discard(key)
                 self._forget(key)
@@ -392,6 +398,7 @@ class LECCache(Upkeep, BaseCache):
         Raises:
             ValueError: The message did not come from a cache.
         """
+        self._life.expect()
         key = metadata.name_of(answer, "key", of="a cache")
         known = self.lessons is not None and self.lessons.feedback(key, ok=ok)
         return (not ok and self._shelf.wrong(key)) or known or self.ledger.get(key) is not None

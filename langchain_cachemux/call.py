@@ -37,7 +37,9 @@ from langchain_cachemux.read.needs import bound
 from langchain_cachemux.read.prompts import conversation, messages_of
 from langchain_cachemux.read.replay import Replay, chunk_of, free, untold
 from langchain_cachemux.read.runnables import altered
+from langchain_cachemux.read.runs import asked_by
 from langchain_cachemux.read.structure import UNPARSED, empty
+from langchain_cachemux.read.twins import twins_of
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
@@ -121,13 +123,13 @@ class Call:
 
     def hit(self) -> bool:
         """Ask the cache."""
-        with spared("lookup"):
+        with self._asking():
             self._found(self._cache.lookup(*self._key))
         return self._free()
 
     async def ahit(self) -> bool:
         """As `hit`."""
-        with spared("lookup"):
+        with self._asking():
             self._found(await self._cache.alookup(*self._key))
         return self._free()
 
@@ -310,6 +312,14 @@ class Call:
         self._message.id, self._shown = told.id, self._shown or 0.0
         return [] if self.parts.structure is not None else [untold(chunk_of(told))]
 
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Ask the cache on behalf of the models, and take note of those that it cannot tell apart."""
+        with spared("lookup"), asked_by(self.parts.bottoms):
+            if self._cache.plain is not None:
+                twins_of(self._cache.plain).notice(self._key[1], self._key[1])
+            yield
+
     def _free(self) -> bool:
         """Mark a stored answer as one that cost nothing; whether there is one."""
         if self._message is None:
@@ -339,7 +349,8 @@ class Call:
         self._message = metadata.write(message, hit)
         self.parts.experience.count("hits")
         semantic = hit["hit"] == "semantic"
-        question = replace(self.parts.reader.read(*self._key), text=conversation(self.messages))
+        said = conversation(self.messages)
+        question = replace(self.parts.reader.read(*self._key), text="\n".join(said))
         asked = Asked(question, None if semantic else hit["model"], "cache" if semantic else "")
         self.parts.experience.remember(self._name, asked)
 
@@ -412,7 +423,7 @@ class Call:
         self._needs = parts.needs(self.messages, self._kwargs)
         with spared("reading the question"):
             self._query = parts.reader.read(*self._key)
-            self._query = parts.routed(self._query, conversation(self.messages))
+            self._query = parts.routed(self._query, *conversation(self.messages))
 
     @property
     def _given(self) -> Attempt:

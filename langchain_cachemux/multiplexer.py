@@ -67,6 +67,8 @@ ALONE = (
 )
 
 UNHEARD = RunnableConfig(callbacks=[], tags=[UNSHOWN])
+HEARD = "cachemux_heard"
+"""The parameter that tells `_stream` under which config the models are asked, if not `UNHEARD`."""
 
 log = logging.getLogger(__name__)
 
@@ -323,6 +325,29 @@ class MultiplexedLLM(Parts, BaseChatModel):
         ):
             yield chunk
 
+    def stream_events(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """Stream events as any chat model; in each protocol they are those of the models asked."""
+        model, config, kwargs = self._telling(config, kwargs)
+        return super(MultiplexedLLM, model).stream_events(input, config, **kwargs)
+
+    def astream_events(
+        self, input: LanguageModelInput, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> Any:
+        """As `stream_events`."""
+        model, config, kwargs = self._telling(config, kwargs)
+        return super(MultiplexedLLM, model).astream_events(input, config, **kwargs)
+
+    def _telling(
+        self, config: RunnableConfig | None, kwargs: dict[str, Any]
+    ) -> tuple[Self, RunnableConfig | None, dict[str, Any]]:
+        """In the third protocol LangChain makes a run of the whole, of which nobody is to hear."""
+        if kwargs.get("version") != "v3":
+            return self, config, kwargs
+        model = self.model_copy(update={"callbacks": None})
+        return model, UNHEARD, {**kwargs, HEARD: self._config(config)}
+
     def generate(
         self,
         messages: list[list[BaseMessage]],
@@ -471,7 +496,8 @@ class MultiplexedLLM(Parts, BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         """As `_generate`."""
-        for chunk in self.stream(messages, UNHEARD, stop=stop, **kwargs):
+        config = kwargs.pop(HEARD, UNHEARD)
+        for chunk in self.stream(messages, config, stop=stop, **kwargs):
             yield ChatGenerationChunk(message=chunk)
 
     async def _astream(
@@ -482,7 +508,8 @@ class MultiplexedLLM(Parts, BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         """As `_generate`."""
-        async for chunk in self.astream(messages, UNHEARD, stop=stop, **kwargs):
+        config = kwargs.pop(HEARD, UNHEARD)
+        async for chunk in self.astream(messages, config, stop=stop, **kwargs):
             yield ChatGenerationChunk(message=chunk)
 
     def _invoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:

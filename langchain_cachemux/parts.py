@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from langchain_core.caches import BaseCache
 from langchain_core.globals import get_llm_cache
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import RunnableConfig
@@ -25,7 +26,7 @@ from langchain_cachemux.patience import level
 from langchain_cachemux.read.answers import NoMessageError
 from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
-from langchain_cachemux.read.runnables import name_of, plain, written
+from langchain_cachemux.read.runnables import chat_model, name_of, plain, written
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.read.thoughts import without_foreign_thoughts
 from langchain_cachemux.rewriting import Rewriter
@@ -88,6 +89,11 @@ class Parts(BaseModel):
         """The model that the others are measured by: the most expensive."""
         return list(self.models)[-1]
 
+    @property
+    def bottoms(self) -> list[BaseChatModel]:
+        """The chat models that the models are at their bottom."""
+        return [bottom for model in self.models.values() if (bottom := chat_model(model))]
+
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """What was set, and nothing of what was learned."""
         yield None, list(self.models)
@@ -113,9 +119,9 @@ class Parts(BaseModel):
         call = str(sorted(plain(kwargs).items()))
         return json.dumps({"models": models, "structure": structure, "call": call}, sort_keys=True)
 
-    def routed(self, query: Query, text: str) -> Query:
+    def routed(self, query: Query, *turns: str) -> Query:
         """Return a query as the router reads it; a single model is asked whatever it is."""
-        return self.reader.routed(query, text) if len(self.models) > 1 else query
+        return self.reader.routed(query, *turns) if len(self.models) > 1 else query
 
     def eligible(self, able: list[str]) -> list[str]:
         """Of the models that can do what is asked those to choose from: the pinned one, or all."""

@@ -57,12 +57,12 @@ _THERE: ContextVar[bool] = ContextVar("there", default=False)
 
 
 @contextmanager
-def together(seconds: float | None) -> Iterator[None]:
+def together(seconds: float) -> Iterator[None]:
     """Let all that is asked in this block, of whatever part, take so many seconds and no more.
 
     Only the time in which a part is waited for counts.
     """
-    token = _LEFT.set(None if seconds is None else [seconds])
+    token = _LEFT.set([seconds])
     try:
         yield
     finally:

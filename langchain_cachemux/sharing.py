@@ -51,6 +51,11 @@ class Sharing:
         self._flights = None if hasattr(cache, "flights") else flights
         self._led: list[Flight] = []
 
+    @property
+    def plain(self) -> BaseCache | None:
+        """The cache that is asked, where it is none that watches over its callers itself."""
+        return self._cache if self._looks and self._flights is not None else None
+
     def lookup(self, prompt: str, llm_string: str) -> Sequence[Generation] | None:
         """Return what the cache holds, or what another call brought meanwhile."""
         if self._cache is None or not self._looks:

@@ -2,13 +2,14 @@
 
 The ledger changes first; a row that it does not confirm, the same key in the same slot, is nothing.
 On the way of a prompt the two are asked with patience: what may hang is left at a deadline, and what
-cannot be read, searched, counted or written is spared by itself. So an answer that was found is served
-whether it can be counted or not, and what cannot be written is still read.
+cannot be read, searched or written is spared by itself. So what cannot be written is still read, and
+exact hits go on without the index.
 """
 
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
+    from langchain_cachemux.life import Life
     from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry, Hit
 
@@ -53,6 +55,7 @@ class Shelf:
         counters: Where it is counted what was stored, and what went for it.
         deadline: Seconds in which they have to answer; None where nothing can hang, as in memory.
         expiry: Which of the answers are over.
+        life: Until when they may be used; by default for ever.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Shelf:
         counters: Counters | None = None,
         deadline: float | None = None,
         expiry: Expiry | None = None,
+        life: Life | None = None,
     ) -> None:
         self.ledger = ledger
         self.index = index
@@ -78,10 +82,9 @@ class Shelf:
         self._others: list[str] | None = None
         """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self._reading = Patience("reading the ledger", deadline, shares=True)
-        self._counting = Patience("counting in the ledger", deadline, shares=True)
         self._searching = Patience("the index", deadline, shares=True)
         self._writing = Patience("writing to the ledger", deadline, shares=True)
-        self._closed = False
+        self._life = life
         self.lock = Lock()
         """Held by whoever changes both."""
         self.doubted: set[str] = set()
@@ -98,6 +101,7 @@ class Shelf:
         counters: Counters,
         deadline: float,
         closing: ExitStack,
+        life: Life | None = None,
         expiry: Expiry | None = None,
         seal: Seal | None = None,
         repair: bool = False,
@@ -112,6 +116,7 @@ class Shelf:
             counters: As for a shelf.
             deadline: Seconds in which a folder has to answer.
             closing: Closes what was opened.
+            life: As for a shelf.
             expiry: As for a shelf.
             seal: What a folder is written under; where that hides vectors, none is written beside it.
             repair: Whether what can be read of a damaged ledger is saved into a new one.
@@ -126,30 +131,27 @@ class Shelf:
             index = ChromaIndex.memory()
             closing.callback(index.close)
             memory = MemoryLedger(capacity.total, policy=policy)
-            return cls(memory, index, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry)
-        if folder.exists() and not folder.is_dir():
-            msg = f"path must be a folder, got the file {str(folder)!r}"
-            raise ValueError(msg)
-        from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
-        from langchain_cachemux.keep.private import make_private
-        from langchain_cachemux.keep.repair import salvage
-        from langchain_cachemux.keep.sql import SqlLedger
+            return cls(
+                memory,
+                index,
+                in_bytes=capacity.in_bytes,
+                counters=counters,
+                expiry=expiry,
+                life=life,
+            )
+        from langchain_cachemux.keep.folder import INDEX, kept
 
-        make_private(folder)
-        closing.callback(make_private, folder)
-        closing.enter_context(locked(folder))
+        ledger = kept(
+            folder,
+            capacity,
+            policy,
+            embeddings=embeddings,
+            closing=closing,
+            seal=seal,
+            repair=repair,
+        )
         leftovers: list[Path] = []
         closing.callback(_remove, leftovers)
-        if repair:
-            salvage(folder / LEDGER, seal)
-        ledger = SqlLedger(
-            f"sqlite:///{folder / LEDGER}",
-            capacity=capacity.total,
-            policy=policy,
-            about={"embeddings": embeddings, "capacity unit": capacity.unit},
-            seal=seal,
-        )
-        closing.callback(ledger.close)
         hidden = isinstance(seal, Encrypted)
         index = ChromaIndex.memory() if hidden else ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
@@ -160,10 +162,10 @@ class Shelf:
             counters=counters,
             deadline=deadline,
             expiry=expiry,
+            life=life,
         )
         shelf.check(fix=True)
         shelf.leftovers, shelf.kept_index = leftovers, None if hidden else folder / INDEX
-        make_private(folder)
         closing.callback(shelf.close)
         return shelf
 
@@ -188,15 +190,24 @@ class Shelf:
         return swept
 
     def close(self) -> None:
-        """Change nothing any more, once whoever is changing something has done so, or takes too long."""
-        taken = self.lock.acquire(LAST)
-        self._closed = True
-        if taken:
+        """Wait until whoever is changing something has done so, or takes too long: nobody else may."""
+        if self.lock.acquire(LAST):
             self.lock.release()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """While the block runs nobody else changes anything.
+
+        Raises:
+            ClosedError: It may not be changed any more.
+        """
+        with self.lock:
+            self._expect_life()
+            yield
 
     def asking(self) -> AbstractContextManager[None]:
         """All that is asked in the block, in one deadline."""
-        return together(self.deadline)
+        return nullcontext() if self.deadline is None else together(self.deadline)
 
     def get(self, key: str) -> Entry | None:
         """Return the answer to a key, its own or an alias', unless it is over.
@@ -210,24 +221,23 @@ class Shelf:
     def use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
         """Count a use of an answer, whose time may begin anew by it.
 
+        A ledger counts in memory, and writes that down later; only another end is written at once.
+
         Args:
             hit: What it answers.
             cost: What a miss would cost by now, when that is known better than at admission.
             given: What was said of this call.
 
         Raises:
-            Exception: It cannot be counted, or not in time.
+            Exception: Its end cannot be written, or not in time.
         """
-        self._ask(self._counting, partial(self._use, hit, cost, given))
-
-    def _use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
         key, entry = hit.query.key, hit.entry
         if hit.kind == "semantic":
             key = hit.compared.match.key if hit.compared else entry.key
         self.ledger.use(key, credit=hit.credit, cost=cost)
         until = self.expiry.renewed(entry, hit.query, given)
         if until is not None:
-            self.ledger.extend(entry.key, until)
+            self.change(partial(self.ledger.extend, entry.key, until))
 
     def change(self, work: Callable[[], T]) -> T:
         """Return what the work returns, done while nobody else changes anything.
@@ -237,10 +247,7 @@ class Shelf:
         """
 
         def alone() -> T:
-            with self.lock:
-                if self._closed:
-                    msg = "the cache was closed"
-                    raise RuntimeError(msg)
+            with self.alone():
                 return work()
 
         return self._ask(self._writing, alone)
@@ -251,7 +258,7 @@ class Shelf:
         Args:
             fix: Also make the index what the ledger says it is.
         """
-        with self.lock:
+        with self.alone():
             return [*self.ledger.check(), *self.index.check(self.ledger.wordings(), fix=fix)]
 
     def asked(self, query: Query, context: str | None) -> list[str]:
@@ -306,6 +313,7 @@ class Shelf:
 
     def _visible(self, query: Query) -> Iterator[Wording]:
         """The wordings of what is held in a query's namespace, and is not over."""
+        self._expect_life()
         for wording in self.ledger.wordings():
             entry = wording.entry
             if entry is not None and self.expiry.sees(query, entry):
@@ -361,7 +369,7 @@ class Shelf:
 
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
-        with self.lock:
+        with self.alone():
             self.sweep()
             self._make_room(entry.size)
             admission = self.ledger.admit(entry)
@@ -374,7 +382,7 @@ class Shelf:
 
     def sweep(self) -> int:
         """Forget some answers that are over, unless there are none; return how many."""
-        with self.lock:
+        with self.alone():
             over = self.ledger.expired(self.expiry.clock(), SWEPT)
             return sum(self.forget(key, ghost=True) for key in over)
 
@@ -389,7 +397,7 @@ class Shelf:
         if not query.text or query.vector is None:
             return Admission(None)
         size = len(query.text.encode()) + query.vector.nbytes if self.in_bytes else 0
-        with self.lock:
+        with self.alone():
             stored, own = self.ledger.get(of), fresh or self.ledger.get(query.key)
             if stored is None or self.ledger.differs(query.key, stored.key):
                 return Admission(None)
@@ -412,7 +420,7 @@ class Shelf:
             alias: Whether an alias is meant too.
             ghost: As of `Ledger.forget`.
         """
-        with self.lock:
+        with self.alone():
             wording = self.ledger.wording(key)
             if wording is None or (wording.of != key and not alias):
                 return False
@@ -427,11 +435,15 @@ class Shelf:
 
         Of an alias the entry stays, and is remembered as another question.
         """
-        with self.lock:
+        with self.alone():
             wording = self.ledger.wording(key)
             if wording is not None and wording.of != key:
                 self.ledger.differ(key, wording.of)
             return self.forget(key)
+
+    def _expect_life(self) -> None:
+        if self._life is not None:
+            self._life.expect()
 
     def _ask(self, patience: Patience, work: Callable[[], T]) -> T:
         return work() if self.deadline is None else patience.ask(work)

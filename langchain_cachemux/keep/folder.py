@@ -13,6 +13,7 @@ from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.database import Database
 from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.policies import LRU
+from langchain_cachemux.keep.private import make_private
 from langchain_cachemux.keep.resume import fill, value
 from langchain_cachemux.keep.rows import entry_of, vector_of, wording_of
 from langchain_cachemux.keep.sealed import Checksum
@@ -21,10 +22,14 @@ from langchain_cachemux.keep.unwritten import Unwritten
 from langchain_cachemux.types import Answer, Entry, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
     from pathlib import Path
 
+    from langchain_cachemux.keep.books import Capacity
+    from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
+    from langchain_cachemux.keep.sql import SqlLedger
 
 LEDGER, INDEX = "ledger.db", "chroma"
 """What lies in the folder: the ledger's database, and the index's own folder."""
@@ -45,6 +50,54 @@ def locked(folder: Path) -> Iterator[None]:
     except Timeout:
         msg = f"path {str(folder)!r} is already open, here or in another process; close it there"
         raise ValueError(msg) from None
+
+
+def kept(
+    folder: Path,
+    capacity: Capacity,
+    policy: Policy | Sequence[Policy],
+    *,
+    embeddings: str,
+    closing: ExitStack,
+    seal: Seal,
+    repair: bool = False,
+) -> SqlLedger:
+    """Open the ledger in a folder, which is this process's and its owner's alone as long as it is open.
+
+    Args:
+        folder: Made when it is missing.
+        capacity: What the ledger may hold.
+        policy: What is worth keeping.
+        embeddings: What the vectors were made by.
+        closing: Closes what was opened.
+        seal: What rows are written under.
+        repair: Whether what can be read of a damaged ledger is saved into a new one.
+
+    Raises:
+        ValueError: The path is a file; or the folder was made with another embedder, unit or seal, or is
+            damaged.
+    """
+    if folder.exists() and not folder.is_dir():
+        msg = f"path must be a folder, got the file {str(folder)!r}"
+        raise ValueError(msg)
+    from langchain_cachemux.keep.repair import salvage
+    from langchain_cachemux.keep.sql import SqlLedger
+
+    make_private(folder)
+    closing.callback(make_private, folder)
+    closing.enter_context(locked(folder))
+    if repair:
+        salvage(folder / LEDGER, seal)
+    ledger = SqlLedger(
+        f"sqlite:///{folder / LEDGER}",
+        capacity=capacity.total,
+        policy=policy,
+        about={"embeddings": embeddings, "capacity unit": capacity.unit},
+        seal=seal,
+    )
+    closing.callback(ledger.close)
+    make_private(folder)
+    return ledger
 
 
 class Folder:

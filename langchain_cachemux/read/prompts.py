@@ -12,13 +12,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -85,15 +84,6 @@ def any_model(llm_string: str) -> str:
     return json.dumps(kwargs, sort_keys=True) + separator + call
 
 
-_ALONE = {"_type", "stop"}
-_NAMED = re.compile(r"\('(\w+)', ")
-TWINS = (
-    "a model tells no more of itself than %s, so all models of its kind share answers; give it "
-    "_identifying_params, or each a cache of its own with namespace="
-)
-log = logging.getLogger(__name__)
-
-
 class UnstableKeyError(ValueError):
     """The prompt or the parameters name something that only this process can tell apart."""
 
@@ -107,8 +97,40 @@ class Turns(NamedTuple):
     """Of the last turn if it were the first: hash of the system prompt and of all documents."""
 
 
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """What came of recent questions; the one that was asked about longest ago is forgotten first.
+
+    Args:
+        size: Questions remembered.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: OrderedDict[str, T] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: str) -> T | None:
+        """Return what came of it, if that is remembered."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+            return self._held.get(key)
+
+    def put(self, key: str, value: T) -> T:
+        """Remember what came of it, and return that."""
+        with self._lock:
+            self._held[key] = value
+            self._held.move_to_end(key)
+            if len(self._held) > self._size:
+                self._held.popitem(last=False)
+        return value
+
+
 class Reader:
-    """Reads prompts, and embeds each text once: the vectors of recent texts are remembered.
+    """Reads each prompt once, and embeds each text once: what came of recent ones is remembered.
 
     Args:
         embeddings: Any LangChain embeddings.
@@ -119,7 +141,7 @@ class Reader:
         max_chars: A text longer than this is matched exactly or not at all, because an encoder
             reads only its beginning (all-MiniLM-L6-v2: 256 tokens).
         max_pieces: The same bound in word pieces, by a generous guess of how a text is cut.
-        memo: Vectors remembered.
+        memo: Prompts and vectors remembered.
         deadline: Seconds that the embedder may take for a text; the default one, in this process, has
             all the time that it needs. One that is late, or fails a few times in a row, is spared for a
             while (`Patience`), and so is a text at which it failed.
@@ -149,12 +171,11 @@ class Reader:
         self.max_pieces = max_pieces
         self.memo = memo
         self.deadline = deadline
-        self._vectors: OrderedDict[str, Vector] = OrderedDict()
+        self._queries: Recent[Query] = Recent(memo)
+        self._vectors: Recent[Vector] = Recent(memo)
         local = getattr(embeddings, "in_process", False)
         self._patience = Patience("the embedder", None if local else deadline)
-        self._twins: set[str] = set()
         self._length = 0
-        self._lock = Lock()
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -172,8 +193,12 @@ class Reader:
             UnstableKeyError: They hold a memory address, or a class whose fields cannot be looked up, so
                 that the same key could come to mean something else.
         """
-        self._warn_of_twins(llm_string)
-        scope = _hash(self.scope(_stable(llm_string)))
+        llm_string = _stable(llm_string)
+        asked = _hash(llm_string, prompt)
+        return self._queries.get(asked) or self._queries.put(asked, self._read(prompt, llm_string))
+
+    def _read(self, prompt: str, llm_string: str) -> Query:
+        scope = _hash(self.scope(llm_string))
         messages = _messages(prompt)
         if messages is None:
             earlier, words, whole, first = "", prompt, prompt, True
@@ -187,15 +212,6 @@ class Reader:
             context=_hash(earlier, material) if material else _hash(earlier),
             text=self._compared(words, alone=first and not material),
         )
-
-    def _warn_of_twins(self, llm_string: str) -> None:
-        """Warn once of models that tell nothing of themselves: to a cache they are all one."""
-        if llm_string.startswith("[(") and _ALONE.issuperset(_NAMED.findall(llm_string)):
-            with self._lock:
-                known = llm_string in self._twins
-                self._twins.add(llm_string)
-            if not known:
-                log.warning(TWINS, llm_string)
 
     def turns(self, prompt: str) -> Turns | None:
         """Return a conversation whose last turn is human and not the first; None if it is none.
@@ -262,12 +278,12 @@ class Reader:
         own = getattr(type(self.embeddings), "aembed_query", Embeddings.aembed_query)
         if not query.text or query.vector is not None or own is Embeddings.aembed_query:
             return query
-        vector = self._remembered(query.text)
+        vector = self._vectors.get(query.text)
         if vector is None:
             with self._patience.of(query.text):
                 asked = self.embeddings.aembed_query(query.text)
                 raw = await asyncio.wait_for(asked, self.deadline)
-                vector = self._remember(query.text, raw)
+                vector = self._vectors.put(query.text, self._unit(raw))
         return replace(query, vector=vector)
 
     def vector(self, text: str) -> Vector:
@@ -276,48 +292,46 @@ class Reader:
         Raises:
             ValueError: As `embed`.
         """
-        vector = self._remembered(text)
+        vector = self._vectors.get(text)
         if vector is None:
             vector = self._patience.ask(partial(self._embedded, text), text)
         return vector
 
     def _embedded(self, text: str) -> Vector:
         """Ask the embedder; what comes too late is remembered all the same."""
-        return self._remember(text, self.embeddings.embed_query(text))
+        return self._vectors.put(text, self._unit(self.embeddings.embed_query(text)))
 
-    def _remembered(self, text: str) -> Vector | None:
-        with self._lock:
-            vector = self._vectors.get(text)
-            if vector is not None:
-                self._vectors.move_to_end(text)
-            return vector
+    def routed(self, query: Query, *turns: str) -> Query:
+        """Return a query as a router reads it: all that was said, and the mean of its turns' vectors.
 
-    def _remember(self, text: str, raw: list[float]) -> Vector:
-        vector = self._unit(raw)
-        with self._lock:
-            self._vectors[text] = vector
-            self._vectors.move_to_end(text)
-            if len(self._vectors) > self.memo:
-                self._vectors.popitem(last=False)
-        return vector
-
-    def routed(self, query: Query, text: str) -> Query:
-        """Return a query as a router reads it: the whole text, and the vector of its end.
+        Each turn is a text that was embedded when it was asked, so one more costs no vector but its
+        own. A turn weighs as much as it is long, as it would in a text of all: an encoder takes the
+        mean of its words. Of a long turn the end is read, and as many turns before as fit into
+        `max_chars`.
 
         Args:
             query: What was asked.
-            text: What the conversation is about (`conversation`). An encoder reads only so much, and the
-                question comes last.
+            turns: What a conversation is about (`conversation`), the newest last.
 
         Raises:
             SparedError: The embedder has just failed at the words of the question.
             ValueError: As `embed`.
         """
         self._patience.expect_well(query.text)
-        end = text[-self.max_chars :].strip()
-        return replace(query, text=text, vector=self.vector(end) if end else None)
+        parts: list[tuple[str, Vector]] = []
+        room = self.max_chars
+        for turn in reversed(turns):
+            if parts and len(turn) > room:
+                break
+            room -= len(turn)
+            if part := turn[-self.max_chars :].strip():
+                parts.append((part, self.vector(part)))
+        vector = parts[0][1] if parts else None
+        if len(parts) > 1:
+            vector = self._unit(np.sum([len(part) * v for part, v in parts], axis=0))
+        return replace(query, text="\n".join(turns), vector=vector)
 
-    def _unit(self, raw: list[float]) -> Vector:
+    def _unit(self, raw: list[float] | Vector) -> Vector:
         vector = np.asarray(raw, dtype=np.float32)
         norm = float(np.linalg.norm(vector)) if vector.ndim == 1 else 0.0
         if not 0 < norm < np.inf:
@@ -426,12 +440,12 @@ def messages_of(question: LanguageModelInput) -> list[BaseMessage]:
     return convert_to_messages(question)
 
 
-def conversation(messages: Sequence[BaseMessage]) -> str:
-    """Return what a conversation is about: its human words, the newest last.
+def conversation(messages: Sequence[BaseMessage]) -> list[str]:
+    """Return what a conversation is about: its human turns, the newest last.
 
     "Go on" says little; what it goes on with says how hard it is.
     """
-    return "\n".join(m.text for m in messages if isinstance(m, HumanMessage))
+    return [message.text for message in messages if isinstance(message, HumanMessage)]
 
 
 def _pieces(text: str) -> int:

@@ -13,10 +13,12 @@ used in it so far are forgotten. A model failed: nobody waits any longer for wha
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -27,8 +29,10 @@ from langchain_core.callbacks import BaseCallbackHandler, BaseCallbackManager
 from langchain_cachemux.flight import failed
 
 if TYPE_CHECKING:
+    from types import FrameType
     from uuid import UUID
 
+    from langchain_core.language_models import BaseChatModel
     from langchain_core.runnables import RunnableConfig
 
 UNSUITABLE = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
@@ -53,6 +57,8 @@ class Asked:
 
     within: UUID | None
     metadata: Mapping[str, Any]
+    model: weakref.ref[BaseChatModel] | None
+    """The model itself, if it is to be found."""
 
 
 class Runs(BaseCallbackHandler):
@@ -100,7 +106,7 @@ class Runs(BaseCallbackHandler):
         """Remember in which run the model is asked, for the lookup that follows."""
         del serialized, messages, kwargs
         with self._lock:
-            self._asked[run_id] = Asked(parent_run_id, metadata or {})
+            self._asked[run_id] = Asked(parent_run_id, metadata or {}, _starting())
             if len(self._asked) > RUNS:
                 self._asked.popitem(last=False)
         _ASKING.set(run_id)
@@ -175,6 +181,9 @@ class Runs(BaseCallbackHandler):
 _Answer = tuple["weakref.ref[Forgetful]", str]
 _ASKING: ContextVar[UUID | None] = ContextVar("asking", default=None)
 """The run of the model that was asked last here; it may have ended."""
+_ASKED_BY: ContextVar[tuple[BaseChatModel, ...]] = ContextVar("asked_by", default=())
+DEPTH = 8
+"""Frames between a callback and the model that calls it back, at most."""
 
 
 @cache
@@ -205,6 +214,40 @@ def metadata_under_way() -> Mapping[str, Any]:
     if asked is not None:
         return asked.metadata
     return config_under_way().get("metadata") or {}
+
+
+@contextmanager
+def asked_by(models: Sequence[BaseChatModel]) -> Iterator[None]:
+    """Tell a cache which models may answer what it is asked in this block."""
+    token = _ASKED_BY.set(tuple(models))
+    try:
+        yield
+    finally:
+        _ASKED_BY.reset(token)
+
+
+def asking() -> Sequence[BaseChatModel]:
+    """The models on whose behalf a cache is being asked here, as far as is known."""
+    if models := _ASKED_BY.get():
+        return models
+    asked = watch().asked
+    model = None if asked is None or asked.model is None else asked.model()
+    return [] if model is None else [model]
+
+
+def _starting() -> weakref.ref[BaseChatModel] | None:
+    """The model whose run is starting: LangChain tells a callback much of it, but not which it is."""
+    from langchain_core.language_models import BaseChatModel
+
+    frame: FrameType | None = sys._getframe(2)
+    for _ in range(DEPTH):
+        if frame is None:
+            break
+        if frame.f_code.co_name in ("generate", "agenerate"):
+            model = frame.f_locals.get("self")
+            return weakref.ref(model) if isinstance(model, BaseChatModel) else None
+        frame = frame.f_back
+    return None
 
 
 def _run_under_way() -> UUID | None:

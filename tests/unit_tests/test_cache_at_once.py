@@ -22,7 +22,7 @@ from langchain_core.language_models import FakeListLLM
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableLambda
 
-from langchain_cachemux import LECCache, Reader
+from langchain_cachemux import LECCache, Reader, SentenceEncoder
 from langchain_cachemux import flight as flight_module
 
 LONG = 30.0
@@ -134,24 +134,45 @@ async def test_nothing_blocks_the_event_loop(cache):
     assert cache.stats().errors == 0
 
 
-async def test_the_loop_goes_on_with_fifty_lookups_under_way(cache):
-    cache.warm()
-    gaps, done = [], asyncio.Event()
+LATE = 0.02
+"""Seconds by which a task of the same loop may wake too late, 99 times in 100."""
 
-    async def heart():
-        last = time.perf_counter()
-        while not done.is_set():
-            await asyncio.sleep(0.001)
-            gaps.append(time.perf_counter() - last)
-            last = time.perf_counter()
 
-    beating = asyncio.create_task(heart())
-    await asyncio.sleep(0.05)
-    await asyncio.gather(*(cache.alookup(f"question {n}", "llm") for n in range(50)))
-    done.set()
-    await beating
-    p99 = statistics.quantiles(gaps, n=100)[98]
-    assert p99 < 0.1  # 20 ms on a machine that does nothing else
+async def lateness(cache, asked):
+    """The 99th percentile, in seconds, while fifty tasks look up one question after another."""
+
+    async def ask(place):
+        for n in range(4):
+            await cache.alookup(f"question {n} of {place} in {asked}", "llm")
+
+    late, looking = [], asyncio.gather(*map(ask, range(50)))
+    while not looking.done():
+        began = time.perf_counter()
+        await asyncio.sleep(0.001)
+        late.append(time.perf_counter() - began - 0.001)
+    await looking
+    return statistics.quantiles(late, n=100)[98]
+
+
+@pytest.mark.parametrize("embeddings", [Words, SentenceEncoder])
+async def test_the_loop_goes_on_with_fifty_lookups_under_way(embeddings):
+    with LECCache(embeddings=embeddings()) as cache:
+        cache.warm()
+        tries = 1  # what else the machine does makes a task late too, but not each time
+        while await lateness(cache, tries) > LATE:
+            tries += 1
+            assert tries <= 5
+        assert cache.stats().misses == 50 * 4 * tries
+
+
+async def test_a_loop_that_is_held_up_by_lookups_is_seen_to_be():
+    class Blocking(Words):
+        async def aembed_query(self, text):
+            time.sleep(LATE)  # noqa: ASYNC251
+            return super().embed_query(text)
+
+    with LECCache(embeddings=Blocking()) as cache:
+        assert await lateness(cache, "vain") > LATE
 
 
 async def test_what_a_user_does_in_threads_does_not_wait_behind_lookups():

@@ -502,6 +502,8 @@ def test_a_question_is_embedded_once(parts):
     mux.invoke(QUESTION)
     mux.bind_tools([]).invoke([("system", "Be brief"), ("human", QUESTION)])
     assert words.asked == [QUESTION]
+    mux.invoke([("human", QUESTION), ("ai", "Paris"), ("human", "And how large is Paris?")])
+    assert words.asked == [QUESTION, "And how large is Paris?"]
     assert mux.reader is getattr(mux.cache, "reader", mux.reader)
 
 

@@ -90,6 +90,46 @@ def test_events_of_the_third_protocol_obey_it_fresh_or_stored(judge):
         assert_valid_event_stream(asyncio.run(events(mux)))
 
 
+async def _third(mux, config):
+    stream = await mux.astream_events(QUESTION, config, version="v3")
+    return await stream.output
+
+
+THIRD = {
+    "stream_events": lambda mux, config: mux.stream_events(QUESTION, config, version="v3").output,
+    "astream_events": lambda mux, config: asyncio.run(_third(mux, config)),
+}
+
+
+@pytest.mark.parametrize("ask", THIRD.values(), ids=THIRD)
+@pytest.mark.parametrize("of", ["the call", "the model", "a binding"])
+@every_judge
+@third_protocol
+def test_runs_of_the_third_protocol_are_heard_as_any_others(ask, of, judge):
+    usage, events = UsageMetadataCallbackHandler(), Events()
+    mux, heard = pair(judge), {"callbacks": [usage, events]}
+    if of != "the call":
+        heard, given_to = {}, heard
+        mux = mux.model_copy(update=given_to) if of == "the model" else mux.with_config(given_to)
+    answer = ask(mux, heard)
+    names = ["small", "large"] if given(judge)[0] == "g" else ["small"]
+    assert events.started == names
+    assert {n: used["total_tokens"] for n, used in usage.usage_metadata.items()} == dict.fromkeys(
+        names, 10
+    )
+    again = ask(mux, heard)
+    assert told(again)["hit"] == "exact"
+    assert again.usage_metadata == answer.usage_metadata
+    assert sum(used["total_tokens"] for used in usage.usage_metadata.values()) == 10 * len(names)
+
+
+@third_protocol
+def test_in_the_third_protocol_a_call_has_parameters_as_in_any_other():
+    mux = multiplexed()
+    list(mux.stream_events(QUESTION, version="v3", stop=["."], seed=7))
+    assert mux.models["small"].calls[0].kwargs == {"stop": ["."], "seed": 7}
+
+
 @every_judge
 @third_protocol
 def test_an_agents_stream_of_the_third_protocol_tells_of_the_answer_given(judge):

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.embeddings import Embeddings
-from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
@@ -589,22 +588,6 @@ def test_a_class_that_cannot_be_looked_up_has_no_stable_key(unknown):
         read(HUMAN, llm=bound_to(unknown))
 
 
-def test_of_models_that_cannot_be_told_apart_is_warned_once(caplog):
-    reader = Reader(Toy())
-    one, other = (GenericFakeChatModel(messages=iter(["a"])) for _ in range(2))
-    for model in (one, other):
-        reader.read(dumps([HUMAN]), model._get_llm_string())
-    assert caplog.text.count("share answers") == 1
-    assert "generic-fake-chat-model" in caplog.text
-
-
-def test_of_models_that_tell_of_themselves_is_not_warned(caplog):
-    reader = Reader(Toy())
-    for llm in (GPT._get_llm_string(), "[('_type', 'a'), ('model', 'b'), ('stop', None)]", "m"):
-        reader.read(dumps([HUMAN]), llm)
-    assert caplog.text == ""
-
-
 def test_a_memory_address_has_no_stable_key():
     model = ChatOpenAI(api_key="x", model="gpt-4o-mini")
     with pytest.raises(UnstableKeyError, match="memory address"):
@@ -671,6 +654,45 @@ def test_a_text_is_embedded_once_and_as_a_unit_vector():
     assert one.vector.dtype == np.float32
     np.testing.assert_array_equal(one.vector, other.vector)
     assert reader.embed(one) is one
+
+
+def test_a_prompt_is_read_once_as_long_as_it_is_remembered():
+    seen = []
+    reader = Reader(Toy(), memo=2, split=lambda words: seen.append(words) or (words, ""))
+    queries = [reader.read(text, "m") for text in ("one", "two", "one", "three", "one", "two")]
+    assert seen == ["one", "two", "three", "two"]
+    assert queries[0] == queries[2] == queries[4]
+    assert reader.read("one", "another model") != queries[0]
+
+
+def test_a_prompt_that_is_remembered_is_another_once_its_class_has_gained_a_field():
+    reader, keys = Reader(Toy()), []
+    for field in (..., Field(description="the town")):
+        schema = named("Remembered", town=(str, field))
+        keys.append(reader.read("Hi", bound_to(schema)).key)
+        del schema
+    assert keys[0] != keys[1]
+
+
+def test_a_router_reads_a_conversation_as_the_mean_of_its_turns_each_embedded_once():
+    toy = Toy([3.0, 4.0], [0.0, 2.0], [5.0, 0.0])
+    reader = Reader(toy)
+    for turns in (["one"], ["one", "two"], ["one", " two ", "", "three"]):
+        query = reader.routed(reader.read(turns[-1], "m"), *turns)
+        assert query.text == "\n".join(turns)
+    assert toy.asked == ["one", "two", "three"]
+    mean = 3 * np.array([0.6, 0.8]) + 3 * np.array([0, 1]) + 5 * np.array([1, 0])  # by length
+    np.testing.assert_allclose(query.vector, mean / np.linalg.norm(mean), rtol=1e-6)
+    assert reader.routed(query, "", " ").vector is None
+
+
+def test_of_a_long_conversation_a_router_reads_the_end_and_only_whole_turns_before():
+    toy = Toy()
+    reader = Reader(toy, max_chars=10)
+    reader.routed(reader.read("now", "m"), "earliest", "earlier", "now")
+    assert toy.asked == ["now", "earlier"]
+    reader.routed(reader.read("now", "m"), "before", "a turn longer than all that is read")
+    assert toy.asked[2:] == ["that is read"[-10:]]
 
 
 def test_a_query_without_text_is_not_embedded():
