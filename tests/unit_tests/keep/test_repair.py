@@ -64,7 +64,7 @@ def harm_head(content):
 
 
 def harm_end(content):
-    return content[: 3 * len(content) // 4 // PAGE * PAGE]
+    return content[: -2 * PAGE]
 
 
 def harm_middle(content):
