@@ -23,13 +23,15 @@ from langchain_cachemux.stats import Counters
 from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity, Ledger
     from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.keep.sealed import Seal
+    from langchain_cachemux.keep.sql import SqlLedger
     from langchain_cachemux.life import Life
     from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry, Hit
@@ -138,20 +140,14 @@ class Shelf:
         from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
         from langchain_cachemux.keep.private import make_private
         from langchain_cachemux.keep.repair import salvage
-        from langchain_cachemux.keep.sql import SqlLedger
 
         make_private(folder)
         closing.callback(make_private, folder)
         closing.enter_context(locked(folder))
         if repair:
             salvage(folder / LEDGER, seal)
-        ledger = SqlLedger(
-            f"sqlite:///{folder / LEDGER}",
-            capacity=capacity.total,
-            policy=policy,
-            about={"embeddings": embeddings, "capacity unit": capacity.unit},
-            seal=seal,
-        )
+        about = {"embeddings": embeddings, "capacity unit": capacity.unit}
+        ledger = _kept(folder / LEDGER, capacity, policy, about=about, seal=seal)
         closing.callback(ledger.close)
         index = ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
@@ -164,7 +160,7 @@ class Shelf:
             expiry=expiry,
             life=life,
         )
-        shelf.check(fix=True)
+        index.check(ledger.wordings(), fix=True)
         make_private(folder)
         closing.callback(shelf.close)
         return shelf
@@ -457,3 +453,18 @@ class Shelf:
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:
             self.index.blank(slot)
+
+
+def _kept(
+    file: Path,
+    capacity: Capacity,
+    policy: Policy | Sequence[Policy],
+    *,
+    about: Mapping[str, str],
+    seal: Seal,
+) -> SqlLedger:
+    """The ledger in a file."""
+    from langchain_cachemux.keep.sql import SqlLedger
+
+    url, total = f"sqlite:///{file}", capacity.total
+    return SqlLedger(url, capacity=total, policy=policy, about=about, seal=seal)
