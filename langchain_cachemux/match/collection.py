@@ -308,6 +308,23 @@ def lack(wording: Wording) -> str:
     return f"slot {wording.slot}: the index lacks {what}"
 
 
+class Sample:
+    """Some of many wordings, each as likely as any other (a reservoir)."""
+
+    def __init__(self, size: int) -> None:
+        self.wordings: list[Wording] = []
+        self._size, self._seen = size, 0
+        self._random = np.random.default_rng(0)
+
+    def add(self, wording: Wording) -> None:
+        """Take another one, perhaps in the place of one that was taken."""
+        self._seen += 1
+        full = len(self.wordings) == self._size
+        place = int(self._random.integers(self._seen)) if full else len(self.wordings)
+        if place < self._size:
+            self.wordings[place : place + 1] = [wording]
+
+
 def rows_of(wordings: Sequence[Wording]) -> Rows:
     """The rows of one or more wordings that have vectors."""
     vectors = np.stack([one.vector for one in wordings if one.vector is not None])

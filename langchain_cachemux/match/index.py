@@ -26,27 +26,25 @@ from functools import partial
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from langchain_cachemux.background import Background
 from langchain_cachemux.discreet import loggable
-from langchain_cachemux.match.collection import ChromaRows, Place, lack, rows_of
+from langchain_cachemux.match.collection import ChromaRows, Place, Sample, lack, rows_of
 from langchain_cachemux.match.front import Front, Neighbour, Rows, mark_of
 from langchain_cachemux.patience import Patience, SparedError, within
-from langchain_cachemux.types import Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from chromadb.api import ClientAPI
 
-    from langchain_cachemux.types import Vector
+    from langchain_cachemux.types import Vector, Wording
 
 EXACT = 20_000
 """Rows that are searched exactly: about where Chroma becomes faster (benchmarks/results/index.json)."""
 WAITING = 100_000
 """Rows not yet in Chroma that are held in memory, 150 MB; of more, the oldest are left to a repair."""
+OUTDATED = 8
+"""More rows than asked for that Chroma is asked for, as some of them may have changed since."""
 PATIENCE = 0.2
 """Seconds that a search waits for a server, or for rows that are still being read at opening."""
 LATEST = 30.0
@@ -216,7 +214,7 @@ class Index:
         near, rows = self.front.nearest(vector, mark, n=n), self._rows
         if not self._whole and rows is not None:
             known = {one.slot for one in near}
-            for one in self._behind(partial(rows.nearest, vector, mark, n=n)):
+            for one in self._behind(partial(rows.nearest, vector, mark, n=n + OUTDATED)):
                 if one.slot not in known and one.slot not in self._pending:
                     near.append(one)
         return sorted(near, key=lambda one: -one.similarity)[:n]
@@ -243,16 +241,13 @@ class Index:
         if self._rows is None and not self._whole:
             return ["the index's collection cannot be opened"]
         rows, problems = self.rows(), []
-        stale, sample, seen = set(rows), list[Wording](), 0
-        random = np.random.default_rng(0)
+        stale, sample = set(rows), Sample(PROBED)
         for wording in wordings:
             if wording.vector is None:
                 continue
-            slot, key, seen = wording.slot, wording.key, seen + 1
+            slot, key = wording.slot, wording.key
             stale.discard(slot)
-            place = len(sample) if seen <= PROBED else int(random.integers(seen))
-            if place < PROBED:  # a reservoir: each is as likely as any other
-                sample[place : place + 1] = [wording]
+            sample.add(wording)
             if rows.get(slot) != key:
                 problems.append(lack(wording))
                 if fix:
@@ -260,18 +255,14 @@ class Index:
         if fix:
             for slot in stale:
                 self.blank(slot)
-        found = self._recall(sample)
-        if found < RECALL:
-            problems.append(f"of near-duplicates of {len(sample)} wordings, {found:.1%} are found")
+        behind = None if self._unsure else self._rows
+        written = [one for one in sample.wordings if one.slot not in self._pending]
+        if behind is not None and written:
+            found = behind.recall(rows_of(written), similarity=SIMILAR)
+            if found < RECALL:
+                of = f"near-duplicates of {len(written)} wordings"
+                problems.append(f"of {of}, {found:.1%} are found")
         return problems
-
-    def _recall(self, sample: Sequence[Wording]) -> float:
-        """The share of some wordings that a near-duplicate finds in the collection, if there is one."""
-        rows = self._rows
-        written = [one for one in sample if one.slot not in self._pending]
-        if rows is None or self._unsure or not written:
-            return 1.0
-        return rows.recall(rows_of(written), similarity=SIMILAR)
 
     def clear(self) -> None:
         """Hold nothing, and do away with the collection, in the background."""

@@ -362,9 +362,8 @@ def test_a_collection_that_fails_is_tried_again_and_every_row_stays_found(caplog
     until(lambda: index.faults >= 4)
     for slot, vector in enumerate(vectors):
         assert index.nearest(vector, "p", n=1)[0].slot == slot
-    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        "Chroma failed behind the index, and is tried again: RuntimeError('the disk is full')"
-    ]
+    (told,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert told.startswith("Chroma failed behind the index, and is tried again: RuntimeError at")
     slow.fails = False
     assert settled(index)
     assert {slot for slot, _ in slow.written} == set(range(20))
