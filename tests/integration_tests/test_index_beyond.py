@@ -280,6 +280,7 @@ def test_a_server_that_hangs_costs_a_search_its_patience_once(chroma, name):
         assert time.monotonic() - began < 5
     finally:
         chroma.go_on()
+        index._rows.close()
 
 
 def test_a_server_that_was_killed_is_found_again_and_written_what_it_missed(chroma, name):
