@@ -122,18 +122,12 @@ class Shelf:
         """
         expect(isinstance(repair, bool), "repair", "True or False", repair)
         seal = seal or Checksum()
+        made = partial(cls, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry, life=life)
         if folder is None:
             books = MemoryLedger(capacity.total, policy=policy)
             index = Index.memory(books.wordings, read=True)
             closing.callback(index.close)
-            return cls(
-                books,
-                index,
-                in_bytes=capacity.in_bytes,
-                counters=counters,
-                expiry=expiry,
-                life=life,
-            )
+            return made(books, index)
         from langchain_cachemux.keep.folder import INDEX, kept
 
         ledger = kept(
@@ -149,15 +143,7 @@ class Shelf:
         place = folder / INDEX
         index = (Index.memory if hidden else partial(Index.folder, place))(ledger.wordings)
         closing.callback(index.close)
-        shelf = cls(
-            ledger,
-            index,
-            in_bytes=capacity.in_bytes,
-            counters=counters,
-            deadline=deadline,
-            expiry=expiry,
-            life=life,
-        )
+        shelf = made(ledger, index, deadline=deadline)
         closing.callback(shelf.close)
         return shelf
 
