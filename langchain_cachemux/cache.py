@@ -26,6 +26,7 @@ from langchain_cachemux.life import ClosedError, Life
 from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import matcher_of
 from langchain_cachemux.patience import level
+from langchain_cachemux.places import Servers
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
@@ -43,6 +44,7 @@ from langchain_cachemux.worth import Worth
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from chromadb.api import ClientAPI
     from langchain_core.embeddings import Embeddings
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import Generation
@@ -71,6 +73,7 @@ class LECCache(Upkeep, BaseCache):
     Args:
         path: Folder that keeps the cache between runs, made when missing, open in one process at a
             time; by default the cache lives in memory.
+        shared: Whether several processes of one machine have the folder open.
         capacity: Entries held at most, or bytes when given as text (`"512MB"`).
         embeddings: Any LangChain embeddings; by default all-MiniLM-L6-v2 in this process.
         policy: What is worth keeping; of several, the one whose misses have cost least lately. By
@@ -127,6 +130,7 @@ class LECCache(Upkeep, BaseCache):
         self,
         path: str | Path | None = None,
         *,
+        shared: bool = False,
         capacity: int | str = 10_000,
         embeddings: Embeddings | None = None,
         policy: Policy | Sequence[Policy] | None = None,
@@ -156,6 +160,7 @@ class LECCache(Upkeep, BaseCache):
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
+        expect(path or not shared, "shared", "False where there is no path", shared)
         _expect_parts(
             path, estimator, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline
         )
@@ -171,8 +176,9 @@ class LECCache(Upkeep, BaseCache):
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
         )
         """What is learned of pairs of questions; None where the matcher learns nothing."""
-        self.path = None if path is None else Path(path).resolve()
-        """The folder that keeps it; None in memory."""
+        self.path = None if path is None or isinstance(path, Servers) else Path(path).resolve()
+        """The folder that keeps it; None in memory, and where it is kept by servers."""
+        self._together = path if isinstance(path, Servers) else self.path if shared else None
         self.on_event = on_event
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
@@ -183,24 +189,50 @@ class LECCache(Upkeep, BaseCache):
         self._open(room, policy, deadline=deadline, secret=secret, repair=repair)
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
 
+    @classmethod
+    def connect(
+        cls,
+        *,
+        database: str,
+        chroma: str | Callable[[], ClientAPI] | None = None,
+        collection: str = "cachemux",
+        **settings: Any,
+    ) -> Self:
+        """Open a cache that any number of processes and machines share.
+
+        Args:
+            database: Address of its PostgreSQL, `postgresql+psycopg://user:password@host/name`; its
+                tables are made where they are missing.
+            chroma: Address of a Chroma server, `http://host:8000`, or what makes a client of one. By
+                default each process searches for itself what is near.
+            collection: The collection there.
+            settings: As of the class, but for `path` and `shared`.
+
+        Raises:
+            ValueError: An argument is wrong, or the database was made with another embedder.
+            ImportError: What it needs is not installed (`langchain-cachemux[server]`).
+            sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
+        """
+        place: Any = Servers(database, chroma=chroma, collection=collection)
+        return cls(place, **settings)
+
     def _open(self, room: Capacity, policy: Policy | Sequence[Policy], **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
-        closing = ExitStack()
-        self._life = life = Life(self, closing.close, folder=self.path)
+        closing, together = ExitStack(), self._together
+        alone = self.path if together is None else None
+        self._life = life = Life(self, closing.close, folder=alone)
+        how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
+        how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
-            self._shelf = Shelf.opened(
-                self.path,
-                room,
-                policy,
-                embeddings=name_of(self.reader.embeddings),
-                counters=self._counters,
-                life=life,
-                closing=closing,
-                expiry=self._expiry,
-                **how,
-            )
+            if together is None:
+                self._shelf = Shelf.opened(alone, room, policy, **how)
+            else:
+                from langchain_cachemux.common import opened
+
+                wait = self.flights.longest
+                self._shelf, self.flights = opened(together, room, policy, wait=wait, **how)
             if self.lessons is not None:
-                closing.callback(self.lessons.open(self._shelf, self.path))
+                closing.callback(self.lessons.open(self._shelf, alone))
             closing.callback(self._workers.close)
         except BaseException:
             life.close()
@@ -555,7 +587,7 @@ def _expect_parts(
     folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
     estimates = is_made(estimator, "predict learn")
     for name, given, right, what in (
-        ("path", path, folder, "a folder, as text or a Path"),
+        ("path", path, folder or isinstance(path, Servers), "a folder, as text or a Path"),
         ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
         ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),

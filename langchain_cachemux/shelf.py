@@ -135,11 +135,15 @@ class Shelf:
         if folder.exists() and not folder.is_dir():
             msg = f"path must be a folder, got the file {str(folder)!r}"
             raise ValueError(msg)
-        from langchain_cachemux.keep.folder import INDEX, LEDGER, locked
+        from langchain_cachemux.keep.folder import INDEX, LEDGER, SHARED, locked
         from langchain_cachemux.keep.private import make_private
         from langchain_cachemux.keep.repair import salvage
         from langchain_cachemux.keep.sql import SqlLedger
 
+        together = (folder / SHARED).exists()
+        expect(
+            not together, "shared", f"True for {str(folder)!r}, which processes share", given=False
+        )
         make_private(folder)
         closing.callback(make_private, folder)
         closing.enter_context(locked(folder))

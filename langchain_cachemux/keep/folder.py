@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-LEDGER, INDEX = "ledger.db", "chroma"
-"""What lies in the folder: the ledger's database, and the index's own folder."""
+LEDGER, INDEX, SHARED = "ledger.db", "chroma", "shared.db"
+"""What lies in the folder: the ledger's database, and the index's own folder; or the database of a
+ledger that processes share."""
 
 
 @contextmanager
