@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from langchain_core.caches import BaseCache
 
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
-from langchain_cachemux.background import Workers
+from langchain_cachemux.background import Background, Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
+from langchain_cachemux.keep.encrypted import seal_of
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
@@ -26,7 +27,7 @@ from langchain_cachemux.life import ClosedError, Life
 from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import matcher_of
 from langchain_cachemux.patience import level
-from langchain_cachemux.places import Servers
+from langchain_cachemux.places import Connected, Servers
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
@@ -35,6 +36,7 @@ from langchain_cachemux.read.twins import Twins
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
+from langchain_cachemux.saved import Saved
 from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
@@ -44,7 +46,6 @@ from langchain_cachemux.worth import Worth
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from chromadb.api import ClientAPI
     from langchain_core.embeddings import Embeddings
     from langchain_core.messages import AIMessage, BaseMessage
     from langchain_core.outputs import Generation
@@ -58,10 +59,13 @@ if TYPE_CHECKING:
 
 Event: TypeAlias = Hit | Miss | Admission
 
+COSTS = "costs.zip"
+"""What misses have cost, in the folder."""
+
 log = logging.getLogger(__name__)
 
 
-class LECCache(Upkeep, BaseCache):
+class LECCache(Upkeep, Connected, BaseCache):
     """A semantic cache that forgets the least expected cost.
 
     Use it anywhere LangChain takes a cache: `set_llm_cache(LECCache())`, or `cache=` of one model.
@@ -116,6 +120,10 @@ class LECCache(Upkeep, BaseCache):
         secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
             there; by default a checksum finds what changed by accident.
         repair: Whether what can be read of a damaged folder is saved; the damaged file stays beside it.
+        encrypt: A key, 32 bytes or those in base64: what a folder keeps of prompts, answers and vectors
+            is encrypted under it (AES-256-GCM).
+        store_prompts: Whether questions are stored beside answers, and their vectors, from which words
+            can be told. Without, only equal questions hit.
 
     Raises:
         ValueError: An argument is wrong; or the folder was made with another embedder or secret, or is
@@ -156,21 +164,21 @@ class LECCache(Upkeep, BaseCache):
         clock: Callable[[], float] = time.time,
         secret: str | bytes | None = None,
         repair: bool = False,
+        encrypt: bytes | str | None = None,
+        store_prompts: bool = True,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
         expect(path or not shared, "shared", "False where there is no path", shared)
-        _expect_parts(
-            path, estimator, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline
-        )
+        _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
+        _expect_storing(cacheable, store_prompts)
         self.cacheable = cacheable
         self.namespace = None if namespace is None else Namespace(namespace)
+        self.store_prompts = store_prompts
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
-        policy = robust(room.entries) if policy is None else policy
-        Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         self.rewriter = Rewriter(rewrite, reader=reader, price=self.price)
         self.lessons = lessons_of(
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
@@ -186,57 +194,46 @@ class LECCache(Upkeep, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        self._open(room, policy, deadline=deadline, secret=secret, repair=repair)
-        self.ledger, self.index = self._shelf.ledger, self._shelf.index
+        seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
+        self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
-    @classmethod
-    def connect(
-        cls,
-        *,
-        database: str,
-        chroma: str | Callable[[], ClientAPI] | None = None,
-        collection: str = "cachemux",
-        **settings: Any,
-    ) -> Self:
-        """Open a cache that any number of processes and machines share.
-
-        Args:
-            database: Address of its PostgreSQL, `postgresql+psycopg://user:password@host/name`; its
-                tables are made where they are missing.
-            chroma: Address of a Chroma server, `http://host:8000`, or what makes a client of one. By
-                default each process searches for itself what is near.
-            collection: The collection there.
-            settings: As of the class, but for `path` and `shared`.
-
-        Raises:
-            ValueError: An argument is wrong, or the database was made with another embedder.
-            ImportError: What it needs is not installed (`langchain-cachemux[server]`).
-            sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
-        """
-        place: Any = Servers(database, chroma=chroma, collection=collection)
-        return cls(place, **settings)
-
-    def _open(self, room: Capacity, policy: Policy | Sequence[Policy], **how: Any) -> None:
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy] | None, **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
-        closing, together = ExitStack(), self._together
-        alone = self.path if together is None else None
+        policy = robust(room.entries) if policy is None else policy
+        Rules.parse(capacity=room.total, policy=policy, ghosts=None)
+        closing, alone = ExitStack(), None if self._together else self.path
         self._life = life = Life(self, closing.close, folder=alone)
         how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
         how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
-            if together is None:
+            if self._together is None:
                 self._shelf = Shelf.opened(alone, room, policy, **how)
             else:
                 from langchain_cachemux.common import opened
 
-                wait = self.flights.longest
-                self._shelf, self.flights = opened(together, room, policy, wait=wait, **how)
+                how["wait"] = self.flights.longest
+                self._shelf, self.flights = opened(self._together, room, policy, **how)
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, alone))
+            if alone is not None and self._worth.is_kept():
+                closing.callback(self._go_on(alone / COSTS))
             closing.callback(self._workers.close)
         except BaseException:
             life.close()
             raise
+        self.ledger, self.index = self._shelf.ledger, self._shelf.index
+
+    def _go_on(self, file: Path) -> Callable[[], object]:
+        """Go on from what misses have cost before; return what writes it down at the end."""
+        saving = Background(threads=1, waiting=1)
+        saved = Saved(file, {"costs": self._worth}, background=saving, every=1000)
+        self._worth.changed = saved.changed
+
+        def end() -> None:
+            saving.close()
+            saved.save()
+
+        return end
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -336,7 +333,7 @@ class LECCache(Upkeep, BaseCache):
     async def _aembedded(self, query: Query) -> Query:
         """The query as a natively asynchronous embedder embeds it; else as it is."""
         aembed = getattr(self.reader, "aembed", None)
-        if aembed is not None:
+        if aembed is not None and self.store_prompts:
             with self._spared("embedding"):
                 query = await aembed(query)
         return query
@@ -481,7 +478,7 @@ class LECCache(Upkeep, BaseCache):
         return None if entry is None else Hit(query, entry, "exact")
 
     def _near(self, query: Query) -> Hit | Miss:
-        if not query.text:
+        if not query.text or not self.store_prompts:
             return Miss(query, "only an exact match will do, and there is none")
         query = self.reader.embed(query)
         verdict = self.match.judge(query, self._shelf.near(query))
@@ -519,7 +516,7 @@ class LECCache(Upkeep, BaseCache):
         generations: Sequence[Generation],
         elapsed: float | None,
     ) -> None:
-        if answers.calls_tools(generations):
+        if answers.calls_tools(generations) or not self.store_prompts:
             query = replace(query, text="", vector=None)
         try:
             query = self.reader.embed(query)
@@ -561,12 +558,8 @@ class LECCache(Upkeep, BaseCache):
 
     def _fail(self, what: str, error: Exception) -> None:
         self._counters.add("errors")
-        log.log(
-            level(error),
-            "%s failed, the chain goes on without the cache: %s",
-            what,
-            loggable(error),
-        )
+        told = loggable(error)
+        log.log(level(error), "%s failed, the chain goes on without the cache: %s", what, told)
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:
@@ -576,9 +569,18 @@ class LECCache(Upkeep, BaseCache):
                 self._fail("on_event", error)
 
 
-def _expect_parts(
-    path: Any, estimator: Any, *, on_event: Any, cacheable: Any, wait: Any, deadline: Any
-) -> None:
+def _expect_storing(cacheable: Any, store_prompts: Any) -> None:
+    """Refuse what does not say what is to be stored.
+
+    Raises:
+        ValueError: One of them is of a wrong kind.
+    """
+    right = cacheable is None or takes(cacheable, 1)
+    expect(right, "cacheable", "a plain function of one message", cacheable)
+    expect(isinstance(store_prompts, bool), "store_prompts", "True or False", store_prompts)
+
+
+def _expect_parts(path: Any, estimator: Any, *, on_event: Any, wait: Any, deadline: Any) -> None:
     """Refuse what cannot work; None is the default of each but the seconds.
 
     Raises:
@@ -590,7 +592,6 @@ def _expect_parts(
         ("path", path, folder or isinstance(path, Servers), "a folder, as text or a Path"),
         ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
-        ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
         ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
         ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):

@@ -20,7 +20,6 @@ from langchain_cachemux.keep.books import TYPICAL_BYTES, Capacity
 from langchain_cachemux.keep.folder import LEDGER, SHARED
 from langchain_cachemux.keep.leases import Leases
 from langchain_cachemux.keep.private import make_private
-from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.shared import SharedLedger
 from langchain_cachemux.match.index import Index
 from langchain_cachemux.places import Servers
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.keep.expiry import Expiry
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.keep.sealed import Seal
     from langchain_cachemux.life import Life
     from langchain_cachemux.stats import Counters
     from langchain_cachemux.types import Entry
@@ -53,7 +53,7 @@ def opened(
     life: Life,
     closing: ExitStack,
     expiry: Expiry | None = None,
-    secret: str | bytes | None = None,
+    seal: Seal | None = None,
     repair: bool = False,
 ) -> tuple[Shelf, CommonFlights]:
     """Open a ledger that processes share, an index that hears of all of them, and flights of all.
@@ -69,7 +69,7 @@ def opened(
         life: As for a shelf.
         closing: Closes what was opened.
         expiry: As for a shelf.
-        secret: Under which what is kept is signed; all processes have the same.
+        seal: What rows are written under; all processes have the same.
         repair: Must be False.
 
     Raises:
@@ -83,7 +83,7 @@ def opened(
         capacity=capacity.total,
         policy=policy,
         about={"embeddings": embeddings, "capacity unit": capacity.unit},
-        seal=Checksum(secret),
+        seal=seal,
         typical=TYPICAL_BYTES if capacity.in_bytes else 1,
     )
     closing.callback(ledger.close)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
 
 from langchain_cachemux.arguments import expect
@@ -56,3 +56,36 @@ class Servers:
             headers=headers,
             settings=Settings(anonymized_telemetry=False),
         )
+
+
+class Connected:
+    """What can also be opened on servers, in place of a folder."""
+
+    @classmethod
+    def connect(
+        cls,
+        *,
+        database: str,
+        chroma: str | Callable[[], ClientAPI] | None = None,
+        collection: str = "cachemux",
+        **settings: Any,
+    ) -> Self:
+        """Open a cache that any number of processes and machines share.
+
+        Args:
+            database: Address of its PostgreSQL, `postgresql+psycopg://user:password@host/name`; its
+                tables are made where they are missing.
+            chroma: Address of a Chroma server, `http://host:8000`, or what makes a client of one. By
+                default each process searches for itself what is near.
+            collection: The collection there.
+            settings: As of the class, but for `path` and `shared`.
+
+        Raises:
+            ValueError: An argument is wrong, or the database was made with another embedder.
+            ImportError: What it needs is not installed (`langchain-cachemux[server]`).
+            sqlalchemy.exc.SQLAlchemyError: The database cannot be reached.
+        """
+        place: Any = Servers(database, chroma=chroma, collection=collection)
+        make: Any = cls
+        cache: Self = make(place, **settings)
+        return cache

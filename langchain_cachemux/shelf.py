@@ -8,11 +8,13 @@ exact hits go on without the index.
 
 from __future__ import annotations
 
+import shutil
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from langchain_cachemux.arguments import expect
+from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.sealed import Checksum
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.books import Capacity, Ledger
     from langchain_cachemux.keep.expiry import Asked, Keeping
     from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.keep.sealed import Seal
     from langchain_cachemux.life import Life
     from langchain_cachemux.stats import Counted
     from langchain_cachemux.types import Entry, Hit
@@ -72,6 +75,10 @@ class Shelf:
         self.counters = Counters() if counters is None else counters
         self.deadline = deadline
         self.expiry = Expiry() if expiry is None else expiry
+        self.leftovers: list[Path] = []
+        """Folders that are removed once all is closed."""
+        self.kept_index: Path | None = None
+        """Where the index is kept, beside the ledger."""
         self._others: list[str] | None = None
         """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self._reading = Patience("reading the ledger", deadline, shares=True)
@@ -93,10 +100,10 @@ class Shelf:
         embeddings: str,
         counters: Counters,
         deadline: float,
-        life: Life,
         closing: ExitStack,
+        life: Life | None = None,
         expiry: Expiry | None = None,
-        secret: str | bytes | None = None,
+        seal: Seal | None = None,
         repair: bool = False,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
@@ -108,10 +115,10 @@ class Shelf:
             embeddings: What the vectors were made by.
             counters: As for a shelf.
             deadline: Seconds in which a folder has to answer.
-            life: As for a shelf.
             closing: Closes what was opened.
+            life: As for a shelf.
             expiry: As for a shelf.
-            secret: Under which what a folder keeps is signed.
+            seal: What a folder is written under; where that hides vectors, none is written beside it.
             repair: Whether what can be read of a damaged ledger is saved into a new one.
 
         Raises:
@@ -119,7 +126,7 @@ class Shelf:
                 or is damaged.
         """
         expect(isinstance(repair, bool), "repair", "True or False", repair)
-        seal = Checksum(secret)
+        seal = seal or Checksum()
         if folder is None:
             index = ChromaIndex.memory()
             closing.callback(index.close)
@@ -132,32 +139,21 @@ class Shelf:
                 expiry=expiry,
                 life=life,
             )
-        if folder.exists() and not folder.is_dir():
-            msg = f"path must be a folder, got the file {str(folder)!r}"
-            raise ValueError(msg)
-        from langchain_cachemux.keep.folder import INDEX, LEDGER, SHARED, locked
-        from langchain_cachemux.keep.private import make_private
-        from langchain_cachemux.keep.repair import salvage
-        from langchain_cachemux.keep.sql import SqlLedger
+        from langchain_cachemux.keep.folder import INDEX, kept
 
-        together = (folder / SHARED).exists()
-        expect(
-            not together, "shared", f"True for {str(folder)!r}, which processes share", given=False
-        )
-        make_private(folder)
-        closing.callback(make_private, folder)
-        closing.enter_context(locked(folder))
-        if repair:
-            salvage(folder / LEDGER, seal)
-        ledger = SqlLedger(
-            f"sqlite:///{folder / LEDGER}",
-            capacity=capacity.total,
-            policy=policy,
-            about={"embeddings": embeddings, "capacity unit": capacity.unit},
+        ledger = kept(
+            folder,
+            capacity,
+            policy,
+            embeddings=embeddings,
+            closing=closing,
             seal=seal,
+            repair=repair,
         )
-        closing.callback(ledger.close)
-        index = ChromaIndex.folder(folder / INDEX)
+        leftovers: list[Path] = []
+        closing.callback(_remove, leftovers)
+        hidden = isinstance(seal, Encrypted)
+        index = ChromaIndex.memory() if hidden else ChromaIndex.folder(folder / INDEX)
         closing.callback(index.close)
         shelf = cls(
             ledger,
@@ -168,8 +164,8 @@ class Shelf:
             expiry=expiry,
             life=life,
         )
-        shelf.check(fix=True)
-        make_private(folder)
+        index.check(ledger.wordings(), fix=True)
+        shelf.leftovers, shelf.kept_index = leftovers, None if hidden else folder / INDEX
         closing.callback(shelf.close)
         return shelf
 
@@ -179,14 +175,18 @@ class Shelf:
         return "bytes" if self.in_bytes else "entries"
 
     def compact(self) -> int:
-        """Forget what is over, and have both stores written anew; return how many answers were over."""
+        """Forget what is over, and write the ledger anew; return how many answers were over.
+
+        The index keeps traces of what was overwritten, so it goes when it is closed, and is made of the
+        ledger's vectors at the next opening.
+        """
         with self.lock:
             swept = 0
             while found := self.sweep():
                 swept += found
             self.ledger.compact()
-            self.index.clear()
-            self.index.check(self.ledger.wordings(), fix=True)
+        if self.kept_index is not None:
+            self.leftovers[:] = [self.kept_index]
         return swept
 
     def close(self) -> None:
@@ -461,3 +461,8 @@ class Shelf:
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:
             self.index.blank(slot)
+
+
+def _remove(folders: list[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)

@@ -12,11 +12,11 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.types import Entry, Query, Wording
+from langchain_cachemux.types import Answer, Entry, Query, Wording
 from langchain_cachemux.whole import whole
 
 if TYPE_CHECKING:
@@ -29,13 +29,6 @@ if TYPE_CHECKING:
 
 FORMAT, VERSION = "cachemux answers", 1
 _TEXTS = ("key", "partition", "text", "answer")
-
-
-class Answer(NamedTuple):
-    """What a line holds."""
-
-    entry: Entry
-    aliases: tuple[Wording, ...] = ()
 
 
 class Export:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NotRequired, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, NotRequired, TypeAlias
 
 from typing_extensions import TypedDict
 
@@ -119,6 +119,13 @@ class Wording:
     def partition(self) -> str:
         """As its entry's."""
         return "" if self.entry is None else self.entry.partition
+
+
+class Answer(NamedTuple):
+    """An entry, and in what other words it may be asked for."""
+
+    entry: Entry
+    aliases: tuple[Wording, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

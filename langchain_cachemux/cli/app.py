@@ -27,6 +27,7 @@ from langchain_cachemux.cli.fit import fit_router
 from langchain_cachemux.cli.folder import check_folder, clear_folder, folder_stats
 from langchain_cachemux.cli.terminal import agree, console, progress_console, write
 from langchain_cachemux.cli.traces import advise_trace, replay_trace
+from langchain_cachemux.cli.transfer import compact_folder, export_folder, import_folder
 
 if TYPE_CHECKING:
     from langchain_cachemux.cache import Event
@@ -181,6 +182,9 @@ app.command("fit")(fit_router)
 app.command("stats")(folder_stats)
 app.command("check")(check_folder)
 app.command("clear")(clear_folder)
+app.command("export")(export_folder)
+app.command("import")(import_folder)
+app.command("compact")(compact_folder)
 app.command("doctor")(doctor)
 
 

@@ -66,12 +66,12 @@ def check_folder(
     for problem in (*books, *missing):
         console.print(problem, markup=False)
     if not books and not missing:
-        console.print(f"{_many(held, 'answer')}, nothing wrong")
+        console.print(f"{many(held, 'answer')}, nothing wrong")
     elif fix and not books:
-        console.print(f"{_many(len(missing), 'row')} of the index rebuilt")
+        console.print(f"{many(len(missing), 'row')} of the index rebuilt")
     else:
         remedy = "--fix rebuilds the index" if not fix else "clear the folder to be rid of it"
-        console.print(f"{_many(len(books) + len(missing), 'problem')}; {remedy}")
+        console.print(f"{many(len(books) + len(missing), 'problem')}; {remedy}")
         raise typer.Exit(1)
 
 
@@ -88,15 +88,16 @@ def clear_folder(
 
     with Folder(path) as folder, locked(path):
         held = len(folder)
-        agree(f"Forget {_many(held, 'answer')} in {path}?", yes=yes)
+        agree(f"Forget {many(held, 'answer')} in {path}?", yes=yes)
         folder.empty()
         index = _index(path)
         index.clear()
         index.close()
-    console.print(f"{_many(held, 'answer')} forgotten")
+    console.print(f"{many(held, 'answer')} forgotten")
 
 
-def _many(count: int, noun: str) -> str:
+def many(count: int, noun: str) -> str:
+    """Say how many there are."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 

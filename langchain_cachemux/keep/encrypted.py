@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from langchain_cachemux.arguments import expect
 from langchain_cachemux.extras import needs
-from langchain_cachemux.keep.sealed import DamagedError, message
+from langchain_cachemux.keep.sealed import Checksum, DamagedError, message
 
 if TYPE_CHECKING:
-    from langchain_cachemux.keep.sealed import Row, Table
+    from langchain_cachemux.keep.sealed import Row, Seal, Table
 
 BYTES = 32
 """Length of a key: AES-256."""
@@ -85,6 +85,27 @@ class Encrypted:
         """A row with nothing in the columns that are hidden, and what was there."""
         empty = {name: None if name == "vector" else "" for name in HIDDEN[table]}
         return {**row, **empty}, {name: row[name] for name in HIDDEN[table]}
+
+
+def seal_of(
+    *, secret: str | bytes | None = None, encrypt: bytes | str | None = None, kept: bool = True
+) -> Seal:
+    """Return what a folder is written under, as its user describes it.
+
+    Args:
+        secret: Signs rows.
+        encrypt: A key that also encrypts them.
+        kept: Whether there is a folder.
+
+    Raises:
+        ValueError: They are of the wrong kind, or cannot go together. The message tells neither.
+    """
+    if encrypt is None:
+        return Checksum(secret)
+    if not kept or secret is not None:
+        msg = "encrypt must be given with a folder (path=), and without secret: a key signs too"
+        raise ValueError(msg)
+    return Encrypted(encrypt)
 
 
 def key_of(given: object) -> bytes:

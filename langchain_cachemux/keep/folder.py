@@ -9,20 +9,28 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
+from langchain_cachemux.arguments import expect
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.database import Database
 from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.policies import LRU
+from langchain_cachemux.keep.private import make_private
 from langchain_cachemux.keep.resume import fill, value
-from langchain_cachemux.keep.rows import vector_of
+from langchain_cachemux.keep.rows import entry_of, vector_of, wording_of
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, WORDINGS
 from langchain_cachemux.keep.unwritten import Unwritten
-from langchain_cachemux.types import Entry, Wording
+from langchain_cachemux.types import Answer, Entry, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from contextlib import ExitStack
     from pathlib import Path
+
+    from langchain_cachemux.keep.books import Capacity
+    from langchain_cachemux.keep.policies import Policy
+    from langchain_cachemux.keep.sealed import Seal
+    from langchain_cachemux.keep.sql import SqlLedger
 
 LEDGER, INDEX, SHARED = "ledger.db", "chroma", "shared.db"
 """What lies in the folder: the ledger's database, and the index's own folder; or the database of a
@@ -46,6 +54,57 @@ def locked(folder: Path) -> Iterator[None]:
         raise ValueError(msg) from None
 
 
+def kept(
+    folder: Path,
+    capacity: Capacity,
+    policy: Policy | Sequence[Policy],
+    *,
+    embeddings: str,
+    closing: ExitStack,
+    seal: Seal,
+    repair: bool = False,
+) -> SqlLedger:
+    """Open the ledger in a folder, which is this process's and its owner's alone as long as it is open.
+
+    Args:
+        folder: Made when it is missing.
+        capacity: What the ledger may hold.
+        policy: What is worth keeping.
+        embeddings: What the vectors were made by.
+        closing: Closes what was opened.
+        seal: What rows are written under.
+        repair: Whether what can be read of a damaged ledger is saved into a new one.
+
+    Raises:
+        ValueError: The path is a file; or the folder was made with another embedder, unit or seal, or is
+            damaged.
+    """
+    if folder.exists() and not folder.is_dir():
+        msg = f"path must be a folder, got the file {str(folder)!r}"
+        raise ValueError(msg)
+    from langchain_cachemux.keep.repair import salvage
+    from langchain_cachemux.keep.sql import SqlLedger
+
+    together = (folder / SHARED).exists()
+    what = f"True for {str(folder)!r}, which processes share"
+    expect(not together, "shared", what, given=False)
+    make_private(folder)
+    closing.callback(make_private, folder)
+    closing.enter_context(locked(folder))
+    if repair:
+        salvage(folder / LEDGER, seal)
+    ledger = SqlLedger(
+        f"sqlite:///{folder / LEDGER}",
+        capacity=capacity.total,
+        policy=policy,
+        about={"embeddings": embeddings, "capacity unit": capacity.unit},
+        seal=seal,
+    )
+    closing.callback(ledger.close)
+    make_private(folder)
+    return ledger
+
+
 class Folder:
     """The ledger in a folder, under no policy and no capacity: to look at, to check and to empty.
 
@@ -54,17 +113,18 @@ class Folder:
 
     Args:
         path: The folder.
+        seal: What its rows are written under; by default a `Checksum` without a secret.
 
     Raises:
         ValueError: No cache is kept there, or its database cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, seal: Seal | None = None) -> None:
         self.path = path
         if not (path / LEDGER).is_file():
             msg = f"{path} holds no cache: there is no {LEDGER} in it"
             raise ValueError(msg)
-        self._database = Database(f"sqlite:///{path / LEDGER}", Checksum())
+        self._database = Database(f"sqlite:///{path / LEDGER}", seal or Checksum())
         self._engine = self._database.engine
         try:
             self.about = self._database.look()
@@ -104,6 +164,26 @@ class Folder:
                 yield Wording(
                     row.key, row.of, vector=vector_of(row.vector), slot=row.slot, entry=entry
                 )
+
+    def answers(self) -> Iterator[Answer]:
+        """All answers, each with its aliases.
+
+        Raises:
+            ValueError: They were sealed under something else.
+        """
+        sealed, mine = self.about.get("seal"), self._database.seal.name
+        if sealed != mine:
+            msg = f"{self.path} is sealed otherwise ({sealed}): its answers cannot be read ({mine})"
+            raise ValueError(msg)
+        for row, account in self._database.entries():
+            entry = entry_of(row, cost=account.cost, size=account.size, slot=account.slot)
+            told = map(self._database.words, self._database.aliases(entry.key))
+            aliases = [wording_of(one, entry, size=0, slot=-1) for one in told if one is not None]
+            yield Answer(entry, tuple(aliases))
+
+    def compact(self) -> None:
+        """Write the database anew, without what was forgotten, and empty its log."""
+        self._database.compact()
 
     def totals(self) -> dict[str, Any]:
         """What the entries come to: `answers`, `vectors`, `cost` and `characters`."""

@@ -1,0 +1,148 @@
+"""`cachemux export`, `import` and `compact`: answers out of a folder, into it, and gone for good."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+from rich.progress import track
+
+from langchain_cachemux.cli.folder import Place, many
+from langchain_cachemux.cli.terminal import console, progress_console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from langchain_cachemux.keep.folder import Folder
+    from langchain_cachemux.keep.sealed import Seal
+
+T = TypeVar("T")
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Lines of JSON, one an answer.")]
+Key = Annotated[
+    str,
+    typer.Option(
+        "--key-in",
+        metavar="VARIABLE",
+        help="The environment variable with the key of an encrypted folder.",
+    ),
+]
+
+
+def export_folder(path: Place, file: File, *, key_in: Key = "") -> None:
+    """Write the answers of a cache's folder to a file.
+
+    In the file they can be read, though the folder be encrypted. It is there whole or not at all.
+    """
+    from langchain_cachemux.keep.folder import locked
+    from langchain_cachemux.transfer import export
+
+    with _opened(path, key_in) as folder, locked(path):
+        about = folder.about
+        entries = export(
+            _watched(folder.answers(), "exporting", len(folder)),
+            file,
+            embeddings=about.get("embeddings", "unknown"),
+            unit=about.get("capacity unit", "entries"),
+        )
+        written = sum(1 for _ in entries)
+    console.print(f"{many(written, 'answer')} written to {file}", markup=False)
+
+
+def import_folder(
+    file: File,
+    path: Place,
+    *,
+    embed: Annotated[
+        bool, typer.Option("--embed", help="Embed the questions anew, with the default encoder.")
+    ] = False,
+    key_in: Key = "",
+) -> None:
+    """Store the answers of such a file in a cache's folder, which is made when it is missing.
+
+    Left out is what is over, and what the folder holds already, made as late. Nothing has to leave for
+    them: the cache that opens the folder next keeps what its capacity allows.
+    """
+    from langchain_cachemux.keep.books import Capacity
+    from langchain_cachemux.keep.policies import robust
+    from langchain_cachemux.read.encoder import SentenceEncoder, name_of
+    from langchain_cachemux.read.prompts import Reader
+    from langchain_cachemux.shelf import Shelf
+    from langchain_cachemux.stats import Counters
+    from langchain_cachemux.transfer import Export, load
+
+    answers = Export(file)
+    reader = Reader(SentenceEncoder()) if embed else None
+    embeddings = answers.embeddings if reader is None else name_of(reader.embeddings)
+    unit = answers.unit
+    if (path / "ledger.db").is_file():
+        with _opened(path, key_in) as folder:
+            unit = folder.about.get("capacity unit", unit)
+    number = sum(1 for _ in answers)
+    room = Capacity(sys.maxsize // 2, "bytes" if unit == "bytes" else "entries")
+    with ExitStack() as closing:
+        shelf = Shelf.opened(
+            path,
+            room,
+            robust(max(number, 1)),
+            embeddings=embeddings,
+            counters=Counters(),
+            deadline=60.0,
+            closing=closing,
+            seal=_seal(key_in),
+        )
+        watched = _watched(answers, "importing", number)
+        stored = sum(load(shelf, watched, embed=None if reader is None else reader.vector))
+    console.print(f"{many(stored, 'answer')} of {number:,} stored in {path}", markup=False)
+
+
+def compact_folder(path: Place) -> None:
+    """Leave nothing in a cache's folder of answers that were forgotten.
+
+    The index is written anew from the ledger when the cache is opened next, if it needs one.
+    """
+    from langchain_cachemux.keep.folder import INDEX, locked
+
+    with _opened(path, "") as folder, locked(path):
+        before = _size(path)
+        folder.compact()
+        shutil.rmtree(path / INDEX, ignore_errors=True)
+        held = len(folder)
+    freed = (before - _size(path)) / 1e6
+    console.print(f"{many(held, 'answer')}, {freed:,.1f} MB given back", markup=False)
+
+
+def _opened(path: Path, key_in: str) -> Folder:
+    from langchain_cachemux.keep.folder import Folder
+
+    return Folder(path, seal=_seal(key_in))
+
+
+def _seal(key_in: str) -> Seal | None:
+    """What a folder is sealed under whose key is in a variable of the environment.
+
+    Raises:
+        ValueError: There is no such variable, or no key in it.
+    """
+    if not key_in:
+        return None
+    from langchain_cachemux.keep.encrypted import Encrypted
+
+    key = os.environ.get(key_in)
+    if key is None:
+        msg = f"--key-in names a variable that is not set: {key_in}"
+        raise ValueError(msg)
+    return Encrypted(key.strip())
+
+
+def _watched(answers: Iterable[T], what: str, total: int) -> Iterable[T]:
+    return track(answers, what, total=total, console=progress_console, transient=True)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
