@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 from langchain_core.caches import BaseCache
 
 from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
-from langchain_cachemux.background import Workers
+from langchain_cachemux.background import Background, Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
@@ -35,6 +35,7 @@ from langchain_cachemux.read.twins import Twins
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
+from langchain_cachemux.saved import Saved
 from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
@@ -56,6 +57,9 @@ if TYPE_CHECKING:
     from langchain_cachemux.rewriting import Rewrite
 
 Event: TypeAlias = Hit | Miss | Admission
+
+COSTS = "costs.zip"
+"""What misses have cost, in the folder."""
 
 log = logging.getLogger(__name__)
 
@@ -208,11 +212,25 @@ class LECCache(Upkeep, BaseCache):
             )
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))
+            if self.path is not None and self._worth.is_kept():
+                closing.callback(self._go_on(self.path / COSTS))
             closing.callback(self._workers.close)
         except BaseException:
             life.close()
             raise
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
+
+    def _go_on(self, file: Path) -> Callable[[], object]:
+        """Go on from what misses have cost before; return what writes it down at the end."""
+        saving = Background(threads=1, waiting=1)
+        saved = Saved(file, {"costs": self._worth}, background=saving, every=1000)
+        self._worth.changed = saved.changed
+
+        def end() -> None:
+            saving.close()
+            saved.save()
+
+        return end
 
     def __repr__(self) -> str:
         """How it was made."""

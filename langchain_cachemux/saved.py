@@ -49,13 +49,19 @@ class Saved:
         path: The file. What it holds is restored at once.
         learned: Who learns, by name.
         background: Where it is written.
+        every: Changes after which it is written again; by default `EVERY`.
 
     Raises:
         ValueError: One of them cannot be written down, or the folder cannot be made.
     """
 
     def __init__(
-        self, path: Path, learned: Mapping[str, Learned], *, background: Background
+        self,
+        path: Path,
+        learned: Mapping[str, Learned],
+        *,
+        background: Background,
+        every: int | None = None,
     ) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -71,6 +77,7 @@ class Saved:
         self.path = path
         self._learned = dict(learned)
         self._background = background
+        self._every = every
         self._lock = Lock()
         self._changes = 0
         self._unsaved = threading.Event()
@@ -88,7 +95,7 @@ class Saved:
         """Say that something was learned; now and then it is written, off the caller's path."""
         self._unsaved.set()
         self._changes += 1
-        if self._changes % EVERY == 0:
+        if self._changes % (self._every or EVERY) == 0:
             self._background.do(self.save)
 
     def save(self) -> None:

@@ -25,7 +25,7 @@ from langchain_cachemux.stats import Counters
 from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 
@@ -164,7 +164,7 @@ class Shelf:
             expiry=expiry,
             life=life,
         )
-        shelf.check(fix=True)
+        index.check(ledger.wordings(), fix=True)
         shelf.leftovers, shelf.kept_index = leftovers, None if hidden else folder / INDEX
         closing.callback(shelf.close)
         return shelf

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import usage_of
 from langchain_cachemux.read import answers, metadata
-from langchain_cachemux.route.estimators import Estimator, Mean
+from langchain_cachemux.route.estimators import Estimator, Mean, kept
 from langchain_cachemux.route.prices import Price, seconds
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from langchain_core.outputs import Generation
 
@@ -36,6 +36,9 @@ class Worth:
     def __init__(self, estimator: Estimator | None, *, price: Price, counters: Counters) -> None:
         self.estimator: Estimator = Mean() if estimator is None else estimator
         self._given = estimator is not None
+        self._own = self.estimator
+        self.changed: Callable[[], object] = lambda: None
+        """Called when its own estimator learned something."""
         self._price = price
         self._counters = counters
         self._learned: set[str] = set()
@@ -66,6 +69,34 @@ class Worth:
         """Learn what a miss cost."""
         with self._lock:
             self.estimator.learn(query, cost)
+        if self.estimator is self._own:
+            self.changed()
+
+    def is_kept(self) -> bool:
+        """Whether what its own estimator learned can be written down; a router's is kept elsewhere."""
+        try:
+            self.dump()
+        except ValueError:
+            return False
+        return not callable(getattr(self._own, "choose", None))
+
+    def dump(self) -> dict[str, Any]:
+        """What its own estimator learned, as plain data.
+
+        Raises:
+            ValueError: It cannot be written down.
+        """
+        with self._lock:
+            return {"estimator": kept(self._own).dump()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `dump` returned.
+
+        Raises:
+            ValueError: It was another estimator's, or is damaged.
+        """
+        with self._lock:
+            kept(self._own).restore(state["estimator"])
 
     def expected(self, query: Query) -> float:
         """What a miss would cost, by the lower bound."""

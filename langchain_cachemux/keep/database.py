@@ -35,6 +35,8 @@ LATE = 200
 """Milliseconds that a statement waits for another program's lock."""
 PAGE = 256
 """Rows that are read at once."""
+SIZE = 8192
+"""Bytes of a page of a new database: three answers with their vectors, where 4,096 would hold one."""
 STEPS = 10_000
 """Instructions of SQLite's between two looks whether to go on."""
 JUMPS = 2**40
@@ -470,7 +472,12 @@ def damage(path: object, why: object) -> str:
 def _durable(connection: Any, _record: object) -> None:
     """A commit survives the death of the process; readers never wait for the writer."""
     connection.text_factory = _text
-    for pragma in ("busy_timeout=5000", "journal_mode=WAL", "synchronous=NORMAL"):
+    for pragma in (
+        f"page_size={SIZE}",
+        "busy_timeout=5000",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+    ):
         connection.execute(f"PRAGMA {pragma}")
     connection.execute(f"PRAGMA busy_timeout={LATE}")
 

@@ -12,9 +12,9 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
-from langchain_cachemux import LRU, LECCache, SentenceEncoder, Threshold
+from langchain_cachemux import LRU, LECCache, Mean, SentenceEncoder, Threshold
 from langchain_cachemux.keep.folder import Folder
-from langchain_cachemux.types import Wording
+from langchain_cachemux.types import Estimate, Query, Wording
 
 LLM = "a model"
 CHEAP = DeterministicFakeEmbedding(size=16)
@@ -92,6 +92,31 @@ def test_what_is_worth_keeping_is_remembered_through_closing(tmp_path):
         cache.update(question(2), LLM, chat("between", tokens=30))
         assert cache.lookup(question(1), LLM) is None
         assert cache.lookup(question(0), LLM)[0].text == "long"
+
+
+@pytest.mark.parametrize("estimator", [lambda: None, lambda: Mean(width=2.0)])
+def test_what_misses_have_cost_is_known_after_reopening(tmp_path, estimator):
+    with opened(tmp_path, price=tokens, estimator=estimator()) as cache:
+        for number in range(8):
+            cache.update(question(number % 4), LLM, chat("x", tokens=10 * number))
+        asked = [Query(key) for key in (*(entry.key for entry in cache.ledger), "new")]
+        before = [cache.estimator.predict(query) for query in asked]
+    assert len({estimate.mean for estimate in before}) == 5
+    with opened(tmp_path, price=tokens, estimator=estimator()) as cache:
+        assert [cache.estimator.predict(query) for query in asked] == before
+
+
+def test_an_estimator_that_cannot_be_written_down_begins_anew(tmp_path):
+    class Flat:
+        def predict(self, _query):
+            return Estimate(2.0, 0.0)
+
+        def learn(self, query, cost):
+            pass
+
+    with opened(tmp_path, estimator=Flat()) as cache:
+        cache.update(question(0), LLM, plain("0"))
+    assert not (tmp_path / "costs.zip").exists()
 
 
 def test_the_default_encoder_finds_a_rewording_after_reopening(tmp_path):
@@ -255,7 +280,7 @@ def test_a_kill_among_evictions_leaves_sound_books_within_capacity(tmp_path):
 
 REWORDING = """
 from itertools import count
-from langchain_cachemux.types import Wording
+from langchain_cachemux.types import Estimate, Query, Wording
 
 for number in count():
     prompt = f"Where is town {number}?"
