@@ -38,8 +38,9 @@ class Costs:
 
     Neither knows what a bad answer costs, so that may change from one question to the next.
 
-    By default a price is shrunk more than `Ridge` does by itself: a vector says little about lengths,
-    and bounds that stay wide have an expensive model asked for a price it never had.
+    By default a price is shrunk more than `Ridge` does by itself, and only its mean is bounded: a vector
+    says little about lengths, and bounds that stay wide have an expensive model asked for a price it
+    never had. One whose first price was an exception is asked again all the same.
 
     Args:
         price: Estimates the price of a call.
@@ -50,7 +51,7 @@ class Costs:
         ValueError: One of them is no estimator.
     """
 
-    price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0)))
+    price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0, pooled=True)))
     fails: Estimator = field(default_factory=lambda: Mean(prior=Classifier()))
 
     def __post_init__(self) -> None:
