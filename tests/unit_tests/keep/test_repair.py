@@ -137,7 +137,14 @@ def _tried(ledger, key):
 
 @pytest.mark.parametrize(
     "words",
-    ["answer TEXT", "UNIQUE (slot)", "payloads (", "CREATE TABLE wordings", "tableentries", "INDEX"],
+    [
+        "answer TEXT",
+        "UNIQUE (slot)",
+        "payloads (",
+        "CREATE TABLE wordings",
+        "tableentries",
+        "INDEX",
+    ],
 )
 def test_tables_whose_description_was_damaged_are_found_and_read(folder, words):
     file = folder / "ledger.db"
