@@ -212,7 +212,11 @@ class Database:
                 raise
 
     def scan(self, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
-        """All rows of a table that can be read, in batches; what is damaged is passed over."""
+        """All rows of a table that can be read, in batches; what is damaged is passed over.
+
+        Raises:
+            sqlite3.OperationalError: There is no such table, or column.
+        """
         names = _columns(table, columns)
         page = f"SELECT rowid, {names} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
         after, most, jump = -1, PAGE, 1
