@@ -36,7 +36,7 @@ from langchain_cachemux.read.twins import Twins
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
-from langchain_cachemux.saved import Saved
+from langchain_cachemux.saved import Saved, recall
 from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
@@ -124,6 +124,9 @@ class LECCache(Upkeep, Connected, BaseCache):
             is encrypted under it (AES-256-GCM).
         store_prompts: Whether questions are stored beside answers, and their vectors, from which words
             can be told. Without, only equal questions hit.
+        read_only: Whether the folder is only read: it may be open elsewhere, or on a disk that cannot be
+            written to. Hits are served and not counted there, and no answer is kept; what others keep
+            meanwhile is found by equal questions at once, by meaning when it is opened again.
 
     Raises:
         ValueError: An argument is wrong; or the folder was made with another embedder or secret, or is
@@ -166,16 +169,18 @@ class LECCache(Upkeep, Connected, BaseCache):
         repair: bool = False,
         encrypt: bytes | str | None = None,
         store_prompts: bool = True,
+        read_only: bool = False,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
-        expect(path or not shared, "shared", "False where there is no path", shared)
+        alone = not path or read_only
+        expect(not (alone and shared), "shared", "False without a path or with read_only", shared)
         _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
         _expect_storing(cacheable, store_prompts)
-        self.cacheable = cacheable
+        self.cacheable, self.on_event = cacheable, on_event
         self.namespace = None if namespace is None else Namespace(namespace)
-        self.store_prompts = store_prompts
+        self.store_prompts, self.read_only = store_prompts, read_only
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
@@ -187,7 +192,6 @@ class LECCache(Upkeep, Connected, BaseCache):
         self.path = None if path is None or isinstance(path, Servers) else Path(path).resolve()
         """The folder that keeps it; None in memory, and where it is kept by servers."""
         self._together = path if isinstance(path, Servers) else self.path if shared else None
-        self.on_event = on_event
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
@@ -207,14 +211,15 @@ class LECCache(Upkeep, Connected, BaseCache):
         how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
             if self._together is None:
-                self._shelf = Shelf.opened(alone, room, policy, **how)
+                self._shelf = Shelf.opened(alone, room, policy, read_only=self.read_only, **how)
             else:
                 from langchain_cachemux.common import opened
 
                 how["wait"] = self.flights.longest
                 self._shelf, self.flights = opened(self._together, room, policy, **how)
             if self.lessons is not None:
-                closing.callback(self.lessons.open(self._shelf, alone))
+                end = self.lessons.open(self._shelf, alone, read_only=self.read_only)
+                closing.callback(end)
             if alone is not None and self._worth.is_kept():
                 closing.callback(self._go_on(alone / COSTS))
             closing.callback(self._workers.close)
@@ -225,8 +230,12 @@ class LECCache(Upkeep, Connected, BaseCache):
 
     def _go_on(self, file: Path) -> Callable[[], object]:
         """Go on from what misses have cost before; return what writes it down at the end."""
+        costs = {"costs": self._worth}
+        if self.read_only:
+            recall(file, costs)
+            return lambda: None
         saving = Background(threads=1, waiting=1)
-        saved = Saved(file, {"costs": self._worth}, background=saving, every=1000)
+        saved = Saved(file, costs, background=saving, every=1000)
         self._worth.changed = saved.changed
 
         def end() -> None:
@@ -400,8 +409,8 @@ class LECCache(Upkeep, Connected, BaseCache):
     def _forget_doubted(self, key: str) -> None:
         with self._spared("forgetting"), self._shelf.alone():
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
-                self._shelf.doubted.discard(key)
                 self._forget(key)
+                self._shelf.doubted.discard(key)
 
     def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
         """Learn whether an answer was right for the question that it was given to.

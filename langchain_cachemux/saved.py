@@ -81,7 +81,9 @@ class Saved:
         self._lock = Lock()
         self._changes = 0
         self._unsaved = threading.Event()
-        self._load()
+        refused = recall(path, self._learned)
+        if refused:
+            self._set_aside(refused)
         self._opener = os.getpid()
         self._end = weakref.finalize(
             self, _save, self._opener, path, self._learned, self._unsaved, self._lock
@@ -102,25 +104,6 @@ class Saved:
         """Write what was learned, if it was not; a fault is logged."""
         _save(self._opener, self.path, self._learned, self._unsaved, self._lock)
 
-    def _load(self) -> None:
-        try:
-            state = files.read(self.path)
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as error:
-            self._set_aside(error)
-            return
-        refused = []
-        if (state.get("kind"), state.get("version")) != (KIND, VERSION):
-            refused.append(f"it is {state.get('kind')!r} of version {state.get('version')!r}")
-        for name in self._learned.keys() & state.keys() if not refused else ():
-            try:
-                self._learned[name].restore(state[name])
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                refused.append(f"{name}: {error}")
-        if refused:
-            self._set_aside("; ".join(refused))
-
     def _set_aside(self, why: object) -> None:
         aside = self.path.with_name(f"{self.path.name}.{time.time_ns()}")
         try:
@@ -129,6 +112,25 @@ class Saved:
             log.warning("%s is not used: %s; nor can it be set aside: %r", self.path, why, error)
             return
         log.warning("%s is not used, and now %s; it is learned anew: %s", self.path, aside, why)
+
+
+def recall(path: Path, learned: Mapping[str, Learned]) -> str:
+    """Let them go on from a file, which is left alone; what is wrong with it, if anything."""
+    try:
+        state = files.read(path)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return str(error)
+    if (state.get("kind"), state.get("version")) != (KIND, VERSION):
+        return f"it is {state.get('kind')!r} of version {state.get('version')!r}"
+    refused = []
+    for name in learned.keys() & state.keys():
+        try:
+            learned[name].restore(state[name])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            refused.append(f"{name}: {error}")
+    return "; ".join(refused)
 
 
 def _save(
