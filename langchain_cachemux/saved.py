@@ -13,15 +13,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from langchain_cachemux.background import Background
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.route import files
-
-if TYPE_CHECKING:
-    from langchain_cachemux.background import Background
 
 EVERY = 100
 """Changes after which the file is written again."""
@@ -112,6 +110,30 @@ class Saved:
             log.warning("%s is not used: %s; nor can it be set aside: %r", self.path, why, error)
             return
         log.warning("%s is not used, and now %s; it is learned anew: %s", self.path, aside, why)
+
+
+def going_on(
+    path: Path, learned: Mapping[str, Learned], *, read_only: bool, every: int = 1000
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Let them go on from what a file says; return what to call when they learn, and at the end.
+
+    Args:
+        path: The file.
+        learned: Who learns, by name.
+        read_only: Whether it is only read.
+        every: As of `Saved`.
+    """
+    if read_only:
+        recall(path, learned)
+        return lambda: None, lambda: None
+    saving = Background(threads=1, waiting=1)
+    saved = Saved(path, learned, background=saving, every=every)
+
+    def end() -> None:
+        saving.close()
+        saved.save()
+
+    return saved.changed, end
 
 
 def recall(path: Path, learned: Mapping[str, Learned]) -> str:
