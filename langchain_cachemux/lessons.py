@@ -233,19 +233,25 @@ class Lessons:
         self._settle(hit.query, hit.compared, same=ok)
         return True
 
-    def open(self, shelf: Shelf, folder: Path | None) -> Callable[[], object]:
+    def open(
+        self, shelf: Shelf, folder: Path | None, *, read_only: bool = False
+    ) -> Callable[[], object]:
         """Begin to learn for a cache; return what ends it.
 
         Args:
             shelf: Where its answers are.
             folder: Where what was learned is kept, if anywhere; it goes on from that.
+            read_only: Whether it is only read there.
         """
         self._shelf = shelf
         if folder is not None:
-            from langchain_cachemux.saved import Saved
+            from langchain_cachemux.saved import Saved, recall
 
-            kept = {"matching": self}
-            self._saved = Saved(folder / "matching.zip", kept, background=self._background)
+            path, kept = folder / "matching.zip", {"matching": self}
+            if read_only:
+                recall(path, kept)
+            else:
+                self._saved = Saved(path, kept, background=self._background)
         return self.close
 
     def wait(self, timeout: float | None = None) -> bool:

@@ -89,7 +89,7 @@ class Database:
             self._expect_whole(stored)
             for name, value in wanted.items():
                 if stored.get(name, value) != value:
-                    raise ValueError(_refusal(name, value, stored[name]))
+                    raise ValueError(refusal(name, value, stored[name]))
             TABLES.create_all(db)
             ENDS.create(db, checkfirst=True)
             told = {**stored, **wanted}
@@ -456,7 +456,8 @@ def _checksum(about: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
-def _refusal(name: str, value: str, stored: str) -> str:
+def refusal(name: str, value: str, stored: str) -> str:
+    """What to say where entries are true of something else than is wanted."""
     if name == "seal":
         return (
             f"the stored entries are sealed otherwise ({stored}): open them with the secret that they "
