@@ -221,7 +221,12 @@ def flawed(wrong: float, tally: Tally) -> Callable[[str, str, bool], bool]:
 
 
 def ours(
-    max_error: float, judge: str | None = None, wrong: float = 0.0, seed: int = 0
+    max_error: float,
+    judge: str | None = None,
+    wrong: float = 0.0,
+    seed: int = 0,
+    *,
+    error: float | None = None,
 ) -> Callable[[Tally, Desk], Arm]:
     """Our matcher, its lessons and its referee, as a cache uses them."""
 
@@ -236,6 +241,7 @@ def ours(
                 same = says(new, stored, truth[new] == truth[stored])
                 return Opinion(float(same), usages=(Usage(seconds=PRICE),))
 
+            opinion.error = error  # type: ignore[attr-defined]
             referee = Now(
                 pair_judge_of(opinion),
                 when=judge,  # type: ignore[arg-type]

@@ -3,7 +3,8 @@
 No similarity is safe by itself: what it means differs from cache to cache. So the chance that a near
 wording asks something else is learned here from labels (`Evidence`), bounded, and each answer served is
 a bet under an `ErrorBudget` (docs/theory.md): its claims add up to at most δ a bet, and audits drawn at
-random say whether they were right. Before there are labels, the shipped threshold is believed.
+random say whether they were right. Before there are labels the shipped threshold is believed, as far as
+errors that it could make would not refute the promise.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import numpy as np
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number
 from langchain_cachemux.budget import ErrorBudget
-from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.evidence import Evidence, seen
 from langchain_cachemux.match.surface import compare
 from langchain_cachemux.match.threshold import Threshold
@@ -34,15 +34,13 @@ AUDIT = 0.01
 """The least share of hits audited."""
 FIRST = 0.03
 """The greatest share of hits audited: what an audit costs a cache is the hit."""
-SPARED = 20
-"""Hits that are served before the first may be audited: of a new cache every hit is looked at."""
 CLOSE = 0.3
-"""How far below the shipped threshold a wording may be in which something differs."""
+"""How far below the shipped threshold a wording may be in which something differs, but for a judge."""
 ENTRIES = 5
 """Entries that are compared with a question at most, and two where one of them may be served."""
 BREADTH = 0.04
 """How much less similar a wording counts e times less among those that are near."""
-VERSION = 1
+VERSION = 2
 """Of what `Verified.dump` returns."""
 
 
@@ -50,9 +48,11 @@ class Verified:
     """Serves matches by meaning of which at most a share is wrong, all along the stream.
 
     The surface of two texts comes first (`surface.compare`). What it finds to be another question is
-    never served. Of the rest the chance to be another question is a curve of what the surface says, of
-    the similarity, and of how contested the neighbourhood is: learned from this cache's own labels. A
-    match is served while its upper bound can be paid for out of the budget.
+    never served, but on a judge's word. Of the rest the chance to be another question is a curve of what
+    the surface says, of the similarity, and of how contested the neighbourhood is: learned from this
+    cache's own labels. A match is served while its upper bound can be paid for out of the budget and
+    labels back it: a new cache serves two hits by meaning, and makes misses of others until fresh
+    answers have borne out what it would have served.
 
     Args:
         max_error: Of the answers so served, the share that may be wrong by the user's own judgement;
@@ -63,8 +63,7 @@ class Verified:
         similarity: Where the shipped threshold lies, in (0, 1): a match by meaning that is nearer is
             believed at first.
         audit: The least share of its hits that is turned into a miss, so that the fresh answer shows
-            whether the stored one was right: 0.03 at first, falling as 1/sqrt(n), and none of the
-            first 20.
+            whether the stored one was right: 0.03 at first, falling as 1/sqrt(n).
         half_life: Labels after which one counts half.
         seed: Of the draw of audits; by default the operating system's.
 
@@ -104,8 +103,8 @@ class Verified:
         self.evidence = Evidence(budget.max_error, half_life=half_life)
         self.lent = False
         """Whether somebody else places the bets: the multiplexer whose budget it is."""
-        self._spared = SPARED
-        self._lock = Lock()
+        self.judged = False
+        """Whether a judge may be asked about any pair, even one that nothing else may serve."""
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -124,11 +123,13 @@ class Verified:
             reason = objection or f"the nearest is only {near[0].similarity:.2f} similar"
             return Miss(query, reason, near[0])
         best, *others = compared
-        if self.pays(best.risk, best.match.entry.cost):
-            again = any(self.pays(other.risk, other.match.entry.cost) for other in others)
-            return served(query, best, credit=0.0 if again else 1.0)
         reason = best.difference or objection or f"{best.match.similarity:.2f} similar"
-        reason = f"{reason}; wrong with a chance of {1 - best.p:.2g}, at most {best.risk:.2g}"
+        if self.pays(best.risk, best.match.entry.cost):
+            if self.evidence.backed(best.seen, best.match.entry.key):
+                return served(query, best, credit=0.0 if self._payable(others) else 1.0)
+            reason = f"{reason}; a fresh answer is to show first whether such are right"
+        else:
+            reason = f"{reason}; wrong with a chance of {1 - best.p:.2g}, at most {best.risk:.2g}"
         return Miss(query, reason, best.match, tuple(compared))
 
     def pays(self, risk: float, saved: float, kind: str = "cache") -> bool:
@@ -136,18 +137,16 @@ class Verified:
         return self.budget.charge(risk, kind) <= saved
 
     def bet(self, risk: float, kind: str = "cache") -> Bet | None:
-        """Place a bet on a hit; None of the first few, and where the multiplexer places it."""
-        if self.lent:
-            return None
-        with self._lock:
-            self._spared -= 1
-            if self._spared >= 0 and self.budget.open:
-                return None
-        return self.budget.placed(kind, risk)
+        """Place a bet on a hit; None where the multiplexer places it."""
+        return None if self.lent else self.budget.placed(kind, risk)
 
-    def learn(self, compared: Compared, *, same: bool) -> None:
-        """Take a label of a pair."""
-        self.evidence.learn(compared.seen, compared.match.entry.key, wrong=float(not same))
+    def gave(self, compared: Compared) -> None:
+        """Take note of a stored answer that was served."""
+        self.evidence.gave(compared.seen, compared.match.entry.key)
+
+    def learn(self, compared: Compared, *, wrong: float) -> None:
+        """Take a label of a pair: 1 when it is another question, 0 when it is the same, or between."""
+        self.evidence.learn(compared.seen, compared.match.entry.key, wrong=wrong)
 
     def missed(self, cost: float) -> None:
         """Learn what a miss cost; a multiplexer has told its own budget already."""
@@ -165,7 +164,6 @@ class Verified:
         return {
             "version": VERSION,
             "similarity": self.similarity,
-            "spared": self._spared,
             "evidence": self.evidence.dump(),
             "budget": own,
         }
@@ -181,7 +179,6 @@ class Verified:
             msg = f"state must be of version {VERSION} and similarity {self.similarity}, got {told}"
             raise ValueError(msg)
         self.evidence.restore(state["evidence"])
-        self._spared = int(state["spared"])
         if state["budget"] is not None and self.own and not self.lent:
             self.budget.restore(state["budget"])
 
@@ -193,16 +190,18 @@ class Verified:
         compared: list[Compared] = []
         objection = ""
         for place, key in enumerate(list(dict.fromkeys(keys))[:ENTRIES]):
-            if place > 1 and any(self.pays(one.risk, one.match.entry.cost) for one in compared):
+            if place > 1 and not self.judged and self._payable(compared):
                 break
             own = np.array([other == key for other in keys])
             rivals = float(weights[~own].sum() / weights.sum())
             match = near[keys.index(key)]
             surface = compare(query.text, match.text)
-            if surface.verdict != "same" and match.similarity < self.similarity - CLOSE:
-                continue
-            if surface.verdict == "another":
+            barred = surface.verdict == "another"
+            if barred:
                 objection = objection or surface.reason
+            if surface.verdict != "same" and match.similarity < self.similarity - CLOSE:
+                barred = True
+            if barred and not self.judged:
                 continue
             x = seen(
                 surface.verdict,
@@ -217,12 +216,15 @@ class Verified:
                     match,
                     surface.verdict,
                     p=1 - claim.mean,
-                    risk=claim.upper,
+                    risk=1.0 if barred else claim.upper,
                     seen=x,
                     difference=surface.reason,
                 )
             )
-        return sorted(compared, key=lambda one: one.risk), objection
+        return sorted(compared, key=lambda one: (one.risk, -one.p)), objection
+
+    def _payable(self, compared: list[Compared]) -> bool:
+        return any(self.pays(one.risk, one.match.entry.cost) for one in compared)
 
 
 def served(query: Query, one: Compared, *, credit: float = 1.0, judged: bool = False) -> Hit:
