@@ -22,8 +22,8 @@ Ville's inequality), valid however often it is looked at. A curve of the wrong s
 wrong for this traffic, is corrected by it in both directions.
 
 A prior is no evidence. So whether a claim may be served by yet is asked of labels alone
-(`Evidence.backed`): a new cache serves its first two hits, for two wrong ones refute nothing, and then as
-many as its labels would bear out even if the next were wrong.
+(`Evidence.backed`): a new cache serves its first two hits, for two wrong ones refute nothing, and then
+as many as its labels would bear out even if the next were wrong.
 """
 
 from __future__ import annotations
