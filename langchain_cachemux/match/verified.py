@@ -17,6 +17,7 @@ import numpy as np
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number
 from langchain_cachemux.budget import ErrorBudget
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.evidence import Evidence, seen
 from langchain_cachemux.match.surface import compare
 from langchain_cachemux.match.threshold import Threshold
@@ -34,13 +35,15 @@ AUDIT = 0.01
 """The least share of hits audited."""
 FIRST = 0.03
 """The greatest share of hits audited: what an audit costs a cache is the hit."""
+SPARED = 20
+"""Hits before the first may be audited: of a new cache some are held back anyway, and every hit is seen."""
 CLOSE = 0.3
 """How far below the shipped threshold a wording may be in which something differs, but for a judge."""
 ENTRIES = 5
 """Entries that are compared with a question at most, and two where one of them may be served."""
 BREADTH = 0.04
 """How much less similar a wording counts e times less among those that are near."""
-VERSION = 2
+VERSION = 1
 """Of what `Verified.dump` returns."""
 
 
@@ -63,7 +66,8 @@ class Verified:
         similarity: Where the shipped threshold lies, in (0, 1): a match by meaning that is nearer is
             believed at first.
         audit: The least share of its hits that is turned into a miss, so that the fresh answer shows
-            whether the stored one was right: 0.03 at first, falling as 1/sqrt(n).
+            whether the stored one was right: 0.03 at first, falling as 1/sqrt(n), and none of the
+            first 20.
         half_life: Labels after which one counts half.
         seed: Of the draw of audits; by default the operating system's.
 
@@ -103,6 +107,8 @@ class Verified:
         self.evidence = Evidence(budget.max_error, half_life=half_life)
         self.lent = False
         """Whether somebody else places the bets: the multiplexer whose budget it is."""
+        self._spared = SPARED
+        self._lock = Lock()
         self.judged = False
         """Whether a judge may be asked about any pair, even one that nothing else may serve."""
 
@@ -137,8 +143,14 @@ class Verified:
         return self.budget.charge(risk, kind) <= saved
 
     def bet(self, risk: float, kind: str = "cache") -> Bet | None:
-        """Place a bet on a hit; None where the multiplexer places it."""
-        return None if self.lent else self.budget.placed(kind, risk)
+        """Place a bet on a hit; None of the first few, and where the multiplexer places it."""
+        if self.lent:
+            return None
+        with self._lock:
+            self._spared -= 1
+            if self._spared >= 0 and self.budget.open:
+                return None
+        return self.budget.placed(kind, risk)
 
     def gave(self, compared: Compared) -> None:
         """Take note of a stored answer that was served."""
@@ -164,6 +176,7 @@ class Verified:
         return {
             "version": VERSION,
             "similarity": self.similarity,
+            "spared": self._spared,
             "evidence": self.evidence.dump(),
             "budget": own,
         }
@@ -179,6 +192,7 @@ class Verified:
             msg = f"state must be of version {VERSION} and similarity {self.similarity}, got {told}"
             raise ValueError(msg)
         self.evidence.restore(state["evidence"])
+        self._spared = int(state["spared"])
         if state["budget"] is not None and self.own and not self.lent:
             self.budget.restore(state["budget"])
 
@@ -196,11 +210,10 @@ class Verified:
             rivals = float(weights[~own].sum() / weights.sum())
             match = near[keys.index(key)]
             surface = compare(query.text, match.text)
-            barred = surface.verdict == "another"
-            if barred:
+            far = surface.verdict != "same" and match.similarity < self.similarity - CLOSE
+            if surface.verdict == "another" and not far:
                 objection = objection or surface.reason
-            if surface.verdict != "same" and match.similarity < self.similarity - CLOSE:
-                barred = True
+            barred = far or surface.verdict == "another"
             if barred and not self.judged:
                 continue
             x = seen(
