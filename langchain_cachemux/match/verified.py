@@ -36,7 +36,7 @@ AUDIT = 0.01
 FIRST = 0.03
 """The greatest share of hits audited: what an audit costs a cache is the hit."""
 SPARED = 20
-"""Hits before the first may be audited: of a new cache some are held back anyway, and every hit is seen."""
+"""Hits before the first may be audited: of a new cache some are held back, which tells enough."""
 CLOSE = 0.3
 """How far below the shipped threshold a wording may be in which something differs, but for a judge."""
 ENTRIES = 5
