@@ -10,10 +10,9 @@ errors that it could make would not refute the promise.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number
 from langchain_cachemux.budget import ErrorBudget
@@ -198,17 +197,11 @@ class Verified:
 
     def _compared(self, query: Query, near: list[Match]) -> tuple[list[Compared], str]:
         """One pair of each entry that may be the same question, and why the first other is none."""
-        similarities = np.array([match.similarity for match in near])
-        weights = np.exp((similarities - similarities[0]) / BREADTH)
-        keys = [match.entry.key for match in near]
         compared: list[Compared] = []
-        objection = ""
-        for place, key in enumerate(list(dict.fromkeys(keys))[:ENTRIES]):
-            if place > 1 and not self.judged and self._payable(compared):
+        objection, payable = "", False
+        for place, (match, rivals, fellows) in enumerate(_by_entry(near)[:ENTRIES]):
+            if place > 1 and payable and not self.judged:
                 break
-            own = np.array([other == key for other in keys])
-            rivals = float(weights[~own].sum() / weights.sum())
-            match = near[keys.index(key)]
             surface = compare(query.text, match.text)
             far = surface.verdict != "same" and match.similarity < self.similarity - CLOSE
             if surface.verdict == "another" and not far:
@@ -221,23 +214,36 @@ class Verified:
                 match.similarity,
                 least=self.similarity,
                 rivals=rivals,
-                fellows=int(own.sum()),
+                fellows=fellows,
             )
-            claim = self.evidence.claim(x, key)
-            compared.append(
-                Compared(
-                    match,
-                    surface.verdict,
-                    p=1 - claim.mean,
-                    risk=1.0 if barred else claim.upper,
-                    seen=x,
-                    difference=surface.reason,
-                )
+            claim = self.evidence.claim(x, match.entry.key)
+            one = Compared(
+                match,
+                surface.verdict,
+                p=1 - claim.mean,
+                risk=1.0 if barred else claim.upper,
+                seen=x,
+                difference=surface.reason,
             )
+            compared.append(one)
+            payable = payable or self._payable([one])
         return sorted(compared, key=lambda one: (one.risk, -one.p)), objection
 
     def _payable(self, compared: list[Compared]) -> bool:
         return any(self.pays(one.risk, one.match.entry.cost) for one in compared)
+
+
+def _by_entry(near: list[Match]) -> list[tuple[Match, float, int]]:
+    """Of each entry the nearest wording, the share of weight that is others', and how many are near."""
+    weights: dict[str, float] = {}
+    nearest: dict[str, Match] = {}
+    fellows = Counter(match.entry.key for match in near)
+    for match in near:
+        weight = math.exp((match.similarity - near[0].similarity) / BREADTH)
+        weights[match.entry.key] = weights.get(match.entry.key, 0.0) + weight
+        nearest.setdefault(match.entry.key, match)
+    total = sum(weights.values())
+    return [(match, 1 - weights[key] / total, fellows[key]) for key, match in nearest.items()]
 
 
 def served(query: Query, one: Compared, *, credit: float = 1.0, judged: bool = False) -> Hit:
