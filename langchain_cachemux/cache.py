@@ -112,8 +112,7 @@ class LECCache(Upkeep, BaseCache):
             `Volatile()`. By default for ever.
         sliding: Whether a hit begins that time anew; by default it does not.
         tags: What answers can be invalidated by: texts, or a rule `(Query) -> texts`.
-        epoch: Version of your prompts, models or documents: answers of another are not found, and are
-            the first to leave.
+        epoch: Version of prompts, models or documents: others are not found, and leave first.
         clock: Tells the time, in seconds since 1970; another one in tests.
         secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
             there; by default a checksum finds what changed by accident.
@@ -169,9 +168,8 @@ class LECCache(Upkeep, BaseCache):
         self.reader = reader = reader_of(reader, embeddings)
         _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
         _expect_storing(cacheable, store_prompts)
-        self.cacheable = cacheable
+        self.cacheable, self.store_prompts = cacheable, store_prompts
         self.namespace = None if namespace is None else Namespace(namespace)
-        self.store_prompts = store_prompts
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
@@ -189,6 +187,8 @@ class LECCache(Upkeep, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
+        self.notes = self.path if encrypt is None and store_prompts else None
+        """Where what is learned of questions may be kept: it can be read there."""
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
         self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
@@ -212,8 +212,8 @@ class LECCache(Upkeep, BaseCache):
             )
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, self.path))
-            if self.path is not None and self._worth.is_kept():
-                closing.callback(self._go_on(self.path / COSTS))
+            if self.notes is not None and self._worth.is_kept():
+                closing.callback(self._go_on(self.notes / COSTS))
             closing.callback(self._workers.close)
         except BaseException:
             life.close()

@@ -25,7 +25,7 @@ from langchain_cachemux.stats import Counters
 from langchain_cachemux.types import Admission, Match, Query, Wording
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from contextlib import AbstractContextManager, ExitStack
     from pathlib import Path
 

@@ -7,12 +7,12 @@ from contextlib import closing
 import numpy as np
 import pytest
 from cryptography.fernet import Fernet
-from fakes import Words
+from fakes import Fake, Words
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux import LECCache, Threshold
+from langchain_cachemux import LECCache, MultiplexedLLM, Ridge, Threshold
 from langchain_cachemux.keep.folder import Folder
 
 LLM = "a model"
@@ -147,6 +147,20 @@ def test_answers_go_through_a_file_from_one_folder_under_another_key(tmp_path):
         cache.export(tmp_path / "file")
         assert other.load(tmp_path / "file") == 51
     assert found(tmp_path / "b", vectors) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [({}, True), ({"encrypt": KEY}, False), ({"store_prompts": False}, False)]
+)
+def test_what_is_learned_of_vectors_is_kept_only_where_they_may_be_read(tmp_path, given, kept):
+    with opened(tmp_path, estimator=Ridge(), **given) as cache:
+        models = {name: Fake(model=name) for name in ("small", "large")}
+        llm = MultiplexedLLM(models=models, cache=cache, seed=0)
+        for number in range(20):
+            llm.invoke(f"question number {number} of many")
+        llm.close()
+    assert any(path.name.startswith("multiplexer-") for path in tmp_path.iterdir()) is kept
+    assert (tmp_path / "costs.zip").exists() is kept
 
 
 def test_no_row_moved_or_changed_under_a_key_is_served(tmp_path):
