@@ -8,7 +8,6 @@ exact hits go on without the index.
 
 from __future__ import annotations
 
-import shutil
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -19,7 +18,7 @@ from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.locks import Lock
-from langchain_cachemux.match.index import ChromaIndex
+from langchain_cachemux.match.index import Index
 from langchain_cachemux.patience import Patience, together
 from langchain_cachemux.stats import Counters
 from langchain_cachemux.types import Admission, Match, Query, Wording
@@ -61,7 +60,7 @@ class Shelf:
     def __init__(
         self,
         ledger: Ledger,
-        index: ChromaIndex,
+        index: Index,
         *,
         in_bytes: bool = False,
         counters: Counters | None = None,
@@ -75,10 +74,6 @@ class Shelf:
         self.counters = Counters() if counters is None else counters
         self.deadline = deadline
         self.expiry = Expiry() if expiry is None else expiry
-        self.leftovers: list[Path] = []
-        """Folders that are removed once all is closed."""
-        self.kept_index: Path | None = None
-        """Where the index is kept, beside the ledger."""
         self._others: list[str] | None = None
         """Answers of other epochs, the first to leave; None as long as nobody has looked."""
         self._reading = Patience("reading the ledger", deadline, shares=True)
@@ -127,18 +122,12 @@ class Shelf:
         """
         expect(isinstance(repair, bool), "repair", "True or False", repair)
         seal = seal or Checksum()
+        made = partial(cls, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry, life=life)
         if folder is None:
-            index = ChromaIndex.memory()
+            books = MemoryLedger(capacity.total, policy=policy)
+            index = Index.memory(books.wordings, read=True)
             closing.callback(index.close)
-            memory = MemoryLedger(capacity.total, policy=policy)
-            return cls(
-                memory,
-                index,
-                in_bytes=capacity.in_bytes,
-                counters=counters,
-                expiry=expiry,
-                life=life,
-            )
+            return made(books, index)
         from langchain_cachemux.keep.folder import INDEX, kept
 
         ledger = kept(
@@ -150,22 +139,11 @@ class Shelf:
             seal=seal,
             repair=repair,
         )
-        leftovers: list[Path] = []
-        closing.callback(_remove, leftovers)
         hidden = isinstance(seal, Encrypted)
-        index = ChromaIndex.memory() if hidden else ChromaIndex.folder(folder / INDEX)
+        place = folder / INDEX
+        index = (Index.memory if hidden else partial(Index.folder, place))(ledger.wordings)
         closing.callback(index.close)
-        shelf = cls(
-            ledger,
-            index,
-            in_bytes=capacity.in_bytes,
-            counters=counters,
-            deadline=deadline,
-            expiry=expiry,
-            life=life,
-        )
-        index.check(ledger.wordings(), fix=True)
-        shelf.leftovers, shelf.kept_index = leftovers, None if hidden else folder / INDEX
+        shelf = made(ledger, index, deadline=deadline)
         closing.callback(shelf.close)
         return shelf
 
@@ -175,18 +153,14 @@ class Shelf:
         return "bytes" if self.in_bytes else "entries"
 
     def compact(self) -> int:
-        """Forget what is over, and write the ledger anew; return how many answers were over.
-
-        The index keeps traces of what was overwritten, so it goes when it is closed, and is made of the
-        ledger's vectors at the next opening.
-        """
+        """Forget what is over, and write both stores anew; return how many answers were over."""
         with self.lock:
             swept = 0
             while found := self.sweep():
                 swept += found
             self.ledger.compact()
-        if self.kept_index is not None:
-            self.leftovers[:] = [self.kept_index]
+            self.index.anew()
+        self.index.flush()
         return swept
 
     def close(self) -> None:
@@ -287,20 +261,25 @@ class Shelf:
         return iter(self._ask(self._searching, lambda: [*self._near(query)]))
 
     def _near(self, query: Query) -> Iterator[Match]:
+        """As `near`; how near they are the vectors of the ledger say, the index only which may be."""
         if query.vector is None:
             return
+        found = []
         for row in self.index.nearest(query.vector, query.partition, n=CANDIDATES):
             wording = self.ledger.wording(row.key, asked=query.key)
             if (
                 wording is not None
                 and wording.entry is not None
+                and wording.vector is not None
                 and wording.slot == row.slot
                 and wording.entry.partition == query.partition
                 and wording.text
                 and self.expiry.holds(wording.entry)
                 and not (wording.of != row.key and self.ledger.differs(query.key, wording.of))
             ):
-                yield Match(wording.entry, row.similarity, wording.text, wording.key)
+                similarity = min(float(wording.vector @ query.vector), 1.0)
+                found.append(Match(wording.entry, similarity, wording.text, wording.key))
+        yield from sorted(found, key=lambda match: -match.similarity)
 
     def beside(self, query: Query) -> list[Match]:
         """What is near a query's words, in whatever context and of whatever model it is."""
@@ -370,7 +349,8 @@ class Shelf:
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
         with self.alone():
-            self.sweep()
+            if self.expiry.due():
+                self.sweep()
             self._make_room(entry.size)
             admission = self.ledger.admit(entry)
             if admission.slot is not None and entry.vector is not None:
@@ -461,8 +441,3 @@ class Shelf:
     def _blank(self, admission: Admission) -> None:
         for slot in admission.vacated:
             self.index.blank(slot)
-
-
-def _remove(folders: list[Path]) -> None:
-    for folder in folders:
-        shutil.rmtree(folder, ignore_errors=True)

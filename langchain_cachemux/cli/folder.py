@@ -11,7 +11,7 @@ from rich.table import Table
 from langchain_cachemux.cli.terminal import agree, console
 
 if TYPE_CHECKING:
-    from langchain_cachemux.match.index import ChromaIndex
+    from langchain_cachemux.match.collection import Place as Rows
 
 Place = Annotated[
     Path, typer.Argument(metavar="PATH", help="The folder that was given to LECCache.")
@@ -57,11 +57,7 @@ def check_folder(
 
     with Folder(path) as folder, locked(path):
         books = folder.check()
-        index = _index(path)
-        try:
-            missing = index.check(folder.wordings(), fix=fix)
-        finally:
-            index.close()
+        missing = _index(path).check(folder.wordings(), fix=fix)
         held = len(folder)
     for problem in (*books, *missing):
         console.print(problem, markup=False)
@@ -90,9 +86,7 @@ def clear_folder(
         held = len(folder)
         agree(f"Forget {many(held, 'answer')} in {path}?", yes=yes)
         folder.empty()
-        index = _index(path)
-        index.clear()
-        index.close()
+        _index(path).discard()
     console.print(f"{many(held, 'answer')} forgotten")
 
 
@@ -101,8 +95,8 @@ def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _index(path: Path) -> ChromaIndex:
+def _index(path: Path) -> Rows:
     from langchain_cachemux.keep.folder import INDEX
-    from langchain_cachemux.match.index import ChromaIndex
+    from langchain_cachemux.match.collection import Place
 
-    return ChromaIndex.folder(path / INDEX)
+    return Place(path / INDEX)

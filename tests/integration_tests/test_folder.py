@@ -170,7 +170,7 @@ def test_rows_lost_or_foreign_are_repaired_at_opening(tmp_path):
         for number in range(3):
             cache.update(question(number), LLM, plain(f"{number}"))
         entry = next(iter(cache.ledger))
-        cache.index.remove([entry.slot])
+        cache.index.blank(entry.slot)
         cache.index.put(77, "stale", entry.vector, entry.partition)
     with opened(tmp_path) as cache:
         assert cache.check() == []

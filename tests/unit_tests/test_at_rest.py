@@ -14,6 +14,7 @@ from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux import LECCache, MultiplexedLLM, Ridge, Threshold
 from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.match.index import Index
 
 LLM = "a model"
 ASKED = "the pin of my card is PLANTED one two three four"
@@ -82,10 +83,28 @@ def test_what_was_invalidated_is_nowhere_once_the_folder_was_compacted(tmp_path)
         assert found(tmp_path, vectors)
         assert cache.invalidate(contains="planted PIN") == 1
         cache.compact()
-        assert [name for name in found(tmp_path, vectors) if name.startswith("ledger")] == []
+        assert found(tmp_path, vectors) == []
         assert len(cache.ledger) == 50
         assert cache.check() == []
         assert cache.lookup(ask("question number 7 of many"), LLM)[0].text == "answer 7"
+    assert found(tmp_path, vectors) == []
+
+
+def test_nor_is_it_in_an_index_that_is_kept_beside_the_ledger(tmp_path, monkeypatch):
+    folder = Index.folder
+    monkeypatch.setattr(Index, "folder", lambda *given: folder(*given, exact=10))
+    with opened(tmp_path) as cache:
+        vectors = filled(cache)
+        assert cache.index.flush(30)
+        assert any(tmp_path.glob("chroma/**/*.sqlite3"))
+    assert any(name.startswith(("chroma", "data")) for name in found(tmp_path, vectors))
+    with opened(tmp_path) as cache:
+        assert cache.find(ask(f"well, {REWORDED}"), LLM).kind == "semantic"
+        assert cache.invalidate(contains="planted") == 1
+        cache.compact()
+        assert cache.find(ask("well, question number 7 of many"), LLM).kind == "semantic"
+        assert cache.check() == []
+    assert any(tmp_path.glob("chroma/**/*.sqlite3"))
     assert found(tmp_path, vectors) == []
 
 
@@ -111,7 +130,7 @@ def test_a_folder_that_is_closed_is_compacted_as_well(tmp_path):
         cache.invalidate(contains="planted")
     with Folder(tmp_path) as folder:
         folder.compact()
-    assert [name for name in found(tmp_path, vectors) if name.startswith("ledger")] == []
+    assert found(tmp_path, vectors) == []
 
 
 def test_under_a_key_nothing_is_there_to_be_read_open_or_closed(tmp_path):

@@ -1,9 +1,9 @@
 """`cachemux stats`, `check` and `clear` on the folder of a real cache; `ask` before it makes one."""
 
-import shutil
 import sqlite3
 import sys
 
+import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage
@@ -14,6 +14,10 @@ from langchain_cachemux import LFU, LRU, LECCache
 from langchain_cachemux.cli import app as commands
 from langchain_cachemux.cli import main
 from langchain_cachemux.cli.app import app
+from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.match.collection import Place
+from langchain_cachemux.match.front import Rows
+from langchain_cachemux.match.index import Index
 
 ASKED = ["Who wrote Hamlet?", "What is the capital of France?", "How far is the moon?"]
 
@@ -67,15 +71,52 @@ def test_a_sound_folder_has_nothing_wrong_and_is_left_as_it_is(folder):
         assert cache.check() == []
 
 
-def test_an_index_that_lost_rows_is_rebuilt_when_asked(folder):
-    shutil.rmtree(folder / "chroma")
-    said = run("check", folder, code=1)
-    assert said.count("the index lacks entry") == 3
-    assert "3 problems; --fix rebuilds the index" in said
-    assert run("check", folder, code=1).count("the index lacks") == 3
+@pytest.fixture
+def beyond(folder):
+    """The folder of a cache with more answers than its front holds, which are three here."""
+    with Folder(folder) as ledger:
+        index = Index.folder(folder / "chroma", ledger.wordings, exact=2)
+        assert index.flush(60)
+        index.close()
+    return folder
 
-    assert "3 rows of the index rebuilt" in run("check", folder, "--fix")
-    assert run("check", folder) == "3 answers, nothing wrong"
+
+def rows_in(folder):
+    return Place(folder / "chroma").open()
+
+
+def test_an_index_that_lost_rows_is_rebuilt_when_asked(beyond):
+    assert run("check", beyond) == "3 answers, nothing wrong"
+    rows = rows_in(beyond)
+    (slot, key), *others = rows.keys().items()
+    rows.remove([slot])
+    rows.write(Rows([9], ["nobody's"], np.ones((1, 8), np.float32), np.zeros(1, np.uint64)))
+    rows.close()
+    for _ in range(2):
+        said = run("check", beyond, code=1)
+        assert f"slot {slot}: the index lacks entry {key}" in said
+        assert "slot 9: the index has nobody's, which is not held" in said
+        assert "2 problems; --fix rebuilds the index" in said
+    assert "2 rows of the index rebuilt" in run("check", beyond, "--fix")
+    assert run("check", beyond) == "3 answers, nothing wrong"
+    rows = rows_in(beyond)
+    assert rows.keys() == {slot: key, **dict(others)}
+    rows.close()
+
+
+def test_an_index_that_cannot_be_read_is_done_away_with_when_asked(beyond):
+    (kept,) = (beyond / "chroma").glob("rows-*")
+    (kept / "chroma.sqlite3").write_bytes(b"no database")
+    assert "the index was damaged or not closed" in run("check", beyond, code=1)
+    assert "1 row of the index rebuilt" in run("check", beyond, "--fix")
+    assert run("check", beyond) == "3 answers, nothing wrong"
+    with opened(beyond) as cache:
+        assert all(cache.lookup(f"{question} ", "") for question in ASKED)
+
+
+def test_a_cleared_folder_keeps_no_row(beyond):
+    assert "3 answers forgotten" in run("clear", beyond, "--yes")
+    assert not (beyond / "chroma").exists()
 
 
 def test_books_that_do_not_add_up_are_told_and_not_mended(folder):
