@@ -113,8 +113,7 @@ class LECCache(Upkeep, Connected, BaseCache):
             `Volatile()`. By default for ever.
         sliding: Whether a hit begins that time anew; by default it does not.
         tags: What answers can be invalidated by: texts, or a rule `(Query) -> texts`.
-        epoch: Version of your prompts, models or documents: answers of another are not found, and are
-            the first to leave.
+        epoch: Version of prompts, models or documents: others are not found, and leave first.
         clock: Tells the time, in seconds since 1970; another one in tests.
         secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
             there; by default a checksum finds what changed by accident.
@@ -197,6 +196,8 @@ class LECCache(Upkeep, Connected, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
+        self.notes = self.path if encrypt is None and store_prompts else None
+        """Where what is learned of questions may be kept: it can be read there."""
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
         self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
@@ -219,10 +220,10 @@ class LECCache(Upkeep, Connected, BaseCache):
             if self.lessons is not None:
                 end = self.lessons.open(self._shelf, alone, read_only=self.read_only)
                 closing.callback(end)
-            if alone is not None and self._worth.is_kept():
+            if alone is not None and self.notes is not None and self._worth.is_kept():
                 from langchain_cachemux.saved import going_on
 
-                learned, file = {"costs": self._worth}, alone / COSTS
+                learned, file = {"costs": self._worth}, self.notes / COSTS
                 self._worth.changed, end = going_on(file, learned, read_only=self.read_only)
                 closing.callback(end)
             closing.callback(self._workers.close)

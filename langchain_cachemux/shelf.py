@@ -348,7 +348,8 @@ class Shelf:
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
         with self.alone():
-            self.sweep()
+            if self.expiry.due():
+                self.sweep()
             self._make_room(entry.size)
             admission = self.ledger.admit(entry)
             if admission.slot is not None and entry.vector is not None:
