@@ -19,7 +19,7 @@ from langchain_cachemux.background import Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
-from langchain_cachemux.keep.encrypted import seal_of
+from langchain_cachemux.keep.encrypted import Encrypted, seal_of
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
@@ -172,10 +172,8 @@ class LECCache(Upkeep, Connected, BaseCache):
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
-        alone = not path or read_only
-        expect(not (alone and shared), "shared", "False without a path or with read_only", shared)
         _expect_parts(path, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline)
-        expect(isinstance(store_prompts, bool), "store_prompts", "True or False", store_prompts)
+        _expect_place(path, shared=shared, read_only=read_only, store_prompts=store_prompts)
         self.cacheable, self.on_event = cacheable, on_event
         self.namespace = None if namespace is None else Namespace(namespace)
         self.store_prompts, self.read_only = store_prompts, read_only
@@ -195,9 +193,6 @@ class LECCache(Upkeep, Connected, BaseCache):
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
-        self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        self.notes = self.path if encrypt is None and store_prompts else None
-        """Where what is learned of questions may be kept: it can be read there."""
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
         self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
@@ -207,6 +202,10 @@ class LECCache(Upkeep, Connected, BaseCache):
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
         closing, alone = ExitStack(), None if self._together else self.path
         self._life = life = Life(self, closing.close, folder=alone)
+        self._workers = Workers(1 if getattr(self.reader.embeddings, "in_process", False) else 4)
+        told = self.store_prompts and not isinstance(how["seal"], Encrypted)
+        self.notes = alone if told else None
+        """Where what is learned of questions may be kept: it can be read there, by one process."""
         how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
         how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
@@ -220,7 +219,7 @@ class LECCache(Upkeep, Connected, BaseCache):
             if self.lessons is not None:
                 end = self.lessons.open(self._shelf, alone, read_only=self.read_only)
                 closing.callback(end)
-            if alone is not None and self.notes is not None and self._worth.is_kept():
+            if self.notes is not None and self._worth.is_kept():
                 from langchain_cachemux.saved import going_on
 
                 learned, file = {"costs": self._worth}, self.notes / COSTS
@@ -581,3 +580,16 @@ def _expect_parts(path: Any, *, on_event: Any, cacheable: Any, wait: Any, deadli
         ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):
         expect(given is None or right, name, what, given)
+
+
+def _expect_place(path: Any, *, shared: Any, read_only: Any, store_prompts: Any) -> None:
+    """Refuse what says of a place what cannot be.
+
+    Raises:
+        ValueError: One of them is of a wrong kind, or does not go with the others.
+    """
+    switches = {"shared": shared, "read_only": read_only, "store_prompts": store_prompts}
+    for name, given in switches.items():
+        expect(isinstance(given, bool), name, "True or False", given)
+    alone = not path or read_only
+    expect(not (alone and shared), "shared", "False without a path or with read_only", shared)
