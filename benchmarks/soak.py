@@ -254,18 +254,18 @@ def asks(number: int) -> str:
 
 
 def damage(database: Path, rng: random.Random, *, cells: int) -> int:
-    """Write something else into so many cells; how many could be written."""
+    """Write something else into so many cells, of tables as they have rows; how many it was."""
     written = 0
     values = [None, -1, 2**62, 1.5, "", "x", "[]", b"", os.urandom(8), float("inf"), "\x00"]
     with sqlite3.connect(database) as db:
         tables = [row[0] for row in db.execute("SELECT name FROM sqlite_master WHERE type='table'")]
-        for _ in range(cells):
-            table = rng.choice(tables)
+        count = 'SELECT count(*) FROM "{}"'
+        rows = [db.execute(count.format(table)).fetchone()[0] for table in tables]
+        for table in rng.choices(tables, rows, k=cells):
             columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
-            column = rng.choice(columns)
             chosen = f'SELECT rowid FROM "{table}" ORDER BY random() LIMIT 1'  # noqa: S608
+            change = f'UPDATE "{table}" SET "{rng.choice(columns)}" = ? WHERE rowid = ({chosen})'  # noqa: S608
             try:
-                change = f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ({chosen})'  # noqa: S608
                 written += db.execute(change, [rng.choice(values)]).rowcount
             except sqlite3.Error:
                 continue
