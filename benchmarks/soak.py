@@ -232,7 +232,7 @@ def fuzz_rows(rows: int, *, seed: int = 0, show: bool = False) -> dict[str, Any]
             damaged = Path(scratch, "damaged")
             shutil.rmtree(damaged, ignore_errors=True)
             shutil.copytree(whole, damaged)
-            done += damage(damaged / "ledger.db", rng, cells=50)
+            done += damage(damaged / "ledger.db", rng, cells=10)
             progress.update(bar, completed=min(done, rows))
             try:
                 with LECCache(damaged, embeddings=Drawn(), capacity=towns) as cache:
