@@ -19,7 +19,7 @@ from langchain_cachemux.background import Background, Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
-from langchain_cachemux.keep.encrypted import seal_of
+from langchain_cachemux.keep.encrypted import Encrypted, seal_of
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
@@ -27,6 +27,7 @@ from langchain_cachemux.life import ClosedError, Life
 from langchain_cachemux.living import pickled
 from langchain_cachemux.match.verified import matcher_of
 from langchain_cachemux.patience import level
+from langchain_cachemux.places import Connected, Servers
 from langchain_cachemux.read import answers, metadata
 from langchain_cachemux.read.encoder import name_of, reader_of
 from langchain_cachemux.read.prompts import Namespace, Reader, UnstableKeyError
@@ -64,7 +65,7 @@ COSTS = "costs.zip"
 log = logging.getLogger(__name__)
 
 
-class LECCache(Upkeep, BaseCache):
+class LECCache(Upkeep, Connected, BaseCache):
     """A semantic cache that forgets the least expected cost.
 
     Use it anywhere LangChain takes a cache: `set_llm_cache(LECCache())`, or `cache=` of one model.
@@ -76,6 +77,7 @@ class LECCache(Upkeep, BaseCache):
     Args:
         path: Folder that keeps the cache between runs, made when missing, open in one process at a
             time; by default the cache lives in memory.
+        shared: Whether several processes of one machine have the folder open.
         capacity: Entries held at most, or bytes when given as text (`"512MB"`).
         embeddings: Any LangChain embeddings; by default all-MiniLM-L6-v2 in this process.
         policy: What is worth keeping; of several, the one whose misses have cost least lately. By
@@ -117,8 +119,8 @@ class LECCache(Upkeep, BaseCache):
         secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
             there; by default a checksum finds what changed by accident.
         repair: Whether what can be read of a damaged folder is saved; the damaged file stays beside it.
-        encrypt: A key, 32 bytes or those in base64: what a folder keeps of prompts, answers and vectors
-            is encrypted under it (AES-256-GCM).
+        encrypt: A key, 32 bytes or those in base64: what a folder or a server keeps of prompts, answers
+            and vectors is encrypted under it (AES-256-GCM).
         store_prompts: Whether questions are stored beside answers, and their vectors, from which words
             can be told. Without, only equal questions hit.
 
@@ -135,6 +137,7 @@ class LECCache(Upkeep, BaseCache):
         self,
         path: str | Path | None = None,
         *,
+        shared: bool = False,
         capacity: int | str = 10_000,
         embeddings: Embeddings | None = None,
         policy: Policy | Sequence[Policy] | None = None,
@@ -164,31 +167,29 @@ class LECCache(Upkeep, BaseCache):
         store_prompts: bool = True,
     ) -> None:
         room = Capacity.parse(capacity)
-        self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
+        expect(path or not shared, "shared", "False where there is no path", shared)
         _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
         _expect_storing(cacheable, store_prompts)
         self.cacheable, self.store_prompts = cacheable, store_prompts
         self.namespace = None if namespace is None else Namespace(namespace)
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
-        self.price = price_of(price)
+        self.price, self.on_event = price_of(price), on_event
         self.rewriter = Rewriter(rewrite, reader=reader, price=self.price)
         self.lessons = lessons_of(
             self.match, judge=judge, when=judge_when, same=same, price=self.price, reader=reader
         )
         """What is learned of pairs of questions; None where the matcher learns nothing."""
-        self.path = None if path is None else Path(path).resolve()
-        """The folder that keeps it; None in memory."""
-        self.on_event = on_event
+        self.path = None if path is None or isinstance(path, Servers) else Path(path).resolve()
+        """The folder that keeps it; None in memory, and where it is kept by servers."""
+        self._together = path if isinstance(path, Servers) else self.path if shared else None
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
-        self.notes = self.path if encrypt is None and store_prompts else None
-        """Where what is learned of questions may be kept: it can be read there."""
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
         self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
@@ -196,22 +197,23 @@ class LECCache(Upkeep, BaseCache):
         """Open the stores, which are closed once, whoever ends the cache."""
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
-        closing = ExitStack()
-        self._life = life = Life(self, closing.close, folder=self.path)
+        closing, alone = ExitStack(), None if self._together else self.path
+        readable = self.store_prompts and not isinstance(how["seal"], Encrypted)
+        self.notes = alone if readable else None
+        """Where what is learned of questions may be kept: it can be read there."""
+        self._life = life = Life(self, closing.close, folder=alone)
+        how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
+        how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
-            self._shelf = Shelf.opened(
-                self.path,
-                room,
-                policy,
-                embeddings=name_of(self.reader.embeddings),
-                counters=self._counters,
-                life=life,
-                closing=closing,
-                expiry=self._expiry,
-                **how,
-            )
+            if self._together is None:
+                self._shelf = Shelf.opened(alone, room, policy, **how)
+            else:
+                from langchain_cachemux.common import opened
+
+                how["wait"] = self.flights.longest
+                self._shelf, self.flights = opened(self._together, room, policy, **how)
             if self.lessons is not None:
-                closing.callback(self.lessons.open(self._shelf, self.path))
+                closing.callback(self.lessons.open(self._shelf, alone))
             if self.notes is not None and self._worth.is_kept():
                 closing.callback(self._go_on(self.notes / COSTS))
             closing.callback(self._workers.close)
@@ -236,7 +238,7 @@ class LECCache(Upkeep, BaseCache):
         """How it was made."""
         names = ("ledger", "match", "reader", "price", "estimator")
         parts = ", ".join(f"{name}={shown(getattr(self, name))}" for name in names)
-        return f"LECCache(unit={'bytes' if self._in_bytes else 'entries'!r}, {parts})"
+        return f"LECCache(unit={self._shelf.unit!r}, {parts})"
 
     @property
     def estimator(self) -> Estimator:
@@ -555,12 +557,8 @@ class LECCache(Upkeep, BaseCache):
 
     def _fail(self, what: str, error: Exception) -> None:
         self._counters.add("errors")
-        log.log(
-            level(error),
-            "%s failed, the chain goes on without the cache: %s",
-            what,
-            loggable(error),
-        )
+        told = loggable(error)
+        log.log(level(error), "%s failed, the chain goes on without the cache: %s", what, told)
 
     def _tell(self, event: Event) -> None:
         if self.on_event is not None:
@@ -590,7 +588,7 @@ def _expect_parts(path: Any, estimator: Any, *, on_event: Any, wait: Any, deadli
     folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
     estimates = is_made(estimator, "predict learn")
     for name, given, right, what in (
-        ("path", path, folder, "a folder, as text or a Path"),
+        ("path", path, folder or isinstance(path, Servers), "a folder, as text or a Path"),
         ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
         ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),

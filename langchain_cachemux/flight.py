@@ -173,10 +173,14 @@ class Flights:
         if flight is not None:
             flight.end(answer)
 
+    def leads(self, key: str) -> bool:
+        """Whether it is the caller who asks."""
+        return self._flights.get(key) in _LED.get()
+
     def abandon(self, key: str) -> None:
         """Let those who wait go on alone, if it is the caller who leads."""
         flight = self._flights.get(key)
-        if flight is not None and flight in _LED.get():
+        if flight is not None and self.leads(key):
             self._drop(key, flight)
 
     def clear(self) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -116,11 +115,9 @@ class Connections:
         msg = "unreachable"
         raise AssertionError(msg)
 
-    @contextmanager
-    def alone(self) -> Iterator[sa.Connection]:
-        """A connection of the caller's own, given back at the end of the block."""
-        with self._reader.connect() as db:
-            yield db
+    def alone(self) -> sa.Connection:
+        """A connection of the caller's own, who closes it."""
+        return self._reader.connect()
 
     def close(self) -> None:
         """Close all connections."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 
+from langchain_cachemux.arguments import expect
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.database import Database
 from langchain_cachemux.keep.memory import MemoryBooks
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.sealed import Seal
     from langchain_cachemux.keep.sql import SqlLedger
 
-LEDGER, INDEX = "ledger.db", "chroma"
-"""What lies in the folder: the ledger's database, and the index's own folder."""
+LEDGER, INDEX, SHARED = "ledger.db", "chroma", "shared.db"
+"""What lies in the folder: the ledger's database, and the index's own folder; or the database of a
+ledger that processes share."""
 
 
 @contextmanager
@@ -83,6 +85,9 @@ def kept(
     from langchain_cachemux.keep.repair import salvage
     from langchain_cachemux.keep.sql import SqlLedger
 
+    together = (folder / SHARED).exists()
+    what = f"True for {str(folder)!r}, which processes share"
+    expect(not together, "shared", what, given=False)
     make_private(folder)
     closing.callback(make_private, folder)
     closing.enter_context(locked(folder))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OURS = ("ledger.", "chroma", "index", "lock", "matching.", "costs.", "multiplexer-", ".")
+OURS = ("ledger.", "shared.", "chroma", "index", "lock", "matching.", "costs.", "multiplexer-", ".")
 """How the names begin of what a cache and a multiplexer keep in a folder."""
 
 log = logging.getLogger(__name__)

@@ -27,30 +27,19 @@ from langchain_cachemux.keep import shared_marks as marks
 from langchain_cachemux.keep.books import Account, Rules, ghosts_for, leader
 from langchain_cachemux.keep.connections import Connections
 from langchain_cachemux.keep.counts import Batch, Votes, fresh
-from langchain_cachemux.keep.sealed import Checksum, DamagedError
+from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.shared_books import (
     ASKED_AGAIN,
     Course,
     SharedBooks,
-    different,
     valued,
 )
 from langchain_cachemux.keep.shared_opening import ENDED, made
 from langchain_cachemux.keep.shared_reads import (
-    ASKED,
-    CHANGES,
-    HELD,
-    IS_ALIAS,
-    LOOKED,
     NEWS,
     NUMBERS,
-    OF,
-    STANDING,
-    TOTALS,
-    Change,
     News,
-    entry,
-    wording,
+    SharedReads,
 )
 from langchain_cachemux.keep.shared_tables import (
     DIFFERENCES,
@@ -74,7 +63,7 @@ from langchain_cachemux.keep.shared_upkeep import (
 from langchain_cachemux.types import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
@@ -91,7 +80,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class SharedLedger:
+class SharedLedger(SharedReads):
     """A ledger in PostgreSQL, or in one SQLite file, that any number of processes have open.
 
     Args:
@@ -128,11 +117,10 @@ class SharedLedger:
         self.capacity = self.rules.capacity
         self.policies = self.rules.policies
         self.pace = pace
-        self.seal: Seal = Checksum() if seal is None else seal
-        self.damaged = 0
-        """Rows that were not as they had been written."""
-        self.database = Connections(url)
+        super().__init__(Connections(url), seal or Checksum(), name="")
         self.entries_at_most = max(capacity // typical, 1)
+        self._told: Callable[[SharedLedger], object] | None = None
+        """Looks what has changed."""
         self._votes = Votes(self.rules, entries=self.entries_at_most)
         self._begin()
         _ALL.add(self)
@@ -178,59 +166,11 @@ class SharedLedger:
         self._course = self._on(0, 0)
         """Whom all follow."""
 
-    # What is held
-
-    def __len__(self) -> int:
-        """Entries held."""
-        return int(self.database.read(lambda db: db.execute(TOTALS).one()).entries)
-
-    @property
-    def size(self) -> int:
-        """Sum of the sizes held, never above `capacity`."""
-        return self.capacity - int(self.database.read(lambda db: db.execute(TOTALS).one()).room)
-
     @property
     def policy(self) -> Policy:
         """The policy that is followed now, as far as this process knows."""
         policy: Policy = self.policies[self._course.place]
         return policy
-
-    def __iter__(self) -> Iterator[Entry]:
-        """The entries held, read in batches by key."""
-        rows = self._paged(HELD.where(~IS_ALIAS), SLOTS.c.slot)
-        return filter(None, (self._sound(entry, row) for row in rows))
-
-    def get(self, key: str) -> Entry | None:
-        """Return the entry that answers `key`, its own or an alias'; counts nothing."""
-        row = self._one(ASKED, key)
-        return None if row is None else self._sound(entry, row)
-
-    def wording(self, key: str, *, asked: str = "") -> Wording | None:
-        """Return the words held under `key`, unless they are known to differ from `asked`."""
-        same = ~sa.exists().where(different(key, asked))
-        row = self._one(ASKED.where(same) if asked else ASKED, key)
-        return None if row is None else self._sound(wording, row)
-
-    def wordings(self, key: str | None = None) -> Iterator[Wording]:
-        """The wordings of the entry that answers `key`, or of all, read in batches."""
-        asked = HELD
-        if key is not None:
-            asked = HELD.where(SLOTS.c.of == OF.scalar_subquery()).params(asked=key)
-        rows = self._paged(asked, SLOTS.c.slot)
-        return filter(None, (self._sound(wording, row) for row in rows))
-
-    def standing(self, key: str) -> Standing | None:
-        """Return what the policy followed now thinks of the entry that answers `key`."""
-        row = self._one(STANDING, key)
-        if row is None:
-            return None
-        count = row.counts[self._course.age]
-        return Standing(row.key, row.cost, row.size, count, row.uses, row.last, row.worth)
-
-    def differs(self, one: str, other: str) -> bool:
-        """Whether two keys were found to be different questions."""
-        known = sa.select(DIFFERENCES.c.turn).where(different(one, other))
-        return self.database.read(lambda db: db.execute(known).first()) is not None
 
     # What changes it
 
@@ -277,6 +217,13 @@ class SharedLedger:
         """Remember that two keys are different questions."""
         self._changed(lambda books: books.wordings.differ(one, other))
 
+    def forget(self, key: str, *, ghost: bool = False) -> bool:
+        """Drop an entry and its aliases, and its count too unless it is to be a ghost."""
+        held = self._changed(lambda books: books.forget(key, ghost=ghost))
+        with self._lock:
+            self._batch.asked.pop(key, None)
+        return held
+
     def extend(self, key: str, expires: float) -> bool:
         """Let the entry that answers `key` hold until then; False when it is not held."""
         return self._changed(lambda books: marks.extend(books.db, self.seal, key, expires))
@@ -292,13 +239,6 @@ class SharedLedger:
     def compact(self) -> None:
         """Write all tables anew, without what was forgotten."""
         self.database.read(marks.compact)
-
-    def forget(self, key: str, *, ghost: bool = False) -> bool:
-        """Drop an entry and its aliases, and its count unless that is to be remembered."""
-        held = self._changed(lambda books: books.forget(key, ghost=ghost))
-        with self._lock:
-            self._batch.asked.pop(key, None)
-        return held
 
     def clear(self) -> None:
         """Drop everything: counts, aliases and differences too; each slot is nobody's."""
@@ -318,24 +258,10 @@ class SharedLedger:
 
     # What the processes tell each other
 
-    def changes(self, since: int) -> tuple[list[Change], int]:
-        """What came into the slots, or left them, after an earlier look.
-
-        Args:
-            since: What the look before returned; at first 0.
-
-        Returns:
-            The changes, some perhaps twice, and from where the next look goes on.
-        """
-        upto = LOOKED[self.database.dialect]
-        asked = CHANGES.where(SLOTS.c.changed >= since).add_columns(upto.label("upto"))
-        found: list[Change] = []
-        goes_on = since
-        for row in self._paged(asked, SLOTS.c.slot):
-            goes_on = goes_on if found else int(row.upto)  # of the first page, the earliest look
-            held = row.alias_key is not None and row.key is not None
-            found.append(Change(row.slot, self._sound(wording, row) if held else None))
-        return found, goes_on
+    def hear(self, told: Callable[[SharedLedger], object]) -> None:
+        """Have something called with this each `pace` seconds, to look what has changed."""
+        self._told = told
+        self._begin_writing()
 
     def flush(self) -> None:
         """Write down what was counted, and learn what the other processes have done.
@@ -368,21 +294,21 @@ class SharedLedger:
 
     def check(self) -> list[str]:
         """Compare the books with themselves; the problems found, none in a sound ledger."""
+        if self._told is not None:
+            self._told(self)
         return self._changed(problems)
 
     # How
 
-    def _sound(self, read: Callable[[sa.Row[Any], Seal], T], row: sa.Row[Any]) -> T | None:
-        """What a row is read as; None, which is told, when it is not as it was written."""
-        try:
-            return read(row, self.seal)
-        except DamagedError as error:
-            self.damaged += 1
-            log.warning("what is stored under %s is not served: %s", row.key, error)
-            return None
+    @property
+    def age(self) -> int:
+        """The place of the count that is read by the policy that is followed."""
+        return self._course.age
 
-    def _one(self, asked: sa.Select[Any], key: str) -> sa.Row[Any] | None:
-        row = self.database.read(lambda db: db.execute(asked, {"asked": key}).one_or_none())
+    def one(self, asked: sa.Select[Any], key: str) -> sa.Row[Any] | None:
+        """The row that is found under a key; what it says is known for a while."""
+        self._begin_writing()
+        row = super().one(asked, key)
         if self.pace:
             with self._lock:
                 self._known.pop(key, None)
@@ -398,19 +324,8 @@ class SharedLedger:
             known = self._known.get(key)
         if known is not None and _clock() - known.read < self.pace:
             return known
-        row = self._one(NUMBERS, key)
+        row = self.one(NUMBERS, key)
         return None if row is None else _Known(row.key, row.cost, row.size, _clock())
-
-    def _paged(self, rows: sa.Select[Any], column: sa.ColumnElement[int]) -> Iterator[sa.Row[Any]]:
-        """Rows in batches by a column that no two share."""
-        after = -1
-        while True:
-            page = rows.where(column > after).order_by(column).limit(256)
-            found = self.database.read(lambda db, page=page: db.execute(page).all())  # type: ignore[misc]
-            yield from found
-            if not found:
-                return
-            after = found[-1]._mapping[column.name]
 
     def _changed(self, work: Callable[[SharedBooks], T]) -> T:
         """What a change of the books came to; it is one transaction."""
@@ -418,7 +333,7 @@ class SharedLedger:
             course, purse = self._course, self._purse
 
         def changed(db: sa.Connection) -> T:
-            books = SharedBooks(self.rules, course, db, seal=self.seal, purse=purse)
+            books = SharedBooks(self.rules, course, db, seal=self.seal, by=self.name, purse=purse)
             done = work(books)
             books.settle()
             return done
@@ -433,7 +348,13 @@ class SharedLedger:
         if not self.pace:
             self.flush()
             return
-        if self._writer is None and not self._closed:
+        self._begin_writing()
+        if self._batch.requests >= PENDING:
+            self._wake.set()
+
+    def _begin_writing(self) -> None:
+        """Begin the thread that writes and hears, unless it is under way."""
+        if self._writer is None and self.pace and not self._closed:
             with self._lock:
                 if self._writer is None:
                     told = (weakref.ref(self), self._wake, self.pace)
@@ -441,8 +362,6 @@ class SharedLedger:
                         target=_write_on, args=told, name="cachemux counts", daemon=True
                     )
                     self._writer.start()
-        if self._batch.requests >= PENDING:
-            self._wake.set()
 
     def _write(self, batch: Batch) -> News:
         """Write a batch, some entries at a time; what is written is taken out of it."""
@@ -568,11 +487,13 @@ def _write_on(ledger: weakref.ref[SharedLedger], wake: threading.Event, pace: fl
         one = ledger()
         if one is None or one._closed:
             return
-        if one._batch or _clock() - one._last > BEAT:
-            try:
+        try:
+            if one._batch or _clock() - one._last > BEAT:
                 one.flush()
-            except Exception as error:  # noqa: BLE001
-                log.warning("requests could not be written down yet: %r", error)
+            if one._told is not None:
+                one._told(one)
+        except Exception as error:  # noqa: BLE001
+            log.warning("the other processes could not be told, or heard, yet: %r", error)
         del one
 
 

@@ -19,7 +19,7 @@ from langchain_cachemux.keep import wordings as bounds
 from langchain_cachemux.keep.books import Account, Rules
 from langchain_cachemux.keep.rows import payload_of, words_of
 from langchain_cachemux.keep.shadows import victims
-from langchain_cachemux.keep.shared_reads import IS_ALIAS, OF
+from langchain_cachemux.keep.shared_reads import IS_ALIAS, OF, different
 from langchain_cachemux.keep.shared_tables import (
     DIFFERENCES,
     ENTRIES,
@@ -81,16 +81,25 @@ class SharedBooks:
         course: Whom it follows.
         db: The transaction.
         seal: What rows are written under.
+        by: The process that does it.
         purse: The purse that this process prefers.
     """
 
     def __init__(
-        self, rules: Rules, course: Course, db: sa.Connection, *, seal: Seal, purse: int = 0
+        self,
+        rules: Rules,
+        course: Course,
+        db: sa.Connection,
+        *,
+        seal: Seal,
+        by: str = "",
+        purse: int = 0,
     ) -> None:
         self.rules = rules
         self.course = course
         self.db = db
         self.seal = seal
+        self.by = by
         self.purse = purse
         self.changed = CHANGED[db.dialect.name]
         self.wordings = SharedWordings(self)
@@ -169,13 +178,13 @@ class SharedBooks:
 
     def forget(self, key: str, *, ghost: bool = False) -> bool:
         """As `Ledger.forget`."""
-        if not ghost:
-            self.db.execute(sa.delete(GHOSTS).where(GHOSTS.c.key == key))
         row = self.held(key)
         if row is not None:
             self._drop([row])
-            if ghost:
-                self.remember([Account(key, row.cost, row.size, tuple(row.counts), row.last)])
+        if not ghost:
+            self.db.execute(sa.delete(GHOSTS).where(GHOSTS.c.key == key))
+        elif row is not None:
+            self.remember([Account(key, row.cost, row.size, tuple(row.counts), row.last)])
         return row is not None
 
     def resize(self, more: int) -> None:
@@ -230,7 +239,7 @@ class SharedBooks:
 
     def vacate(self, which: sa.ColumnElement[bool]) -> None:
         """Call slots free."""
-        freed = sa.update(SLOTS).where(which).values(**_NOBODY, changed=self.changed)
+        freed = sa.update(SLOTS).where(which).values(**_NOBODY, changed=self.changed, by=self.by)
         self.vacated += self.db.scalars(freed.returning(SLOTS.c.slot)).all()
 
     def _worth(self, row: sa.Row[Any]) -> float:
@@ -282,7 +291,7 @@ class SharedBooks:
             return self.take_slot(key, key)
         for table, row in ((ENTRIES, numbered), (PAYLOADS, written)):
             self.db.execute(_SUCCEEDED[table], {**row, "before": before.key})
-        told = {"before": before.key, "heir": key}
+        told = {"before": before.key, "heir": key, "process": self.by}
         slots = self.db.execute(_INHERITED[self.db.dialect.name], told).all()
         self.vacated += [row.slot for row in slots if row.key is None]
         return next(int(row.slot) for row in slots if row.key is not None)
@@ -307,7 +316,7 @@ class SharedBooks:
 
     def take_slot(self, key: str, of: str, alias: Wording | None = None) -> int:
         """Let a key have a slot that is nobody's."""
-        values: dict[str, Any] = {"key": key, "of": of, "changed": self.changed}
+        values: dict[str, Any] = {"key": key, "of": of, "changed": self.changed, "by": self.by}
         if alias is not None:
             values |= self.seal.sign("wordings", words_of(alias))
             values |= {"size": alias.size, "turn": time.time_ns()}
@@ -452,6 +461,9 @@ _OWN = SLOTS.c.key == SLOTS.c.of
 _NO_WORDS = {"text": None, "vector": None, "seal": None, "size": 0}
 
 
+_PROCESS = sa.bindparam("process", type_=sa.Text)
+
+
 def _remembered(dialect: str) -> Any:
     ghost = _INSERT[dialect](GHOSTS)
     new = {name: ghost.excluded[name] for name in ("counts", "last", "turn")}
@@ -461,7 +473,9 @@ def _remembered(dialect: str) -> Any:
 def _inherited(dialect: str) -> Any:
     heir = sa.case((_OWN, sa.bindparam("heir", type_=sa.Text)))
     freed = sa.update(SLOTS).where(SLOTS.c.of == sa.bindparam("before"))
-    taken = freed.values(key=heir, of=heir, changed=CHANGED[dialect], **_NO_WORDS)
+    taken = freed.values(
+        key=heir, of=heir, changed=CHANGED[dialect], by=sa.bindparam("process"), **_NO_WORDS
+    )
     return taken.returning(SLOTS.c.slot, SLOTS.c.key)
 
 
@@ -502,9 +516,3 @@ def numbers(account: Account, standing: Standing, era: int) -> dict[str, Any]:
         "era": era,
         "worth": standing.worth,
     }
-
-
-def different(one: str, other: str) -> sa.ColumnElement[bool]:
-    """The row that says so of two keys, in whichever order."""
-    one, other = sorted((one, other))
-    return (DIFFERENCES.c.one == one) & (DIFFERENCES.c.other == other)

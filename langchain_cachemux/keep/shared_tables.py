@@ -68,6 +68,7 @@ SLOTS = sa.Table(
     sa.Column("vector", sa.LargeBinary),
     sa.Column("seal", sa.LargeBinary),
     sa.Column("changed", sa.BigInteger, nullable=False, server_default="0", index=True),
+    sa.Column("by", sa.Text),
 )
 """Who has which row of the index: an entry (`of` is `key`), an alias with its words, nobody (null)."""
 _FREE = SLOTS.c.key.is_(None)
@@ -98,6 +99,14 @@ PROCESSES = sa.Table(
     sa.Column("seen", sa.Double, nullable=False),
 )
 """A row a process, which nobody else writes; those that ended are counted in the row ``."""
+LEASES = sa.Table(
+    "leases",
+    SHARED,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("process", sa.Integer, nullable=False),
+    sa.Column("until", sa.Double, nullable=False),
+)
+"""Who asks a model just now, where the database has no locks that end with who holds them."""
 FOLLOWED = sa.Table(
     "followed",
     SHARED,
