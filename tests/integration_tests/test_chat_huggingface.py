@@ -1,8 +1,8 @@
 """`ChatHuggingFace`, whose models all tell the same of themselves, over two small ones of transformers.
 
 `langchain-huggingface` is none of what the tests install, as it holds huggingface-hub back below 2: this
-runs where it is installed all the same. By hand it was run over SmolLM2-135M too. What the kind asks of the
-package is tested in `unit_tests/read/test_twins.py`, with a fake that is as silent.
+runs where it is installed all the same. By hand it was run over SmolLM2-135M too. What the kind asks of
+the package is tested in `unit_tests/read/test_twins.py`, with a fake that is as silent.
 """
 
 import asyncio
