@@ -118,8 +118,8 @@ class LECCache(Upkeep, Connected, BaseCache):
         secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
             there; by default a checksum finds what changed by accident.
         repair: Whether what can be read of a damaged folder is saved; the damaged file stays beside it.
-        encrypt: A key, 32 bytes or those in base64: what a folder keeps of prompts, answers and vectors
-            is encrypted under it (AES-256-GCM).
+        encrypt: A key, 32 bytes or those in base64: what a folder or a server keeps of prompts, answers
+            and vectors is encrypted under it (AES-256-GCM).
         store_prompts: Whether questions are stored beside answers, and their vectors, from which words
             can be told. Without, only equal questions hit.
         read_only: Whether the folder is only read: it may be open elsewhere, or on a disk that cannot be
@@ -170,7 +170,6 @@ class LECCache(Upkeep, Connected, BaseCache):
         read_only: bool = False,
     ) -> None:
         room = Capacity.parse(capacity)
-        self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
         _expect_parts(path, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline)
         _expect_place(path, shared=shared, read_only=read_only, store_prompts=store_prompts)
@@ -235,7 +234,7 @@ class LECCache(Upkeep, Connected, BaseCache):
         """How it was made."""
         names = ("ledger", "match", "reader", "price", "estimator")
         parts = ", ".join(f"{name}={shown(getattr(self, name))}" for name in names)
-        return f"LECCache(unit={'bytes' if self._in_bytes else 'entries'!r}, {parts})"
+        return f"LECCache(unit={self._shelf.unit!r}, {parts})"
 
     @property
     def estimator(self) -> Estimator:

@@ -17,6 +17,7 @@ from typing_extensions import override
 from langchain_cachemux.arguments import expect
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import TYPICAL_BYTES, Capacity
+from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.folder import LEDGER, SHARED
 from langchain_cachemux.keep.leases import Leases
 from langchain_cachemux.keep.private import make_private
@@ -88,7 +89,7 @@ def opened(
     )
     closing.callback(ledger.close)
     since = ledger.latest()
-    if servers.chroma is None:
+    if servers.chroma is None or isinstance(seal, Encrypted):  # vectors tell words
         index = Index.memory(ledger.wordings)
     else:
         index = Index.server(servers.client, servers.collection, ledger.wordings)

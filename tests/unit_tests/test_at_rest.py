@@ -146,6 +146,19 @@ def test_under_a_key_nothing_is_there_to_be_read_open_or_closed(tmp_path):
         assert cache.check() == []
 
 
+def test_nor_in_a_folder_that_processes_share_and_what_is_forgotten_there_goes_too(tmp_path):
+    with opened(tmp_path / "sealed", shared=True, encrypt=KEY) as cache:
+        vectors = filled(cache)
+        assert cache.lookup(ask(ASKED), LLM)[0].text == ANSWERED
+    assert found(tmp_path / "sealed", vectors) == []
+    with opened(tmp_path / "open", shared=True) as cache:
+        filled(cache)
+        assert cache.invalidate(contains="planted") == 1
+        cache.compact()
+        assert cache.check() == []
+    assert found(tmp_path / "open", vectors) == []
+
+
 @pytest.mark.parametrize("other", [{}, {"encrypt": Fernet.generate_key()}], ids=["none", "another"])
 def test_another_key_or_none_does_not_open_it(tmp_path, other):
     opened(tmp_path, encrypt=KEY).close()
