@@ -36,7 +36,7 @@ def plain(text):
 
 def opened(path=None, **arguments):
     embeddings = arguments.pop("embeddings", None) or Words()
-    return LECCache(path, embeddings=embeddings, **arguments)
+    return LECCache(path, embeddings=embeddings, match=0.99, **arguments)
 
 
 def used(cache, numbers=range(5)):
