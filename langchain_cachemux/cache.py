@@ -170,7 +170,6 @@ class LECCache(Upkeep, Connected, BaseCache):
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
-        expect(path or not shared, "shared", "False where there is no path", shared)
         _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
         _expect_storing(cacheable, store_prompts)
         self.cacheable = cacheable
@@ -186,7 +185,6 @@ class LECCache(Upkeep, Connected, BaseCache):
         """What is learned of pairs of questions; None where the matcher learns nothing."""
         self.path = None if path is None or isinstance(path, Servers) else Path(path).resolve()
         """The folder that keeps it; None in memory, and where it is kept by servers."""
-        self._together = path if isinstance(path, Servers) else self.path if shared else None
         self.on_event = on_event
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
@@ -195,24 +193,26 @@ class LECCache(Upkeep, Connected, BaseCache):
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
-        self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
+        self._open(room, policy, path, shared, deadline=deadline, seal=seal, repair=repair)
 
-    def _open(self, room: Capacity, policy: Policy | Sequence[Policy] | None, **how: Any) -> None:
+    def _open(self, room: Capacity, policy: Any, path: Any, shared: Any, **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
-        closing, alone = ExitStack(), None if self._together else self.path
+        together = path if isinstance(path, Servers) else self.path if shared else None
+        expect(together or not shared, "shared", "False where there is no path", shared)
+        closing, alone = ExitStack(), None if together else self.path
         self._life = life = Life(self, closing.close, folder=alone)
         how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
         how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
-            if self._together is None:
+            if together is None:
                 self._shelf = Shelf.opened(alone, room, policy, **how)
             else:
                 from langchain_cachemux.common import opened
 
                 how["wait"] = self.flights.longest
-                self._shelf, self.flights = opened(self._together, room, policy, **how)
+                self._shelf, self.flights = opened(together, room, policy, **how)
             if self.lessons is not None:
                 closing.callback(self.lessons.open(self._shelf, alone))
             if alone is not None and self._worth.is_kept():
