@@ -10,7 +10,9 @@ vectors and every cell that is done, so a run that was cut off goes on.
 A stream asks each question of a set once, in an order drawn by the seed; its answer is its label, so two
 questions are the same when their labels are. A miss costs 1 and is stored; a hit costs nothing and is
 not. Every arm has the vectors of the default encoder and sees the eight stored wordings nearest to a
-question. A judge costs 1/20 and is right, or wrong on 2 % or 5 % of the pairs, always on the same.
+question. A judge costs 1/20 and is right, or wrong on 2 % or 5 % of the pairs, always on the same; where
+it is told how often it errs, it is believed from its first opinion on. The judge that comes with the
+package costs 1/500.
 
     verified     ours, by its promised error: without a judge, asked only afterwards, or as it pays
     threshold    the nearest at or above a similarity, swept; nothing is learned
@@ -19,7 +21,8 @@ question. A judge costs 1/20 and is right, or wrong on 2 % or 5 % of the pairs, 
     grey zone    served from an upper threshold on; between a lower and the upper one a judge is asked
                  afterwards, and what it calls the same is another wording from then on (written from the
                  description of arXiv 2602.13165), swept
-    oracle       is told of every pair in sight whether it is the same
+    oracle       is told of every pair in sight whether it is the same; where it pays, it buys an opinion
+                 for each answer that it serves, and none in vain
 
 Of the answers served by meaning, what share was wrong: `low` and `high` are the ends of a 95 %
 confidence sequence over all of them, and `rejected` says whether at any moment its lower end was above
@@ -53,10 +56,11 @@ from rich.table import Table
 from langchain_cachemux.certificate import Certificate
 from langchain_cachemux.lab import charts
 from langchain_cachemux.lab.stamp import stamp
-from langchain_cachemux.lessons import Lessons
+from langchain_cachemux.lessons import TRIALS, Lessons
 from langchain_cachemux.match import surface
 from langchain_cachemux.match import verified as matching
 from langchain_cachemux.match.judges import Opinion, Pair, pair_judge_of
+from langchain_cachemux.match.local import LocalJudge
 from langchain_cachemux.match.verified import Verified
 from langchain_cachemux.read import answers
 from langchain_cachemux.referee import Referee
@@ -66,12 +70,18 @@ from langchain_cachemux.types import Admission, Entry, Hit, Match, Query, Standi
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from langchain_cachemux.referee import When
+
     Vectors = NDArray[np.float32]
 
 REQUESTS = 5_000
 """Of a stream, at most."""
 PRICE = 0.05
 """Of an opinion, in misses."""
+LOCAL = 0.002
+"""Of one of the judge that comes with the package: 4 ms, where a miss takes 2 s."""
+TOLD = 0.0005
+"""How often a judge errs at most that says it never does."""
 ERRORS = (0.005, 0.01, 0.02, 0.05)
 FLAWS = (0.0, 0.02, 0.05)
 """Shares of the pairs about which a judge is wrong."""
@@ -101,6 +111,8 @@ class Tally:
     wrong: int = 0
     misses: int = 0
     judged: int = 0
+    spent: float = 0.0
+    """On opinions."""
     rejected: bool = False
     sequence: Certificate = field(default_factory=lambda: Certificate(confidence=0.95, least=1.0))
 
@@ -128,7 +140,7 @@ class Tally:
             "rejected": self.rejected,
             "right": (self.exact + self.served - self.wrong) / max(self.servable, 1),
             "judged": self.judged,
-            "cost": self.misses + PRICE * self.judged,
+            "cost": self.misses + self.spent,
         }
 
 
@@ -172,6 +184,10 @@ class Desk:
             self.put(query, self.of[of])
         return Admission(0)
 
+    def change(self, work: Callable[[], None]) -> None:
+        """Do what changes something."""
+        work()
+
     def standing(self, key: str) -> Standing:
         """Every question is asked once."""
         return Standing(key, count=1.0)
@@ -214,6 +230,7 @@ def flawed(wrong: float, tally: Tally) -> Callable[[str, str, bool], bool]:
 
     def judge(new: str, stored: str, same: bool) -> bool:  # noqa: FBT001
         tally.judged += 1
+        tally.spent += PRICE
         digest = hashlib.sha256(f"{new}\0{stored}".encode()).digest()
         return same ^ (int.from_bytes(digest[:4]) < wrong * 2**32)
 
@@ -221,7 +238,7 @@ def flawed(wrong: float, tally: Tally) -> Callable[[str, str, bool], bool]:
 
 
 def ours(
-    max_error: float, judge: str | None = None, wrong: float = 0.0, seed: int = 0
+    max_error: float, when: When | None = None, *, judge: Judged | None = None, seed: int = 0
 ) -> Callable[[Tally, Desk], Arm]:
     """Our matcher, its lessons and its referee, as a cache uses them."""
 
@@ -229,20 +246,10 @@ def ours(
         tally.promised = max_error
         matcher, referee = Verified(max_error, seed=seed), None
         truth: dict[str, str] = {}
-        if judge is not None:
-            says = flawed(wrong, tally)
-
-            def opinion(new: str, stored: str) -> Opinion:
-                same = says(new, stored, truth[new] == truth[stored])
-                return Opinion(float(same), usages=(Usage(seconds=PRICE),))
-
-            referee = Now(
-                pair_judge_of(opinion),
-                when=judge,  # type: ignore[arg-type]
-                price=lambda usage: usage.seconds,
-                trials=4 / max_error,
-                seed=seed,
-            )
+        if when is not None and judge is not None:
+            asked = pair_judge_of(judge(tally, truth))
+            trials = TRIALS / max_error
+            referee = Now(asked, when=when, price=lambda u: u.seconds, trials=trials, seed=seed)
         lessons = Lessons(matcher, lambda stored, fresh: stored == fresh, referee)
         lessons.open(desk, None)  # type: ignore[arg-type]
 
@@ -262,6 +269,40 @@ def ours(
         return serve
 
     return arm
+
+
+Judged = Callable[[Tally, dict[str, str]], Any]
+"""Makes a judge, given where its opinions are counted and the labels of the questions so far."""
+
+
+def made(wrong: float, *, told: bool = False) -> Judged:
+    """A judge that is wrong about a share of the pairs, and may say so."""
+
+    def judge(tally: Tally, truth: dict[str, str]) -> Any:
+        says = flawed(wrong, tally)
+
+        def opinion(new: str, stored: str) -> Opinion:
+            same = says(new, stored, truth[new] == truth[stored])
+            return Opinion(float(same), usages=(Usage(seconds=PRICE, model="judge"),))
+
+        opinion.error = (wrong or TOLD) if told else None  # type: ignore[attr-defined]
+        return opinion
+
+    return judge
+
+
+class Shipped(LocalJudge):
+    """The judge that comes with the package, its opinions counted."""
+
+    def __init__(self, tally: Tally, _: dict[str, str]) -> None:
+        super().__init__()
+        self._tally = tally
+
+    def judge(self, pair: Pair) -> Opinion:
+        """As it says."""
+        self._tally.judged += 1
+        self._tally.spent += LOCAL
+        return replace(super().judge(pair), usages=(Usage(seconds=LOCAL),))
 
 
 class Now(Referee):
@@ -316,16 +357,20 @@ def grey_zone(low: float, high: float, wrong: float = 0.0) -> Callable[[Tally, D
     return arm
 
 
-def oracle(_: Tally, desk: Desk) -> Arm:
-    """Told of every pair in sight whether it is the same."""
+def oracle(price: float = 0.0) -> Callable[[Tally, Desk], Arm]:
+    """Told of every pair in sight whether it is the same, at a price for each answer served."""
 
-    def serve(query: Query, label: str) -> bool | None:
-        if any(match.entry.answer == label for match in desk.near(query)):
-            return True
-        store(desk, query, label)
-        return None
+    def arm(tally: Tally, desk: Desk) -> Arm:
+        def serve(query: Query, label: str) -> bool | None:
+            if any(match.entry.answer == label for match in desk.near(query)):
+                tally.spent += price
+                return True
+            store(desk, query, label)
+            return None
 
-    return serve
+        return serve
+
+    return arm
 
 
 class Curve:
@@ -384,15 +429,20 @@ def per_entry(max_error: float, seed: int = 0) -> Callable[[Tally, Desk], Arm]:
     return arm
 
 
-def arms() -> dict[str, Callable[[Tally, Desk], Arm]]:
+def arms(seed: int) -> dict[str, Callable[[Tally, Desk], Arm]]:
     """All contenders, by name."""
-    found: dict[str, Callable[[Tally, Desk], Arm]] = {"oracle": oracle}
+    found = {"oracle": oracle(), "oracle, paying": oracle(PRICE)}
     for error in ERRORS:
-        found[f"verified {error}"] = ours(error)
+        found[f"verified {error}"] = ours(error, seed=seed)
         found[f"per entry {error}"] = per_entry(error)
         for wrong in FLAWS if error >= FLAWS[1] else FLAWS[:1]:
-            found[f"verified {error}, judge {wrong}"] = ours(error, "auto", wrong)
-    found["verified 0.02, judge after"] = ours(0.02, "after")
+            name = f"verified {error}, judge {wrong}"
+            found[name] = ours(error, "auto", judge=made(wrong), seed=seed)
+    for wrong in FLAWS:
+        told = made(wrong, told=True)
+        found[f"verified 0.02, told judge {wrong}"] = ours(0.02, "auto", judge=told, seed=seed)
+    found["verified 0.02, judge after"] = ours(0.02, "after", judge=made(0.0), seed=seed)
+    found["verified 0.02, local judge"] = ours(0.02, "auto", judge=Shipped, seed=seed)
     found |= {f"threshold {similarity}": threshold(similarity) for similarity in SWEPT}
     for low, high in GREY:
         for wrong in FLAWS:
@@ -490,12 +540,11 @@ def embedded(stream: list[Asked], work: Path) -> Vectors:
 
 
 def measured(folder: Path, work: Path, only: str, seed: int) -> list[dict[str, Any]]:
-    """Every cell, those done before from their files."""
-    matching.compare = cache(surface.compare)  # type: ignore[attr-defined]
+    """Every cell of a seed, those done before from their files."""
     console, rows = Console(stderr=True), []
     for name, read in streams(folder, seed):
         stream: list[Asked] = []
-        for arm, make in arms().items():
+        for arm, make in arms(seed).items():
             path = work / f"{name} {arm} {seed}.json"
             if not path.is_file() and only in f"{name} {arm}":
                 stream = stream or read()
@@ -558,7 +607,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("CACHEMUX_DATA"))
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
     parser.add_argument("--only", default="", help="cells whose name has this in it")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     told = parser.parse_args()
     folder = told.data and Path(told.data) / "semantic"
@@ -567,7 +616,8 @@ def main() -> None:
             "The questions are missing: give --data DIR or CACHEMUX_DATA, with semantic/ in it"
         )
     told.work.mkdir(parents=True, exist_ok=True)
-    rows = measured(folder, told.work, told.only, told.seed)
+    matching.compare = cache(surface.compare)  # type: ignore[attr-defined]
+    rows = [row for seed in told.seeds for row in measured(folder, told.work, told.only, seed)]
     table = Table("stream", "arm", "served", "error", "95 %", "right", "cost")
     for row in rows:
         error = "" if row["error"] is None else f"{row['error']:.2%}"

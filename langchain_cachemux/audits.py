@@ -2,8 +2,8 @@
 
 A cheaper model's answer, or a stored one, is as good as the most expensive model's when both say the
 same (`same`). That is where labels come from when nobody judges. On a bet under an error budget the
-budget draws the audit, so that its certificate holds; other audits only teach the router, and grow rare
-as it learns.
+budget draws the audit, so that its certificate holds; other audits only teach the router: they grow rare
+as it learns, and where an error has a price, they cease when they cannot pay for themselves.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from langchain_core.runnables import RunnableConfig
 
 from langchain_cachemux.read.answers import stated
 from langchain_cachemux.read.structure import UNPARSED, empty
+from langchain_cachemux.route.costs import at_stake
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.budget import Bet
     from langchain_cachemux.parts import Parts
-    from langchain_cachemux.types import Query
+    from langchain_cachemux.types import Query, Route
 
 TYPICAL = 1000
 """The number of audits at which their share is the one that the user names."""
@@ -79,6 +80,27 @@ class Audits:
             return False
         made = sum(parts.experience.counted("audits").values())
         return parts.experience.draw(parts.audit * math.sqrt(TYPICAL / (made + 1)))
+
+    def pay(self, route: Route, query: Query, cheap: str, name: str) -> bool:
+        """Whether to compare with one more answer of a model may save more than that answer costs.
+
+        What n audits leave in doubt falls as 1/sqrt(n), so the next one takes 1/2n of what is at stake
+        in a question like this. As many questions are expected as there have been. Under a budget, which
+        sets the price of an error by what has been bet, nothing can be said: it pays.
+
+        Args:
+            route: How the question was routed.
+            query: The question.
+            cheap: The model that the most expensive one is compared with.
+            name: The one of the two that would be asked.
+        """
+        parts = self.parts
+        if parts.budget is not None:
+            return True
+        asked = sum(parts.experience.counted("answers").values())
+        made = sum(parts.experience.counted("audits").values())
+        stake = at_stake(route.estimates[cheap], route.estimates[parts.standard].mean)
+        return asked * stake >= 2 * (made + 1) * parts.router.price(query, name).mean
 
     def ask(self, name: str, given: Given, query: Query | None, bet: Bet | None = None) -> None:
         """Have another model answer too, some time, and learn from the comparison.

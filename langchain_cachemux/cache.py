@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
 
-from langchain_cachemux.arguments import expect, is_made, is_number, shown, takes
-from langchain_cachemux.background import Background, Workers
+from langchain_cachemux.arguments import expect, is_number, shown, takes
+from langchain_cachemux.background import Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
-from langchain_cachemux.keep.encrypted import seal_of
+from langchain_cachemux.keep.encrypted import Encrypted, seal_of
 from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
@@ -36,7 +36,6 @@ from langchain_cachemux.read.twins import Twins
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.estimators import Estimator
 from langchain_cachemux.route.prices import Price, price_of, seconds
-from langchain_cachemux.saved import Saved
 from langchain_cachemux.shelf import Shelf
 from langchain_cachemux.stats import Counted, Counters, Stats, Stopwatch
 from langchain_cachemux.types import Admission, Entry, Hit, Miss, Query
@@ -114,8 +113,7 @@ class LECCache(Upkeep, Connected, BaseCache):
             `Volatile()`. By default for ever.
         sliding: Whether a hit begins that time anew; by default it does not.
         tags: What answers can be invalidated by: texts, or a rule `(Query) -> texts`.
-        epoch: Version of your prompts, models or documents: answers of another are not found, and are
-            the first to leave.
+        epoch: Version of prompts, models or documents: others are not found, and leave first.
         clock: Tells the time, in seconds since 1970; another one in tests.
         secret: Signs what a folder keeps (HMAC-SHA256), so that nobody without it can change an answer
             there; by default a checksum finds what changed by accident.
@@ -124,6 +122,9 @@ class LECCache(Upkeep, Connected, BaseCache):
             is encrypted under it (AES-256-GCM).
         store_prompts: Whether questions are stored beside answers, and their vectors, from which words
             can be told. Without, only equal questions hit.
+        read_only: Whether the folder is only read: it may be open elsewhere, or on a disk that cannot be
+            written to. Hits are served and not counted there, and no answer is kept; what others keep
+            meanwhile is found by equal questions at once, by meaning when it is opened again.
 
     Raises:
         ValueError: An argument is wrong; or the folder was made with another embedder or secret, or is
@@ -166,15 +167,16 @@ class LECCache(Upkeep, Connected, BaseCache):
         repair: bool = False,
         encrypt: bytes | str | None = None,
         store_prompts: bool = True,
+        read_only: bool = False,
     ) -> None:
         room = Capacity.parse(capacity)
         self._in_bytes = room.in_bytes
         self.reader = reader = reader_of(reader, embeddings)
-        _expect_parts(path, estimator, on_event=on_event, wait=wait, deadline=deadline)
-        _expect_storing(cacheable, store_prompts)
-        self.cacheable = cacheable
+        _expect_parts(path, on_event=on_event, cacheable=cacheable, wait=wait, deadline=deadline)
+        _expect_place(path, shared=shared, read_only=read_only, store_prompts=store_prompts)
+        self.cacheable, self.on_event = cacheable, on_event
         self.namespace = None if namespace is None else Namespace(namespace)
-        self.store_prompts = store_prompts
+        self.store_prompts, self.read_only = store_prompts, read_only
         self._expiry = Expiry(ttl, sliding=sliding, tags=tags, epoch=epoch, clock=clock)
         self.match = matcher_of(match, max_error=max_error, audit=audit)
         self.price = price_of(price)
@@ -185,55 +187,49 @@ class LECCache(Upkeep, Connected, BaseCache):
         """What is learned of pairs of questions; None where the matcher learns nothing."""
         self.path = None if path is None or isinstance(path, Servers) else Path(path).resolve()
         """The folder that keeps it; None in memory, and where it is kept by servers."""
-        self.on_event = on_event
+        self._together = path if isinstance(path, Servers) else self.path if shared else None
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
-        self._workers = Workers(1 if getattr(reader.embeddings, "in_process", False) else 4)
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
-        self._open(room, policy, path, shared, deadline=deadline, seal=seal, repair=repair)
+        self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
 
-    def _open(self, room: Capacity, policy: Any, path: Any, shared: Any, **how: Any) -> None:
+    def _open(self, room: Capacity, policy: Policy | Sequence[Policy] | None, **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
         policy = robust(room.entries) if policy is None else policy
         Rules.parse(capacity=room.total, policy=policy, ghosts=None)
-        together = path if isinstance(path, Servers) else self.path if shared else None
-        expect(together or not shared, "shared", "False where there is no path", shared)
-        closing, alone = ExitStack(), None if together else self.path
+        closing, alone = ExitStack(), None if self._together else self.path
         self._life = life = Life(self, closing.close, folder=alone)
+        self._workers = Workers(1 if getattr(self.reader.embeddings, "in_process", False) else 4)
+        told = self.store_prompts and not isinstance(how["seal"], Encrypted)
+        self.notes = alone if told else None
+        """Where what is learned of questions may be kept: it can be read there, by one process."""
         how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
         how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
-            if together is None:
-                self._shelf = Shelf.opened(alone, room, policy, **how)
+            if self._together is None:
+                self._shelf = Shelf.opened(alone, room, policy, read_only=self.read_only, **how)
             else:
                 from langchain_cachemux.common import opened
 
                 how["wait"] = self.flights.longest
-                self._shelf, self.flights = opened(together, room, policy, **how)
+                self._shelf, self.flights = opened(self._together, room, policy, **how)
             if self.lessons is not None:
-                closing.callback(self.lessons.open(self._shelf, alone))
-            if alone is not None and self._worth.is_kept():
-                closing.callback(self._go_on(alone / COSTS))
+                end = self.lessons.open(self._shelf, alone, read_only=self.read_only)
+                closing.callback(end)
+            if self.notes is not None and self._worth.is_kept():
+                from langchain_cachemux.saved import going_on
+
+                learned, file = {"costs": self._worth}, self.notes / COSTS
+                self._worth.changed, end = going_on(file, learned, read_only=self.read_only)
+                closing.callback(end)
             closing.callback(self._workers.close)
         except BaseException:
             life.close()
             raise
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
-
-    def _go_on(self, file: Path) -> Callable[[], object]:
-        """Go on from what misses have cost before; return what writes it down at the end."""
-        saving = Background(threads=1, waiting=1)
-        saved = Saved(file, {"costs": self._worth}, background=saving, every=1000)
-        self._worth.changed = saved.changed
-
-        def end() -> None:
-            saving.close()
-            saved.save()
-
-        return end
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -400,8 +396,8 @@ class LECCache(Upkeep, Connected, BaseCache):
     def _forget_doubted(self, key: str) -> None:
         with self._spared("forgetting"), self._shelf.alone():
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
-                self._shelf.doubted.discard(key)
                 self._forget(key)
+                self._shelf.doubted.discard(key)
 
     def feedback(self, answer: BaseMessage | str, *, ok: bool) -> bool:
         """Learn whether an answer was right for the question that it was given to.
@@ -569,30 +565,31 @@ class LECCache(Upkeep, Connected, BaseCache):
                 self._fail("on_event", error)
 
 
-def _expect_storing(cacheable: Any, store_prompts: Any) -> None:
-    """Refuse what does not say what is to be stored.
-
-    Raises:
-        ValueError: One of them is of a wrong kind.
-    """
-    right = cacheable is None or takes(cacheable, 1)
-    expect(right, "cacheable", "a plain function of one message", cacheable)
-    expect(isinstance(store_prompts, bool), "store_prompts", "True or False", store_prompts)
-
-
-def _expect_parts(path: Any, estimator: Any, *, on_event: Any, wait: Any, deadline: Any) -> None:
-    """Refuse what cannot work; None is the default of each but the seconds.
+def _expect_parts(path: Any, *, on_event: Any, cacheable: Any, wait: Any, deadline: Any) -> None:
+    """Refuse what cannot work and no part of the cache refuses; None is the default of the first three.
 
     Raises:
         ValueError: One of them is of a wrong kind.
     """
     folder = isinstance(path, str | PathLike) and str(path).strip() and "\0" not in str(path)
-    estimates = is_made(estimator, "predict learn")
     for name, given, right, what in (
         ("path", path, folder or isinstance(path, Servers), "a folder, as text or a Path"),
-        ("estimator", estimator, estimates, "an estimator that was made, such as Mean()"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
+        ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
         ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
         ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):
         expect(given is None or right, name, what, given)
+
+
+def _expect_place(path: Any, *, shared: Any, read_only: Any, store_prompts: Any) -> None:
+    """Refuse what says of a place what cannot be.
+
+    Raises:
+        ValueError: One of them is of a wrong kind, or does not go with the others.
+    """
+    switches = {"shared": shared, "read_only": read_only, "store_prompts": store_prompts}
+    for name, given in switches.items():
+        expect(isinstance(given, bool), name, "True or False", given)
+    alone = not path or read_only
+    expect(not (alone and shared), "shared", "False without a path or with read_only", shared)

@@ -525,7 +525,9 @@ class Call:
         if self._unparsed or standard != self.parts.standard:
             return
         if given.by != standard:
-            if bet is not None and bet.audit and bet.served:
+            drawn = bet is not None and bet.audit and bet.served
+            unheard = bet is None and not self._judging and standard not in self._candidates.missed
+            if drawn or (unheard and self._audited(given.by, standard)):
                 self._audits.ask(standard, given, self._query, bet)
         elif self._unserved is not None:
             self._audits.compare(self._unserved, given, self._query, bet)
@@ -535,10 +537,15 @@ class Call:
                 self.parts.learn(self._query, bet.kind, failed=1.0, source="audit")
         elif bet is not None:
             self._audits.ask(bet.kind, given, self._query, bet)
-        elif self._audits.due():
+        else:
             cheaper = self._candidates.cheaper(self._route)
-            if cheaper is not None:
+            if cheaper is not None and self._audited(cheaper, cheaper):
                 self._audits.ask(cheaper, given, self._query)
+
+    def _audited(self, cheap: str, name: str) -> bool:
+        """Draw whether another model is to answer too, where that may pay for itself."""
+        pays = self._audits.pay(self._route, self._query, cheap, name)
+        return pays and self._audits.due()
 
     @property
     def _unparsed(self) -> bool:

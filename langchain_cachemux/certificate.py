@@ -39,12 +39,10 @@ class Certificate:
         self.bets = 0
         self._weight = self._weight_lost = 0.0
         self._limit = math.log(2 / (1 - confidence))
-        steps = math.ceil(2 * math.log2(256 / least))
-        # the fifth of the grid is 0.95 times the least q, near its best when nothing was lost
-        self._eta = 0.95 * least * 2 ** (np.arange(-8, steps - 7) / 2)
-        self._above = np.zeros(steps + 1)
+        self._eta = _grid(least)
+        self._above = np.zeros(len(self._eta))
         """Σ log(1 + η·X), by η: evidence that more was lost."""
-        self._below = np.zeros(steps + 1)
+        self._below = np.zeros(len(self._eta))
         """Σ log(1 - η·X), by η, and -inf from when η >= q: evidence that less was lost."""
 
     def placed(self, chance: float, *, audited: bool) -> None:
@@ -113,6 +111,35 @@ class Certificate:
         return _log_mean(self._below + self._eta * (share * self.bets))
 
 
+def _grid(least: float) -> NDArray[np.float64]:
+    """The η of a record whose bets are audited with this probability at least."""
+    steps = math.ceil(2 * math.log2(256 / least))
+    # the fifth of the grid is 0.95 times the least q, near its best when nothing was lost
+    grid: NDArray[np.float64] = 0.95 * least * 2 ** (np.arange(-8, steps - 7) / 2)
+    return grid
+
+
+def refutes(
+    share: float,
+    bets: NDArray[np.float64],
+    chances: NDArray[np.float64],
+    *,
+    confidence: float = 0.95,
+) -> bool:
+    """Whether a record of bets is expected to refute that at most a share of them was lost.
+
+    W⁺ at M = share·n of whoever saw all of them, with its mean Π(1 + η·r) in place of Π(1 + η·X).
+
+    Args:
+        share: What may be lost.
+        bets: How many there are of each kind, shape (k,).
+        chances: r, with which each of a kind is lost, shape (k,).
+        confidence: Of whoever looks.
+    """
+    mean = np.log1p(np.outer(_ALL, chances)) @ bets - _ALL * (share * bets.sum())
+    return _log_mean(mean) >= math.log(2 / (1 - confidence))
+
+
 def _log_mean(logs: NDArray[np.float64]) -> float:
     """The logarithm of the mean of exp(logs), without overflow; some of them are finite."""
     most = float(logs.max())
@@ -126,3 +153,6 @@ def _crossing(above: Callable[[float], bool]) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if above(middle) else (middle, high)
     return high
+
+
+_ALL = _grid(1.0)

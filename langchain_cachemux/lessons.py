@@ -13,7 +13,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_cachemux.agree import Agree
@@ -89,7 +89,8 @@ class Lessons:
         self.same = same
         self.referee = referee
         self.labels: Counter[str] = Counter()
-        """Labels by where they came from: "miss", "audit", "feedback"."""
+        """Labels by where they came from: "miss", "audit", "judge", "feedback"."""
+        matcher.judged = referee is not None and not getattr(referee.judge, "narrow", False)
         self._awaited: OrderedDict[str, Awaited] = OrderedDict()
         self._served: OrderedDict[str, Hit] = OrderedDict()
         self._chance = self.matcher.budget.first
@@ -108,12 +109,27 @@ class Lessons:
 
     def rule(self, verdict: Hit | Miss) -> Hit | Miss:
         """Ask the judge first where that pays, then bet on the hit or remember the miss."""
+        asked = verdict
         while (one := self._to_ask(verdict)) is not None and self.referee is not None:
             judged = self.referee.ask(self.pair(verdict.query, one))
             if judged is None:
                 break
-            verdict = self._ruled(verdict, one, judged)
-        return self._bet(verdict)
+            asked, verdict = verdict, self._ruled(verdict, one, judged)
+        given = self._bet(verdict)
+        if isinstance(given, Hit) and isinstance(asked, Miss):
+            self._heard(asked, given)
+        return given
+
+    def _heard(self, miss: Miss, hit: Hit) -> None:
+        """Learn what a judge said of the pair that would have been served without one.
+
+        Only where it passed a pair, this one or another: else a fresh answer comes, which tells more.
+        """
+        first, key = miss.compared[0], hit.entry.key
+        if first.match.entry.key == key:
+            self._learn(first, wrong=hit.risk or 0.0, of="judge")
+        elif first.match.entry.key in dict(miss.judged):
+            self._learn(first, wrong=1.0, of="judge")
 
     def _to_ask(self, verdict: Hit | Miss) -> Compared | None:
         """The pair that the judge is to be asked about before a miss is paid for, if any."""
@@ -153,6 +169,8 @@ class Lessons:
                     self._served.popitem(last=False)
             if verdict.judged:
                 self._settle(verdict.query, verdict.compared, same=True)
+            else:
+                self.matcher.gave(verdict.compared)
             return verdict
         reason = "an audit: a fresh answer shows whether the stored one is right"
         if not bet.served:
@@ -179,14 +197,14 @@ class Lessons:
         for place, one in enumerate(awaited.compared):
             same = self._same(said(one.match.entry.answer), fresh)
             if place == 0 and same is not None:
-                self._learn(one, same=same, of="audit" if awaited.bet else "miss")
+                self._learn(one, wrong=float(not same), of="audit" if awaited.bet else "miss")
                 if awaited.bet is not None:
                     awaited.bet.settle(float(not same))
             told = awaited.judged.get(one.match.entry.key)
             if told is not None and same is not None and self.referee is not None:
                 self.referee.learn(said_same=told, same=same, chance=self._chance)
             if same:
-                found = found or one
+                found = found or (one if one.kind != "another" or told else None)
             elif same is None and told is None:
                 doubtful.append(one)
             else:
@@ -215,13 +233,12 @@ class Lessons:
                 pair = self.pair(query, one)
                 referee.ask_later(pair, lambda said: self._settle(query, one, same=said.same))
                 return
-        known = lesson.same or next(iter(lesson.different), None)
-        if known is not None and lesson.unjudged and referee.afterwards(known, 0.0, 0.0):
-            same = known is lesson.same
-            referee.ask_later(
-                self.pair(query, known),
-                lambda said: referee.learn(said_same=said.same, same=same),
-            )
+        known = [(one, True) for one in (lesson.same,) if one is not None]
+        known += [(one, False) for one in lesson.different]
+        for one, same in known if lesson.unjudged else ():
+            if referee.afterwards(one, 0.0, 0.0):
+                told = partial(_learned, referee, same=same)
+                referee.ask_later(self.pair(query, one), told)
 
     def feedback(self, key: str, *, ok: bool) -> bool:
         """Learn what somebody says of the hit by meaning that a question got; True when it is known."""
@@ -229,23 +246,29 @@ class Lessons:
             hit = self._served.pop(key, None)
         if hit is None or hit.compared is None:
             return False
-        self._learn(hit.compared, same=ok, of="feedback")
+        self._learn(hit.compared, wrong=float(not ok), of="feedback")
         self._settle(hit.query, hit.compared, same=ok)
         return True
 
-    def open(self, shelf: Shelf, folder: Path | None) -> Callable[[], object]:
+    def open(
+        self, shelf: Shelf, folder: Path | None, *, read_only: bool = False
+    ) -> Callable[[], object]:
         """Begin to learn for a cache; return what ends it.
 
         Args:
             shelf: Where its answers are.
             folder: Where what was learned is kept, if anywhere; it goes on from that.
+            read_only: Whether it is only read there.
         """
         self._shelf = shelf
         if folder is not None:
-            from langchain_cachemux.saved import Saved
+            from langchain_cachemux.saved import Saved, recall
 
-            kept = {"matching": self}
-            self._saved = Saved(folder / "matching.zip", kept, background=self._background)
+            path, kept = folder / "matching.zip", {"matching": self}
+            if read_only:
+                recall(path, kept)
+            else:
+                self._saved = Saved(path, kept, background=self._background)
         return self.close
 
     def wait(self, timeout: float | None = None) -> bool:
@@ -327,10 +350,10 @@ class Lessons:
                 level(error), "what was said of two questions was not written: %s", loggable(error)
             )
 
-    def _learn(self, compared: Compared, *, same: bool, of: str) -> None:
+    def _learn(self, compared: Compared, *, wrong: float, of: str) -> None:
         with self._lock:
             self.labels[of] += 1
-        self.matcher.learn(compared, same=same)
+        self.matcher.learn(compared, wrong=wrong)
 
     def _same(self, stored: str, fresh: str) -> bool | None:
         """Whether two answers say the same; None when that cannot be said."""
@@ -374,6 +397,11 @@ def lessons_of(
         trials = TRIALS / match.budget.max_error
         referee = Referee(pair_judge_of(judge), when=when, price=price, trials=trials)
     return Lessons(match, Agree(reader.vector) if same is None else same, referee)
+
+
+def _learned(referee: Referee, judged: Judged, *, same: bool) -> None:
+    """Tell who asked a judge of a pair whose truth is known what it said."""
+    referee.learn(said_same=judged.same, same=same)
 
 
 @lru_cache(maxsize=1024)

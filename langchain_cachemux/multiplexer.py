@@ -118,7 +118,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         stickiness: How much of the price of reading the earlier turns again it must save to leave the
             model that answered them; 0 routes each turn by itself.
         path: A folder in which what is learned outlives the process. By default that of an `LECCache`,
-            where the router is the default one.
+            where the router is the default one and questions may be read there (no `encrypt`).
         observations: A file to which each thing learned is appended as a line of JSON (`Observation`),
             the questions' words among it; by default none.
         seed: Of the draws of audits, to repeat a run; by default the operating system's.
@@ -158,7 +158,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         fields.pop("billed", None)  # LangChain makes copies by the constructor, with all fields
         budget = limit_of(budget)
         named = named_models(small, large, right("models", models))
-        folder = right("path", path) or (getattr(cache, "path", None) if router is None else None)
+        folder = right("path", path) or (getattr(cache, "notes", None) if router is None else None)
         router = router_of(right("router", router), strategy, list(named))
         cache, routes = right("cache", cache), len(named) > 1
         reader = fields.pop("reader", None) or reader_of(cache, embeddings, routes=routes)

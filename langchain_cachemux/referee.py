@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from langchain_cachemux.arguments import as_call
+from langchain_cachemux.arguments import as_call, expect, is_number
 from langchain_cachemux.background import Background
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
@@ -42,6 +42,11 @@ ASSUMED = 0.05
 """Price of an opinion, as a share of the miss, before there was one."""
 BELIEF = (0.5, 9.5)
 """Prior of both errors: one in twenty, worth ten opinions."""
+TOLD = 1.92
+"""Opinions, times the error that a judge says is its greatest, that its word is worth.
+
+The 95 % quantile of Beta(0.5, n) is that error then.
+"""
 UNDECIDED = 0.5
 """What a judge says that cannot tell."""
 MOST_SKIPPED = 256
@@ -61,10 +66,15 @@ class Judged(NamedTuple):
 
 
 class Rate:
-    """How often something happens, and at most: a Beta posterior."""
+    """How often something happens, and at most: a Beta posterior.
 
-    def __init__(self, of: tuple[float, float] = (0.0, 0.0)) -> None:
-        self.yes, self.no = of
+    Args:
+        most: How often it happens at most, where that is known; by default one in twenty is believed.
+    """
+
+    def __init__(self, most: float | None = None) -> None:
+        self.yes, self.no = 0.0, 0.0
+        self._belief = BELIEF if most is None else (BELIEF[0], TOLD / most)
 
     def add(self, *, happened: bool) -> None:
         """Count one more."""
@@ -76,7 +86,8 @@ class Rate:
         """The 95 % quantile."""
         from scipy.special import betaincinv
 
-        return float(betaincinv(BELIEF[0] + self.yes, BELIEF[1] + self.no, 0.95))
+        yes, no = self._belief
+        return float(betaincinv(yes + self.yes, no + self.no, 0.95))
 
 
 class Referee:
@@ -109,12 +120,15 @@ class Referee:
         self.judge = judge
         self.when = when
         self.deadline = deadline
-        self.trials = trials
+        error = getattr(judge, "error", None)
+        right = error is None or (is_number(error) and 0 < error < 1)
+        expect(right, "judge", "one whose error is in (0, 1), or None where it is unknown", error)
+        self.trials = trials if error is None else 0.0
         self.spent = 0.0
         """On opinions, in the user's unit."""
         self.asked = {"before": 0, "after": 0}
         """Opinions given, by when."""
-        self.passes_wrong, self.stops_right = Rate(), Rate()
+        self.passes_wrong, self.stops_right = Rate(error), Rate(error)
         self._price = price
         self._random = random.Random(seed)  # noqa: S311
         self._now = Background(threads=4, waiting=4)
@@ -236,8 +250,8 @@ class Referee:
             raise ValueError(msg)
         with self._lock:
             self.spent, self._costs = float(state["spent"]), int(state["costs"])
-            self.passes_wrong = Rate((float(state["wrong"][0]), float(state["wrong"][1])))
-            self.stops_right = Rate((float(state["right"][0]), float(state["right"][1])))
+            for rate, name in ((self.passes_wrong, "wrong"), (self.stops_right, "right")):
+                rate.yes, rate.no = map(float, state[name])
 
     def _ready(self) -> bool:
         """Whether it is not being skipped for having failed."""

@@ -13,15 +13,13 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from langchain_cachemux.background import Background
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.route import files
-
-if TYPE_CHECKING:
-    from langchain_cachemux.background import Background
 
 EVERY = 100
 """Changes after which the file is written again."""
@@ -81,7 +79,9 @@ class Saved:
         self._lock = Lock()
         self._changes = 0
         self._unsaved = threading.Event()
-        self._load()
+        refused = recall(path, self._learned)
+        if refused:
+            self._set_aside(refused)
         self._opener = os.getpid()
         self._end = weakref.finalize(
             self, _save, self._opener, path, self._learned, self._unsaved, self._lock
@@ -102,25 +102,6 @@ class Saved:
         """Write what was learned, if it was not; a fault is logged."""
         _save(self._opener, self.path, self._learned, self._unsaved, self._lock)
 
-    def _load(self) -> None:
-        try:
-            state = files.read(self.path)
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError) as error:
-            self._set_aside(error)
-            return
-        refused = []
-        if (state.get("kind"), state.get("version")) != (KIND, VERSION):
-            refused.append(f"it is {state.get('kind')!r} of version {state.get('version')!r}")
-        for name in self._learned.keys() & state.keys() if not refused else ():
-            try:
-                self._learned[name].restore(state[name])
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
-                refused.append(f"{name}: {error}")
-        if refused:
-            self._set_aside("; ".join(refused))
-
     def _set_aside(self, why: object) -> None:
         aside = self.path.with_name(f"{self.path.name}.{time.time_ns()}")
         try:
@@ -129,6 +110,49 @@ class Saved:
             log.warning("%s is not used: %s; nor can it be set aside: %r", self.path, why, error)
             return
         log.warning("%s is not used, and now %s; it is learned anew: %s", self.path, aside, why)
+
+
+def going_on(
+    path: Path, learned: Mapping[str, Learned], *, read_only: bool, every: int = 1000
+) -> tuple[Callable[[], object], Callable[[], object]]:
+    """Let them go on from what a file says; return what to call when they learn, and at the end.
+
+    Args:
+        path: The file.
+        learned: Who learns, by name.
+        read_only: Whether it is only read.
+        every: As of `Saved`.
+    """
+    if read_only:
+        recall(path, learned)
+        return lambda: None, lambda: None
+    saving = Background(threads=1, waiting=1)
+    saved = Saved(path, learned, background=saving, every=every)
+
+    def end() -> None:
+        saving.close()
+        saved.save()
+
+    return saved.changed, end
+
+
+def recall(path: Path, learned: Mapping[str, Learned]) -> str:
+    """Let them go on from a file, which is left alone; what is wrong with it, if anything."""
+    try:
+        state = files.read(path)
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError) as error:
+        return str(error)
+    if (state.get("kind"), state.get("version")) != (KIND, VERSION):
+        return f"it is {state.get('kind')!r} of version {state.get('version')!r}"
+    refused = []
+    for name in learned.keys() & state.keys():
+        try:
+            learned[name].restore(state[name])
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            refused.append(f"{name}: {error}")
+    return "; ".join(refused)
 
 
 def _save(

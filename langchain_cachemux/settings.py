@@ -209,13 +209,31 @@ def named_model(model: Any, argument: str = "model") -> Runnable[Any, Any]:
     """A Runnable as it is, or the model that goes by a name."""
     if isinstance(model, str):
         needs("langchain", extra="langchain", purpose=f"{argument}={model!r}")
-        from langchain.chat_models import init_chat_model
-
-        return init_chat_model(model)
+        return made_by_name(model, argument)
     if isinstance(model, Runnable):
         return model
     msg = f"{argument} must be a model, a Runnable or 'provider:model', got {model!r}"
     raise ValueError(msg)
+
+
+def made_by_name(name: str, argument: str, **parameters: Any) -> Runnable[Any, Any]:
+    """The model that LangChain knows by a name, with its extra installed.
+
+    Raises:
+        ImportError: The provider's package is not installed.
+        ValueError: There is none, or it cannot be asked, as without a key.
+    """
+    from langchain.chat_models import init_chat_model
+
+    try:
+        model: Runnable[Any, Any] = init_chat_model(name, **parameters)
+    except ImportError:
+        raise
+    except Exception as error:
+        why = str(error).partition("\n")[0]
+        msg = f"{argument} must name a model, 'provider:model', that can be asked, got {name!r}: {why}"
+        raise ValueError(msg) from error
+    return model
 
 
 def billed_as(price: Price, name: str, model: Any) -> str:

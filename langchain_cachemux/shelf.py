@@ -100,6 +100,7 @@ class Shelf:
         expiry: Expiry | None = None,
         seal: Seal | None = None,
         repair: bool = False,
+        read_only: bool = False,
     ) -> Shelf:
         """Open a ledger and an index that agree, in a folder or in memory.
 
@@ -115,12 +116,16 @@ class Shelf:
             expiry: As for a shelf.
             seal: What a folder is written under; where that hides vectors, none is written beside it.
             repair: Whether what can be read of a damaged ledger is saved into a new one.
+            read_only: Whether a folder is only read, be it open elsewhere or not.
 
         Raises:
             ValueError: The path is a file; or the folder was made with another embedder, unit or secret,
-                or is damaged.
+                or is damaged; or it is in use elsewhere, or may not be written to.
         """
         expect(isinstance(repair, bool), "repair", "True or False", repair)
+        expect(isinstance(read_only, bool), "read_only", "True or False", read_only)
+        expect(not (read_only and folder is None), "path", "a folder where it is only read", folder)
+        expect(not (read_only and repair), "repair", "False where a folder is only read", repair)
         seal = seal or Checksum()
         made = partial(cls, in_bytes=capacity.in_bytes, counters=counters, expiry=expiry, life=life)
         if folder is None:
@@ -129,17 +134,11 @@ class Shelf:
             closing.callback(index.close)
             return made(books, index)
         from langchain_cachemux.keep.folder import INDEX, kept
+        from langchain_cachemux.keep.reading import read
 
-        ledger = kept(
-            folder,
-            capacity,
-            policy,
-            embeddings=embeddings,
-            closing=closing,
-            seal=seal,
-            repair=repair,
-        )
-        hidden = isinstance(seal, Encrypted)
+        opened = read if read_only else partial(kept, repair=repair)
+        ledger = opened(folder, capacity, policy, embeddings=embeddings, closing=closing, seal=seal)
+        hidden = read_only or isinstance(seal, Encrypted)
         place = folder / INDEX
         index = (Index.memory if hidden else partial(Index.folder, place))(ledger.wordings)
         closing.callback(index.close)
@@ -349,7 +348,8 @@ class Shelf:
     def put(self, entry: Entry) -> Admission:
         """Keep an answer and its row, unless it is the least worth keeping."""
         with self.alone():
-            self.sweep()
+            if self.expiry.due():
+                self.sweep()
             self._make_room(entry.size)
             admission = self.ledger.admit(entry)
             if admission.slot is not None and entry.vector is not None:

@@ -185,8 +185,9 @@ class Compared:
     """A stored wording beside a new one, and what is thought of the two."""
 
     match: Match
-    kind: Literal["same", "reworded", "unsure"]
-    """What the surface says: nothing differs, all is said otherwise, or one difference in one frame."""
+    kind: Literal["same", "reworded", "unsure", "another"]
+    """What the surface says: nothing differs, all is said otherwise, one difference in one frame, or one
+    that makes another question, which only a judge may overrule."""
     p: float
     """The chance that both ask the same."""
     risk: float

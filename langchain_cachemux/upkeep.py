@@ -201,7 +201,7 @@ class Upkeep:
     def compact(self) -> int:
         """Forget what is over, and leave nothing on the disk of what was ever forgotten.
 
-        The database is written anew at once, while writers wait; the index once the cache was closed.
+        The database is written anew while writers wait, and so is what there is of the index.
 
         Returns:
             How many answers were over.

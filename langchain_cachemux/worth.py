@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from langchain_cachemux.arguments import expect, is_made
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import usage_of
@@ -31,9 +32,14 @@ class Worth:
         estimator: What a miss would cost; by default `Mean`.
         price: Of a model call.
         counters: Where a miss is counted that has no price.
+
+    Raises:
+        ValueError: The estimator is none.
     """
 
     def __init__(self, estimator: Estimator | None, *, price: Price, counters: Counters) -> None:
+        made = estimator is None or is_made(estimator, "predict learn")
+        expect(made, "estimator", "an estimator that was made, such as Mean()", estimator)
         self.estimator: Estimator = Mean() if estimator is None else estimator
         self._given = estimator is not None
         self._own = self.estimator

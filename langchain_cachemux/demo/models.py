@@ -21,6 +21,7 @@ from langchain_core.runnables import RunnableLambda
 from langchain_cachemux.demo.arms import Pair
 from langchain_cachemux.extras import needs
 from langchain_cachemux.route.prices import Decoder
+from langchain_cachemux.settings import made_by_name
 
 SMALL, LARGE = "short-prompt", "twelve-examples"
 SMOLLM2_135M = Decoder(layers=30, width=576, feed_forward=1536)
@@ -94,15 +95,14 @@ def named_pair(small: str, large: str, *, base_url: str | None = None) -> Pair:
 
     Raises:
         ImportError: `langchain` or the provider's package is not installed.
+        ValueError: A name is none of a model that can be asked.
     """
     needs("langchain", extra="langchain", purpose=f"a model by name, {small!r},")
-    from langchain.chat_models import init_chat_model
-
     where: dict[str, Any] = {"base_url": base_url} if base_url else {}
     models = {}
-    for name in (small, large):
+    for option, name in (("--small", small), ("--large", large)):
         told: dict[str, Any] = {"logprobs": True} if name.startswith("openai:") else {}
-        models[name] = init_chat_model(name, temperature=0, **where, **told)
+        models[name] = made_by_name(name, option, temperature=0, **where, **told)
     return Pair(
         models=models,
         what={name: f"{name} {base_url or ''}".strip() for name in models},

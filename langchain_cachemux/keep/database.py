@@ -89,7 +89,7 @@ class Database:
             self._expect_whole(stored)
             for name, value in wanted.items():
                 if stored.get(name, value) != value:
-                    raise ValueError(_refusal(name, value, stored[name]))
+                    raise ValueError(refusal(name, value, stored[name]))
             TABLES.create_all(db)
             ENDS.create(db, checkfirst=True)
             told = {**stored, **wanted}
@@ -212,7 +212,11 @@ class Database:
                 raise
 
     def scan(self, table: str, columns: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
-        """All rows of a table that can be read, in batches; what is damaged is passed over."""
+        """All rows of a table that can be read, in batches; what is damaged is passed over.
+
+        Raises:
+            sqlite3.OperationalError: There is no such table, or column.
+        """
         names = _columns(table, columns)
         page = f"SELECT rowid, {names} FROM {table} WHERE rowid > ? ORDER BY rowid LIMIT ?"  # noqa: S608
         after, most, jump = -1, PAGE, 1
@@ -452,7 +456,8 @@ def _checksum(about: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 
-def _refusal(name: str, value: str, stored: str) -> str:
+def refusal(name: str, value: str, stored: str) -> str:
+    """What to say where entries are true of something else than is wanted."""
     if name == "seal":
         return (
             f"the stored entries are sealed otherwise ({stored}): open them with the secret that they "

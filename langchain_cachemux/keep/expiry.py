@@ -33,8 +33,8 @@ Tags: TypeAlias = "Collection[str] | Callable[[Query], Iterable[str]]"
 
 SKEW = 60.0
 """Seconds that the clocks of those who share a store may differ by."""
-EVERY = 10.0
-"""Seconds of traffic after which what is over is looked for, though nothing was stored."""
+EVERY = 1.0
+"""Seconds after which what is over is looked for again, as long as there is traffic."""
 SWEPT = 64
 """Answers that are over, forgotten at once: whoever stores one waits for no more."""
 RENEWED = 0.05

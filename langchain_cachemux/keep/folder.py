@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 from contextlib import contextmanager
 from threading import Event
@@ -77,7 +78,7 @@ def kept(
 
     Raises:
         ValueError: The path is a file; or the folder was made with another embedder, unit or seal, or is
-            damaged.
+            damaged; or it may not be written to.
     """
     if folder.exists() and not folder.is_dir():
         msg = f"path must be a folder, got the file {str(folder)!r}"
@@ -88,21 +89,33 @@ def kept(
     together = (folder / SHARED).exists()
     what = f"True for {str(folder)!r}, which processes share"
     expect(not together, "shared", what, given=False)
-    make_private(folder)
-    closing.callback(make_private, folder)
-    closing.enter_context(locked(folder))
-    if repair:
-        salvage(folder / LEDGER, seal)
-    ledger = SqlLedger(
-        f"sqlite:///{folder / LEDGER}",
-        capacity=capacity.total,
-        policy=policy,
-        about={"embeddings": embeddings, "capacity unit": capacity.unit},
-        seal=seal,
-    )
-    closing.callback(ledger.close)
-    make_private(folder)
+    try:
+        make_private(folder)
+        closing.callback(make_private, folder)
+        closing.enter_context(locked(folder))
+        if repair:
+            salvage(folder / LEDGER, seal)
+        ledger = SqlLedger(
+            f"sqlite:///{folder / LEDGER}",
+            capacity=capacity.total,
+            policy=policy,
+            about=about(embeddings, capacity),
+            seal=seal,
+        )
+        closing.callback(ledger.close)
+        make_private(folder)
+    except (OSError, sqlite3.Error, sa.exc.DBAPIError) as error:
+        msg = (
+            f"path must be a folder that can be written to, got {str(folder)!r}: {error}; with "
+            "read_only=True it is only read"
+        )
+        raise ValueError(msg) from error
     return ledger
+
+
+def about(embeddings: str, capacity: Capacity) -> dict[str, str]:
+    """What the entries in a folder must be true of."""
+    return {"embeddings": embeddings, "capacity unit": capacity.unit}
 
 
 class Folder:

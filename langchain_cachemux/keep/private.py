@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-OURS = ("ledger.", "shared.", "chroma", "index", "lock", "matching.", "multiplexer-", ".")
+OURS = ("ledger.", "shared.", "chroma", "index", "lock", "matching.", "costs.", "multiplexer-", ".")
 """How the names begin of what a cache and a multiplexer keep in a folder."""
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,16 @@ def _all(*paths: Path) -> Iterator[Path]:
 
 
 def _closed(path: Path) -> bool:
-    """Close a path to others; whether it was open. What is another's stays as it is."""
+    """Close a path to others; whether it was open. What is another's stays as it is.
+
+    What its owner may do stays too: who has made a folder one that is only read has meant it.
+    """
     try:
         found = path.lstat()
-        right = 0o700 if path.is_dir() else 0o600
-        if path.is_symlink() or found.st_mode & 0o777 == right or found.st_uid != os.geteuid():
+        if path.is_symlink() or not found.st_mode & 0o077 or found.st_uid != os.geteuid():
             return False
-        path.chmod(right)
+        path.chmod(found.st_mode & 0o700)
     except OSError as error:  # it went away, or the disk can only be read
         log.debug("the mode of %s was not changed: %s", path, error)
         return False
-    return bool(found.st_mode & 0o077)
+    return True

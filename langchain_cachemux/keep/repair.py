@@ -6,10 +6,15 @@ import logging
 import shutil
 import sqlite3
 import time
+from contextlib import closing
+from difflib import SequenceMatcher
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import dialect
+from sqlalchemy.schema import CreateTable
 
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.keep.database import Database
@@ -19,6 +24,7 @@ from langchain_cachemux.keep.tables import (
     ENTRIES,
     GHOSTS,
     PAYLOADS,
+    TABLES,
     WORDINGS,
 )
 
@@ -31,6 +37,8 @@ MAGIC = b"SQLite format 3\0"
 """What a database begins with."""
 HEADER = 100
 """Bytes that say what a database is: the size of its pages among them, and how many there are."""
+LIKE = 0.9
+"""How much alike two descriptions of one table are at least, from 0 to 1."""
 LARGEST = 2**40
 """Bytes that a database may be believed to have had."""
 BESIDE = ("", "-wal", "-shm")
@@ -62,8 +70,8 @@ def salvage(path: Path, seal: Seal) -> Path | None:
     try:
         saved, lost = _copied(readable, new, seal)
     finally:
-        if readable != aside:
-            readable.unlink()
+        for ending in BESIDE:
+            Path(f"{readable}{ending}").unlink(missing_ok=True)
     new.replace(path)
     log.warning(
         "%s was damaged: %d answers and %d other wordings of them were saved, %d rows at least were "
@@ -80,7 +88,11 @@ def salvage(path: Path, seal: Seal) -> Path | None:
 def _is_sound(path: Path, seal: Seal) -> bool:
     database = Database(f"sqlite:///{path}", seal)
     try:
-        database.look()
+        with database.readable():
+            database.look()
+            for table in TABLES.sorted_tables:
+                names = ", ".join(f'{table.name}."{column.name}"' for column in table.c)
+                database.one(f"SELECT {names} FROM {table.name}")  # noqa: S608
         return not database.problems()
     except ValueError:
         return False
@@ -89,23 +101,56 @@ def _is_sound(path: Path, seal: Seal) -> bool:
 
 
 def _readable(path: Path) -> Path:
-    """The file; or a copy that begins as a database does, and is as long as it says it is.
+    """A copy that begins as a database does, is as long as it says it is, and knows its tables.
 
-    Of a file that is shorter than its header says SQLite reads nothing at all.
+    Of a file that is shorter than its header says, or whose tables are not described as they were made,
+    SQLite reads nothing at all.
     """
-    with path.open("rb") as file:
-        head = file.read(HEADER)
-    length = int.from_bytes(head[16:18], "big") * int.from_bytes(head[28:32], "big")
-    longer = path.stat().st_size < length <= LARGEST
-    if head.startswith(MAGIC) and not longer:
-        return path
     copy = path.with_name(f"{path.name}.copy")
-    shutil.copyfile(path, copy)
+    for ending in BESIDE:
+        if Path(f"{path}{ending}").exists():
+            shutil.copyfile(f"{path}{ending}", f"{copy}{ending}")
     with copy.open("r+b") as file:
+        head = file.read(HEADER)
+        length = int.from_bytes(head[16:18], "big") * int.from_bytes(head[28:32], "big")
+        file.seek(0)
         file.write(MAGIC)
-        if longer:
+        if copy.stat().st_size < length <= LARGEST:
             file.truncate(length)
+    try:
+        with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+            _describe(db)
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        log.warning("the tables of %s cannot be found: %s", path, loggable(error))
     return copy
+
+
+def _describe(db: sqlite3.Connection) -> None:
+    """Say again what the tables are: their columns, and no more than is needed to read them.
+
+    A table whose name is damaged is the one that is described most alike.
+    """
+    db.text_factory = partial(str, encoding="utf-8", errors="replace")
+    db.execute("PRAGMA writable_schema=ON")
+    found = "SELECT rowid, name, sql FROM sqlite_master WHERE rootpage > 0 AND sql IS NOT NULL"
+    rows = db.execute(found).fetchall()
+    kept = []
+    for table in TABLES.sorted_tables:
+        made = str(CreateTable(table).compile(dialect=dialect()))
+        likely = sorted(rows, key=lambda row: (row[1] == table.name, _likeness(row[2], made)))
+        if likely and (likely[-1][1] == table.name or _likeness(likely[-1][2], made) > LIKE):
+            rows.remove(likely[-1])
+            plain = ", ".join(f'"{column.name}"' for column in table.c)
+            kept.append((table.name, f"CREATE TABLE {table.name} ({plain})", likely[-1][0]))
+    places = ", ".join(str(place) for *_, place in kept) or "0"
+    db.execute(f"DELETE FROM sqlite_master WHERE rowid NOT IN ({places})")  # noqa: S608
+    new = "UPDATE sqlite_master SET type = 'table', name = ?1, tbl_name = ?1, sql = ?2 WHERE rowid = ?3"
+    db.executemany(new, kept)
+
+
+def _likeness(one: str, other: str) -> float:
+    """From 0 to 1."""
+    return SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 def _copied(old: Path, new: Path, seal: Seal) -> tuple[dict[str, int], int]:

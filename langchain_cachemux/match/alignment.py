@@ -24,6 +24,7 @@ TOO_LONG = 100_000
 SEEN = 8
 """Words of a difference that are looked at and shown."""
 
+_NONE = Counter[str]()
 Words: TypeAlias = tuple[str, ...]
 Block: TypeAlias = tuple[int, int, int, int]
 """Where a difference begins and ends in one sequence, and in the other."""
@@ -31,14 +32,15 @@ Block: TypeAlias = tuple[int, int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Words that stand in each other's place, "" where one side has none there.
-
-    `opposed`: they are members of one closed class, such as to and from.
-    """
+    """Words that stand in each other's place, "" where one side has none there."""
 
     new: str
     stored: str
-    opposed: bool = False
+
+    @property
+    def opposed(self) -> bool:
+        """Whether some of them are members of one closed class, such as to and from."""
+        return any(opposed(x, y) for x in self.new.split() for y in self.stored.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def align(new: str, stored: str) -> Alignment:
     if new <= stored:
         return _align(new, stored)
     found = _align(stored, new)
-    sides = tuple(Difference(each.stored, each.new, each.opposed) for each in found.differences)
+    sides = tuple(Difference(each.stored, each.new) for each in found.differences)
     return replace(found, new=found.stored, stored=found.new, differences=sides)
 
 
@@ -83,7 +85,7 @@ def _align(one: str, other: str) -> Alignment:
     blocks, aligned = _blocks(left.stems, right.stems)
     gone = [stem for start, end, _, _ in blocks for stem in left.stems[start:end]]
     come = [stem for _, _, start, end in blocks for stem in right.stems[start:end]]
-    moved = Counter[str]() if {*gone}.isdisjoint(come) else Counter(gone) & Counter(come)
+    moved = _NONE if {*gone}.isdisjoint(come) else Counter(gone) & Counter(come)
     differences: list[Difference] = []
     staying = _staying(left, moved), _staying(right, moved)
     longest = 0
@@ -98,7 +100,7 @@ def _align(one: str, other: str) -> Alignment:
     shared, common = 2 * aligned / words, 2 * (aligned + moved.total()) / words
     turn = _turn(left, right) if moved and not differences else ""
     if turn == "turned":
-        moved, shared = Counter(), common
+        moved, shared = _NONE, common
     in_frame = shared >= SHARED or common >= ANYWHERE
     in_frame = in_frame or (len(blocks) == 1 and longest <= 2 and shared >= ALONE)  # noqa: PLR2004
     return Alignment(
@@ -130,11 +132,11 @@ def _unread(one: str, other: str) -> Alignment:
 
 def _staying(text: Text, moved: Counter[str]) -> Callable[[int, int], list[str]]:
     """Reads a block of a text without the words that moved; blocks come in order."""
+    if not moved:
+        return lambda start, end: list(text.words[start:end])
     left = moved.copy()
 
     def block(start: int, end: int) -> list[str]:
-        if not moved:
-            return list(text.words[start:end])
         kept = []
         for word, stem in zip(text.words[start:end], text.stems[start:end], strict=True):
             if left[stem]:
@@ -155,10 +157,8 @@ def _between(mine: list[str], theirs: list[str]) -> tuple[list[Difference], int]
         return [], min(len(mine), len(theirs))
     if len(mine) == len(theirs):
         pairs = [pair for pair in zip(mine, theirs, strict=True) if not akin(*pair)]
-        return [Difference(x, y, opposed(x, y)) for x, y in pairs], len(mine) - len(pairs)
-    small, smalls = ([word for word in side[:SEEN] if word in _SIDES] for side in (mine, theirs))
-    clash = any(opposed(x, y) for x in small for y in smalls)
-    return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]), clash)], 0
+        return [Difference(x, y) for x, y in pairs], len(mine) - len(pairs)
+    return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]))], 0
 
 
 _SIDES: dict[str, list[tuple[int, int]]] = {}

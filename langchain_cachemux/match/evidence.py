@@ -20,6 +20,10 @@ label is counted under the claim made before it was known. Of the n labels so co
 is a confidence sequence for their chance to be wrong (a mixture of likelihood ratios is a martingale;
 Ville's inequality), valid however often it is looked at. A curve of the wrong shape, or a prior that is
 wrong for this traffic, is corrected by it in both directions.
+
+A prior is no evidence. So whether a claim may be served by yet is asked of labels alone
+(`Evidence.backed`): a new cache serves its first two hits, for two wrong ones refute nothing, and then
+as many as its labels would bear out even if the next were wrong.
 """
 
 from __future__ import annotations
@@ -27,24 +31,28 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from langchain_cachemux.certificate import refutes
 from langchain_cachemux.locks import Lock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from langchain_cachemux.match.surface import Verdict
+
     Row = NDArray[np.float64]
 
-VERSION = 1
+VERSION = 2
 """Of what `Evidence.dump` returns."""
-Kind = Literal["same", "reworded", "unsure"]
-KINDS: tuple[Kind, ...] = ("same", "reworded", "unsure")
-"""What a surface says of a pair, where it does not object to it."""
+KINDS: tuple[Verdict, ...] = ("same", "reworded", "unsure", "another")
+"""What a surface says of a pair."""
 STEP = 0.05
 """Similarities are told in steps of this size."""
+FEWEST, MOST = -10.0, 4.0
+"""Steps from the shipped threshold, at most."""
 DEVIATION = 2.0
 """Prior variance of an entry's deviation, on the logit."""
 ENTRIES = 10_000
@@ -67,7 +75,7 @@ class Claim(NamedTuple):
 
 
 def seen(
-    kind: Kind,
+    kind: Verdict,
     similarity: float,
     *,
     least: float,
@@ -86,7 +94,7 @@ def seen(
     of_kind = [float(kind == one) for one in KINDS]
     if kind == "same":
         return np.array([*of_kind, 0.0, 0.0, 0.0])
-    steps = min(max((similarity - least) / STEP, -6.0), 4.0)
+    steps = min(max((similarity - least) / STEP, FEWEST), MOST)
     return np.array([*of_kind, steps, 2 * rivals, math.log2(max(fellows, 1))])
 
 
@@ -103,8 +111,8 @@ class Evidence:
         self._max_error = max_error
         self._fade = 2.0 ** (-1 / half_life)
         limit = math.log(max_error / (1 - max_error))
-        self._prior = np.array([limit - 1.0, limit, 0.0, -0.6, 1.0, -0.3])
-        deviations = np.array([2.5, 2.5, 2.5, 0.4, 1.0, 0.3])
+        self._prior = np.array([limit - 1.0, limit, 0.0, 2.0, -0.6, 1.0, -0.3])
+        deviations = np.array([2.5, 2.5, 2.5, 2.5, 0.4, 1.0, 0.3])
         self._prior[:2] -= DOUBT * deviations[:2] + 1e-6
         self._precision = np.diag(deviations**-2.0)
         self._rows: deque[tuple[Row, float]] = deque(maxlen=memory)
@@ -113,6 +121,8 @@ class Evidence:
         """By entry: the sum of what its labels were above their chances, and the information in them."""
         self._wrong = np.zeros(SIZES)
         self._labels = np.zeros(SIZES)
+        self._served = np.zeros(SIZES)
+        """Answers that claims of each size have served."""
         self._found: list[tuple[float, float]] = []
         self._w = self._prior
         self._news = 0.0
@@ -133,13 +143,31 @@ class Evidence:
             upper = min(max(upper, low), high)
             return Claim(min(_sigmoid(score), upper), upper)
 
+    def backed(self, x: Row, entry: str = "") -> bool:
+        """Whether one more answer may be served by this claim, for all that labels alone tell.
+
+        Not when a record would be expected to refute the promise in which every answer served so far,
+        and this one, was wrong with the chance of `_alone`.
+        """
+        with self._lock:
+            served = self._served.copy()
+            served[self._size(x, entry)] += 1
+            alone = _alone(self._wrong, self._labels)
+        return not refutes(self._max_error, served, alone)
+
+    def gave(self, x: Row, entry: str = "") -> None:
+        """Take note of an answer that was served by a claim, and of which no label will come."""
+        with self._lock:
+            self._served[self._size(x, entry)] += 1
+
     def learn(self, x: Row, entry: str, *, wrong: float) -> None:
         """Take a label: 1 when the pair was another question, 0 when it was the same."""
         with self._lock:
-            score, width = self._score(x, entry)
-            size = _size(_sigmoid(score + DOUBT * width))
+            score, _ = self._score(x, entry)
+            size = self._size(x, entry)
             self._wrong *= self._fade
             self._labels *= self._fade
+            self._served *= self._fade
             self._labels[size] += 1
             self._wrong[size] += wrong
             above, information = self._entries.pop(entry, (0.0, 0.0))
@@ -161,6 +189,7 @@ class Evidence:
                 "entries": [[key, *told] for key, told in self._entries.items()],
                 "wrong": self._wrong.tolist(),
                 "labels": self._labels.tolist(),
+                "served": self._served.tolist(),
             }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -173,21 +202,26 @@ class Evidence:
             msg = f"state must be of version {VERSION}, got {state['version']!r}"
             raise ValueError(msg)
         rows = [(np.array(x, dtype=float), float(wrong)) for x, wrong in state["rows"]]
-        wrong, labels = (np.array(state[name], dtype=float) for name in ("wrong", "labels"))
+        counted = [np.array(state[name], dtype=float) for name in ("wrong", "labels", "served")]
         right = all(x.shape == self._prior.shape for x, _ in rows)
-        if not right or len(wrong) != SIZES or len(labels) != SIZES:
+        if not right or any(each.shape != (SIZES,) for each in counted):
             msg = f"state must have rows of {len(self._prior)} numbers and {SIZES} sizes of claims"
             raise ValueError(msg)
         with self._lock:
             self._rows = deque(rows, maxlen=self._rows.maxlen)
             self._entries = OrderedDict((k, (float(a), float(i))) for k, a, i in state["entries"])
-            self._wrong, self._labels = wrong, labels
+            self._wrong, self._labels, self._served = counted
             self._fit(steps=20)
 
     def _score(self, x: Row, entry: str) -> tuple[float, float]:
         """w·x + u, and its standard deviation."""
         variance = float(x @ self._covariance @ x)
         return float(self._w @ x) + self._deviation(entry), math.sqrt(variance)
+
+    def _size(self, x: Row, entry: str) -> int:
+        """How large the claim is before it is held within what became of its size."""
+        score, width = self._score(x, entry)
+        return _size(_sigmoid(score + DOUBT * width))
 
     def _deviation(self, entry: str) -> float:
         """One Newton step of an entry's posterior from 0, the mode where its labels are few."""
@@ -236,6 +270,17 @@ def _held(wrong: Row, labels: Row, typical: float) -> list[tuple[float, float]]:
     high[np.tril_indices(SIZES, -1)] = 1.0
     highs, lows = high.min(axis=0), low.max(axis=1)
     return list(zip(np.minimum(lows, highs).tolist(), highs.tolist(), strict=True))
+
+
+def _alone(wrong: Row, labels: Row) -> Row:
+    """By size of claim, its chance to be wrong as far as labels alone tell: 1 before there are any.
+
+    (k + 1)/(n + 1), as if one more had come and were wrong. As in `_held`, a smaller claim is not worse.
+    """
+    above, n = np.cumsum([0.0, *wrong]), np.cumsum([0.0, *labels])
+    k, n = (np.tril(each[1:, None] - each[:-1]) for each in (above, n))
+    alone: Row = np.where(np.tri(SIZES, dtype=bool), (k + 1) / (n + 1), 1.0).min(axis=1)
+    return alone
 
 
 def _ends(wrong: Row, labels: Row, typical: float) -> tuple[Row, Row]:

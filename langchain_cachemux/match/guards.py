@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from itertools import product
-from operator import methodcaller
 from typing import TypeAlias
 
 from langchain_cachemux.match import english
@@ -14,7 +13,6 @@ from langchain_cachemux.match.alignment import align, opposed
 Guard: TypeAlias = Callable[[str, str], str | None]
 """Reads the new and the stored text; returns why they differ in meaning, or None."""
 
-_PREFIXED = methodcaller("startswith", english.PREFIXES)
 DENIED, COUNTED = 0.5, 0.6
 """Share of the words in common from which on a "not" or sign, or a number, on one side counts."""
 
@@ -23,6 +21,8 @@ def numbers(new: str, stored: str) -> str | None:
     """Neither has a number in place of the other's, or, much alike, where the other has none."""
     pair = align(new, stored)
     mine, theirs = pair.new.numbers, pair.stored.numbers
+    if mine == theirs:
+        return None
     if _replaced(mine, theirs) or (pair.common >= COUNTED and sorted(mine) != sorted(theirs)):
         return f"the numbers differ: {_show(mine)}, stored {_show(theirs)}"
     return None
@@ -32,6 +32,8 @@ def signs(new: str, stored: str) -> str | None:
     """Neither has a sign in place of the other's (== is not !=), nor, much alike, one of its own."""
     pair = align(new, stored)
     mine, theirs = pair.new.signs, pair.stored.signs
+    if mine == theirs:
+        return None
     if _replaced(mine, theirs) or (pair.common >= COUNTED and sorted(mine) != sorted(theirs)):
         return f"the signs differ: {_show(mine)}, stored {_show(theirs)}"
     return None
@@ -42,10 +44,10 @@ def negation(new: str, stored: str) -> str | None:
     pair = align(new, stored)
     if pair.new.denies != pair.stored.denies and pair.common >= DENIED:
         return "one of them is negated"
-    for some, others in ((pair.new.every, pair.stored.every), (pair.stored.every, pair.new.every)):
-        for word in filter(_PREFIXED, some - others):
+    for some, others in ((pair.new, pair.stored), (pair.stored, pair.new)):
+        for word in some.prefixed - others.every:
             for base in (word.removeprefix(prefix) for prefix in english.PREFIXES):
-                if len(base) > 3 and base != word and base in others - some:  # noqa: PLR2004
+                if len(base) > 3 and base != word and base in others.every - some.every:  # noqa: PLR2004
                     return f"opposites: {word!r} and {base!r}"
     return None
 
@@ -53,6 +55,8 @@ def negation(new: str, stored: str) -> str | None:
 def names(new: str, stored: str) -> str | None:
     """Neither has a name in place of the other's."""
     pair = align(new, stored)
+    if not (pair.new.names and pair.stored.names):
+        return None
     left, right = pair.new.strange(pair.stored), pair.stored.strange(pair.new)
     if left and right:
         return f"the names differ: {_show(left)}, stored {_show(right)}"
@@ -71,6 +75,8 @@ def small_words(new: str, stored: str) -> str | None:
         return f"asked is {_show(asked - answered)}, stored {_show(answered - asked)}"
     for after, words in pair.new.steps.items():
         others = pair.stored.steps.get(after, words)
+        if words == others:
+            continue
         for word, other in product(sorted(words - others), sorted(others - words)):
             if opposed(word, other):
                 return f"'{word} {after}' is not '{other} {after}'"
@@ -101,7 +107,7 @@ GUARDS: tuple[Guard, ...] = (*VETOES, frame)
 
 def _replaced(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Whether each has one that the other has not."""
-    if not mine or not theirs or mine == theirs:
+    if not mine or not theirs:
         return False
     left, right = Counter(mine), Counter(theirs)
     return bool(left - right and right - left)

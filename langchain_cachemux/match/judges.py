@@ -66,7 +66,12 @@ class Opinion:
 
 
 class PairJudge(Protocol):
-    """Says whether two questions ask the same."""
+    """Says whether two questions ask the same.
+
+    One whose `error` is a number says by it how often it is wrong at most, and is trusted so far from
+    its first opinion on; else it is tried first. One that is `narrow` is asked of two questions in one
+    frame or nearly equal alone.
+    """
 
     def judge(self, pair: Pair) -> Opinion:
         """Judge a pair; it may raise, and whoever asked takes that for no opinion."""
@@ -125,6 +130,12 @@ class _Judge(ABC):
     asked: Any
     waits = False
     """Whether `aput` only waits, so that it need not be called in a thread."""
+
+    @property
+    def error(self) -> float | None:
+        """How often who is asked is wrong at most, where that is known."""
+        error: float | None = getattr(self.asked, "error", None)
+        return error
 
     def __repr__(self) -> str:
         """What is asked."""

@@ -3,16 +3,16 @@
 No similarity is safe by itself: what it means differs from cache to cache. So the chance that a near
 wording asks something else is learned here from labels (`Evidence`), bounded, and each answer served is
 a bet under an `ErrorBudget` (docs/theory.md): its claims add up to at most δ a bet, and audits drawn at
-random say whether they were right. Before there are labels, the shipped threshold is believed.
+random say whether they were right. Before there are labels the shipped threshold is believed, as far as
+errors that it could make would not refute the promise.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number
 from langchain_cachemux.budget import ErrorBudget
@@ -35,9 +35,9 @@ AUDIT = 0.01
 FIRST = 0.03
 """The greatest share of hits audited: what an audit costs a cache is the hit."""
 SPARED = 20
-"""Hits that are served before the first may be audited: of a new cache every hit is looked at."""
+"""Hits before the first may be audited: of a new cache some are held back, which tells enough."""
 CLOSE = 0.3
-"""How far below the shipped threshold a wording may be in which something differs."""
+"""How far below the shipped threshold a wording may be in which something differs, but for a judge."""
 ENTRIES = 5
 """Entries that are compared with a question at most, and two where one of them may be served."""
 BREADTH = 0.04
@@ -50,9 +50,11 @@ class Verified:
     """Serves matches by meaning of which at most a share is wrong, all along the stream.
 
     The surface of two texts comes first (`surface.compare`). What it finds to be another question is
-    never served. Of the rest the chance to be another question is a curve of what the surface says, of
-    the similarity, and of how contested the neighbourhood is: learned from this cache's own labels. A
-    match is served while its upper bound can be paid for out of the budget.
+    never served, but on a judge's word. Of the rest the chance to be another question is a curve of what
+    the surface says, of the similarity, and of how contested the neighbourhood is: learned from this
+    cache's own labels. A match is served while its upper bound can be paid for out of the budget and
+    labels back it: a new cache serves two hits by meaning, and makes misses of others until fresh
+    answers have borne out what it would have served.
 
     Args:
         max_error: Of the answers so served, the share that may be wrong by the user's own judgement;
@@ -106,6 +108,8 @@ class Verified:
         """Whether somebody else places the bets: the multiplexer whose budget it is."""
         self._spared = SPARED
         self._lock = Lock()
+        self.judged = False
+        """Whether a judge may be asked about any pair, even one that nothing else may serve."""
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -124,11 +128,13 @@ class Verified:
             reason = objection or f"the nearest is only {near[0].similarity:.2f} similar"
             return Miss(query, reason, near[0])
         best, *others = compared
-        if self.pays(best.risk, best.match.entry.cost):
-            again = any(self.pays(other.risk, other.match.entry.cost) for other in others)
-            return served(query, best, credit=0.0 if again else 1.0)
         reason = best.difference or objection or f"{best.match.similarity:.2f} similar"
-        reason = f"{reason}; wrong with a chance of {1 - best.p:.2g}, at most {best.risk:.2g}"
+        if self.pays(best.risk, best.match.entry.cost):
+            if self.evidence.backed(best.seen, best.match.entry.key):
+                return served(query, best, credit=0.0 if self._payable(others) else 1.0)
+            reason = f"{reason}; a fresh answer is to show first whether such are right"
+        else:
+            reason = f"{reason}; wrong with a chance of {1 - best.p:.2g}, at most {best.risk:.2g}"
         return Miss(query, reason, best.match, tuple(compared))
 
     def pays(self, risk: float, saved: float, kind: str = "cache") -> bool:
@@ -145,9 +151,13 @@ class Verified:
                 return None
         return self.budget.placed(kind, risk)
 
-    def learn(self, compared: Compared, *, same: bool) -> None:
-        """Take a label of a pair."""
-        self.evidence.learn(compared.seen, compared.match.entry.key, wrong=float(not same))
+    def gave(self, compared: Compared) -> None:
+        """Take note of a stored answer that was served."""
+        self.evidence.gave(compared.seen, compared.match.entry.key)
+
+    def learn(self, compared: Compared, *, wrong: float) -> None:
+        """Take a label of a pair: 1 when it is another question, 0 when it is the same, or between."""
+        self.evidence.learn(compared.seen, compared.match.entry.key, wrong=wrong)
 
     def missed(self, cost: float) -> None:
         """Learn what a miss cost; a multiplexer has told its own budget already."""
@@ -187,42 +197,53 @@ class Verified:
 
     def _compared(self, query: Query, near: list[Match]) -> tuple[list[Compared], str]:
         """One pair of each entry that may be the same question, and why the first other is none."""
-        similarities = np.array([match.similarity for match in near])
-        weights = np.exp((similarities - similarities[0]) / BREADTH)
-        keys = [match.entry.key for match in near]
         compared: list[Compared] = []
-        objection = ""
-        for place, key in enumerate(list(dict.fromkeys(keys))[:ENTRIES]):
-            if place > 1 and any(self.pays(one.risk, one.match.entry.cost) for one in compared):
+        objection, payable = "", False
+        for place, (match, rivals, fellows) in enumerate(_by_entry(near)[:ENTRIES]):
+            if place > 1 and payable and not self.judged:
                 break
-            own = np.array([other == key for other in keys])
-            rivals = float(weights[~own].sum() / weights.sum())
-            match = near[keys.index(key)]
             surface = compare(query.text, match.text)
-            if surface.verdict != "same" and match.similarity < self.similarity - CLOSE:
-                continue
-            if surface.verdict == "another":
+            far = surface.verdict != "same" and match.similarity < self.similarity - CLOSE
+            if surface.verdict == "another" and not far:
                 objection = objection or surface.reason
+            barred = far or surface.verdict == "another"
+            if barred and not self.judged:
                 continue
             x = seen(
                 surface.verdict,
                 match.similarity,
                 least=self.similarity,
                 rivals=rivals,
-                fellows=int(own.sum()),
+                fellows=fellows,
             )
-            claim = self.evidence.claim(x, key)
-            compared.append(
-                Compared(
-                    match,
-                    surface.verdict,
-                    p=1 - claim.mean,
-                    risk=claim.upper,
-                    seen=x,
-                    difference=surface.reason,
-                )
+            claim = self.evidence.claim(x, match.entry.key)
+            one = Compared(
+                match,
+                surface.verdict,
+                p=1 - claim.mean,
+                risk=1.0 if barred else claim.upper,
+                seen=x,
+                difference=surface.reason,
             )
-        return sorted(compared, key=lambda one: one.risk), objection
+            compared.append(one)
+            payable = payable or self._payable([one])
+        return sorted(compared, key=lambda one: (one.risk, -one.p)), objection
+
+    def _payable(self, compared: list[Compared]) -> bool:
+        return any(self.pays(one.risk, one.match.entry.cost) for one in compared)
+
+
+def _by_entry(near: list[Match]) -> list[tuple[Match, float, int]]:
+    """Of each entry the nearest wording, the share of weight that is others', and how many are near."""
+    weights: dict[str, float] = {}
+    nearest: dict[str, Match] = {}
+    fellows = Counter(match.entry.key for match in near)
+    for match in near:
+        weight = math.exp((match.similarity - near[0].similarity) / BREADTH)
+        weights[match.entry.key] = weights.get(match.entry.key, 0.0) + weight
+        nearest.setdefault(match.entry.key, match)
+    total = sum(weights.values())
+    return [(match, 1 - weights[key] / total, fellows[key]) for key, match in nearest.items()]
 
 
 def served(query: Query, one: Compared, *, credit: float = 1.0, judged: bool = False) -> Hit:

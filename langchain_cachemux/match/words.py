@@ -34,6 +34,7 @@ class Text:
         clauses: Where in `words` each clause begins.
         names: Words with a capital elsewhere than at the start of a sentence.
         every: All words, with those that were passed over.
+        prefixed: Of these, those that begin with a prefix by which opposites are made.
         numbers: Figures and number words by value, ordinals with a # before them.
         signs: What is neither a letter, a number nor punctuation.
         steps: What words of closed classes stand before a stem.
@@ -46,6 +47,7 @@ class Text:
     clauses: tuple[int, ...]
     names: tuple[str, ...]
     every: frozenset[str]
+    prefixed: frozenset[str]
     numbers: tuple[str, ...]
     signs: tuple[str, ...]
     steps: dict[str, set[str]]
@@ -104,6 +106,9 @@ def _read(text: str) -> Text:
         clauses=tuple(starts),
         names=tuple(names) if english.GERMAN.isdisjoint(every) else (),
         every=frozenset(every.union(words)),
+        prefixed=frozenset(
+            word for word in every.union(words) if word.startswith(english.PREFIXES)
+        ),
         numbers=tuple(word for word in odd if word.lstrip("#")[:1].isdigit()),
         signs=tuple(word for word in odd if len(word) == 1 and not word.isalnum()),
         steps=steps,

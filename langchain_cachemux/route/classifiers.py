@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -39,37 +39,45 @@ class Classifier:
     With x = (intercept, numbers, vector) and h the hashed words, P(will not do) = σ(η), η = wᵀx + uᵀh,
     under a Gaussian prior on w and u. The bound is Laplace's, on the logit:
 
-        lower = σ(η - z·s),  upper = σ(η + z·s),  s² = xᵀH⁻¹x,  H = I + Σ p(1 - p)xxᵀ
+        lower = σ(η - z·s),  upper = σ(η + z·s),  s² = a²·xᵀH⁻¹x,  H = λI + Σ p(1 - p)xxᵀ
 
     with each column of x scaled by its prior's deviation. Words enter the mean only: there are too many
-    of them for their part of H.
+    of them for their part of H. With z = 1.645, nine times in ten a question's chance lies between the
+    bounds, as far as a logistic curve describes it; with z = 1, which is enough for trying what may be
+    cheaper, two times in three. The mean chance of many questions lies there more often.
 
     The prior is strict, because few examples say little about hundreds of columns. That ranks questions
     well, but shrinks every chance towards the mean, by a factor that depends on the data; so after each
-    fit the logits are stretched by what best explains each outcome from all the *others*. To leave one
-    out takes no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²).
+    fit the logits are stretched, a·η + b, by what best explains each outcome from all the *others*. To
+    leave one out takes no second fit (Pregibon 1981): η₋ᵢ = ηᵢ - sᵢ²(yᵢ - pᵢ)/(1 - pᵢ(1 - pᵢ)sᵢ²). The
+    deviation s is stretched too: without it, what a strict prior hides would not be in the bound. How
+    strict it is, λ, is found in the same way: it is loosened where logits had to be stretched, if that
+    explains each outcome better.
 
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of
     Newton's method on that one example, O(d²)); a fit to a handful would be sure of too much, and a
-    router that trusts it locks. For the same reason the bound is twice as wide until then: two
-    failures at the start must not be the end of a good model. From then on all examples kept are
-    fitted again whenever a fifth of them is new, and learned in one pass meanwhile. With 400
-    dimensions a step takes a fraction of a millisecond; a fit to 8,000 examples about a second.
+    router that trusts it locks. From then on all examples kept are fitted again whenever a fifth of
+    them is new, and learned in one pass meanwhile. Until there were some sixty the bound is wider:
+    two failures at the start must not be the end of a good model, and few outcomes cannot tell how
+    strict the prior should be. With 400 dimensions a step takes a fraction of a millisecond; a fit
+    to 8,000 examples a second or two.
 
     Args:
-        width: z above.
+        width: z above, in deviations.
         examples: Outcomes kept for fitting, the last ones; 3 kB each.
     """
 
-    VERSION = 1
+    VERSION = 2
     INTERCEPT = 2.0
     """Prior deviation of the intercept."""
     DEVIATIONS = (0.09, 0.9, 0.9)
     """Prior deviations of the weights of a number, of a vector's component and of a word."""
-    STRICT = 9.0
-    """How much stricter the prior is for the mean: its variances are divided by this."""
+    STRICT = (9.0, 3.0, 1.0)
+    """By what the prior's variances are divided, λ: the strictest first."""
     EARLY = 2.0
     """How many times wider the bound is before the first fit."""
+    FEW = 60.0
+    """Of fewer outcomes of the rarer kind, n, the bound of a fit is FEW/n times as wide."""
     IMAGINED = 20.0
     """Texts of all kinds that the numbers' mean and spread are mixed with."""
     EXTREME = 4.0
@@ -84,8 +92,8 @@ class Classifier:
         self._spread: Floats = np.ones(len(NUMBERS))
         self._weights: Floats = np.zeros(1 + len(NUMBERS))
         self._covariance: Floats = np.eye(1 + len(NUMBERS), order="F")
-        self._strict: Floats = np.eye(1 + len(NUMBERS), order="F")
         self._words: Floats = np.zeros(BUCKETS)
+        self._slope = 1.0
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -103,8 +111,7 @@ class Classifier:
         row = self._row(features(x.text).numbers, x.vector)
         logit = self._logit(x, row)
         variance = float(row @ times(self._covariance, row))
-        width = self.width * (1.0 if self._examples.fitted else self.EARLY)
-        deviation = width * math.sqrt(max(variance, 0.0))
+        deviation = self.width * self._doubt * math.sqrt(max(variance, 0.0))
         mean, low, high = (logistic(logit + step) for step in (0.0, -deviation, deviation))
         return Estimate(mean, mean - low, ceiling=1.0, above=high - mean)
 
@@ -119,12 +126,10 @@ class Classifier:
         row = self._row(example.features.numbers, x.vector)
         chance = logistic(self._logit(x, row))
         variance = chance * (1 - chance)
-        for covariance in (self._covariance, self._strict):
-            gain = times(covariance, row)
-            shrink = 1.0 + variance * float(gain @ row)
-            if covariance is (self._strict if self._examples.fitted else self._covariance):
-                self._weights += gain * ((cost - chance) / shrink)
-            add(covariance, -variance / shrink, gain)
+        gain = times(self._covariance, row)
+        shrink = 1.0 + variance * float(gain @ row)
+        self._weights += gain * ((cost - chance) / shrink)
+        add(self._covariance, -variance / shrink, gain)
         if self._examples.due:
             self.fit()
 
@@ -151,26 +156,20 @@ class Classifier:
         words = examples.words
         used = np.unique(words.indices)
         words = words[:, used] * of_word
-        start = np.concatenate([self._weights, self._words[used]])
-        w, u = _fitted(rows, words, y, start, self.STRICT)
-        logits = rows @ w + words @ u
-        p = chances(logits)
-        curvature = p * (1 - p)
-        information = (rows.T * curvature) @ rows
-        prior = np.full(len(w), self.STRICT)
-        prior[0] = 1.0
-        strict = np.linalg.inv(np.diag(prior) + information)
-        squares = words.multiply(words)
-        of_words = squares @ (1 / (self.STRICT + squares.T @ curvature))
-        leverage = np.einsum("ij,ij->i", rows @ strict, rows) + of_words
-        left_out = logits - leverage * (y - p) / np.maximum(1 - curvature * leverage, 0.1)
-        slope, shift = stretch(left_out, y)
-        self._weights = slope * w
-        self._weights[0] += shift / self.INTERCEPT
-        self._covariance = np.asfortranarray(np.linalg.inv(np.eye(len(w)) + information))
-        self._strict = np.asfortranarray(slope**2 * strict)
+        start = np.concatenate([self._weights, self._words[used]]) / (self._slope or 1.0)
+        best = _fitted(rows, words, y, start, self.STRICT[0])
+        for strict in self.STRICT[1:]:
+            start = np.concatenate([best.dense, best.words])
+            looser = _fitted(rows, words, y, start, strict) if best.slope > 1 else best
+            if looser.surprise >= best.surprise:
+                break
+            best = looser
+        self._slope = best.slope
+        self._weights = best.slope * best.dense
+        self._weights[0] += best.shift / self.INTERCEPT
+        self._covariance = np.asfortranarray(max(best.slope, 1.0) ** 2 * best.covariance)
         self._words[:] = 0.0
-        self._words[used] = slope * u
+        self._words[used] = best.slope * best.words
 
     def dump(self) -> dict[str, Any]:
         """Return what was learned as plain data: numbers, and arrays."""
@@ -182,7 +181,7 @@ class Classifier:
             "spread": self._spread,
             "weights": self._weights,
             "covariance": whole(self._covariance),
-            "strict": whole(self._strict),
+            "slope": self._slope,
             "words": self._words[used],
             "words_at": used,
             "examples": self._examples.dump(),
@@ -203,7 +202,7 @@ class Classifier:
             "spread": (len(NUMBERS),),
             "weights": (dense,),
             "covariance": (dense, dense),
-            "strict": (dense, dense),
+            "slope": (),
             "words": np.shape(state["words_at"]),
         }
         arrays = {name: array(state, name, shape) for name, shape in shapes.items()}
@@ -211,9 +210,16 @@ class Classifier:
         self._centre, self._spread = arrays["centre"], arrays["spread"]
         self._weights = arrays["weights"]
         self._covariance = np.asfortranarray(arrays["covariance"])
-        self._strict = np.asfortranarray(arrays["strict"])
+        self._slope = float(arrays["slope"])
         self._words = np.zeros(BUCKETS)
         self._words[np.asarray(state["words_at"], dtype=np.int64)] = arrays["words"]
+
+    @property
+    def _doubt(self) -> float:
+        """How many times wider the bound is than Laplace's, because there are few outcomes."""
+        if not self._examples.fitted:
+            return self.EARLY
+        return max(1.0, self.FEW / max(self._examples.rare, 1.0))
 
     def _row(self, numbers: Floats, vector: Vector | None) -> Floats:
         """The dense part of x, each column scaled by its prior's deviation."""
@@ -241,7 +247,6 @@ class Classifier:
             covariance = np.eye(len(self._weights) + missing)
             covariance[:-missing, :-missing] = self._covariance
             self._covariance = np.asfortranarray(covariance)
-            self._strict = self._covariance.copy(order="F")
             self._weights = np.append(self._weights, np.zeros(missing))
 
 
@@ -329,7 +334,41 @@ def chances(logits: Floats) -> Floats:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
 
 
-def _fitted(
+class _Fitted(NamedTuple):
+    """What a fit found, and how it foretells each outcome from all the others."""
+
+    dense: Floats
+    """Weights w, before they are stretched."""
+    words: Floats
+    """Weights u."""
+    covariance: Floats
+    """H⁻¹ of w."""
+    slope: float
+    shift: float
+    surprise: float
+    """-log of the likelihood of each outcome, left out and stretched; the sum."""
+
+
+def _fitted(rows: Floats, words: csr_matrix, y: Floats, start: Floats, strict: float) -> _Fitted:
+    """Maximise the posterior, and leave each example out of it."""
+    w, u = _likeliest(rows, words, y, start, strict)
+    logits = rows @ w + words @ u
+    p = chances(logits)
+    curvature = p * (1 - p)
+    prior = np.full(len(w), strict)
+    prior[0] = 1.0
+    covariance = np.asarray(np.linalg.inv(np.diag(prior) + (rows.T * curvature) @ rows))
+    squares = words.multiply(words)
+    of_words = squares @ (1 / (strict + squares.T @ curvature))
+    leverage = np.einsum("ij,ij->i", rows @ covariance, rows) + of_words
+    left_out = logits - leverage * (y - p) / np.maximum(1 - curvature * leverage, 0.1)
+    slope, shift = stretch(left_out, y)
+    stretched = slope * left_out + shift
+    surprise = float(np.logaddexp(0, stretched).sum() - y @ stretched)
+    return _Fitted(w, u, covariance, slope, shift, surprise)
+
+
+def _likeliest(
     rows: Floats, words: csr_matrix, y: Floats, start: Floats, strict: float
 ) -> tuple[Floats, Floats]:
     """Maximise the posterior by L-BFGS, from where the weights are."""

@@ -38,8 +38,9 @@ class Costs:
 
     Neither knows what a bad answer costs, so that may change from one question to the next.
 
-    By default a price is shrunk more than `Ridge` does by itself: a vector says little about lengths,
-    and bounds that stay wide have an expensive model asked for a price it never had.
+    By default a price is shrunk more than `Ridge` does by itself, and only its mean is bounded: a vector
+    says little about lengths, and bounds that stay wide have an expensive model asked for a price it
+    never had. One whose first price was an exception is asked again all the same.
 
     Args:
         price: Estimates the price of a call.
@@ -50,7 +51,7 @@ class Costs:
         ValueError: One of them is no estimator.
     """
 
-    price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0)))
+    price: Estimator = field(default_factory=lambda: Mean(prior=Ridge(shrinkage=10.0, pooled=True)))
     fails: Estimator = field(default_factory=lambda: Mean(prior=Classifier()))
 
     def __post_init__(self) -> None:
@@ -180,6 +181,21 @@ class Plan:
         if self.judged[k]:
             return prices[k] + self.judge_price + fails[k] * values[self.next[k]]
         return prices[k] + self.error_price * fails[k]
+
+
+def at_stake(cost: Estimate, other: float) -> float:
+    """What is lost, on average, by asking whichever of two is expected to cost less.
+
+    The one costs m more than the other, with a deviation of s, half the width of its interval. To know
+    which is cheaper would save s·(φ(z) - z·Φ(-z)), z = |m|/s: the expected value of perfect information
+    (Raiffa and Schlaifer 1961).
+    """
+    deviation = (cost.upper - cost.optimistic) / 2
+    if not 0 < deviation < math.inf:
+        return deviation
+    z = abs(cost.mean - other) / deviation
+    density = math.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+    return deviation * (density - z * math.erfc(z / math.sqrt(2)) / 2)
 
 
 def _chance(e: Estimate) -> Estimate:

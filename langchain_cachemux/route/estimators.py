@@ -363,19 +363,23 @@ class Ridge:
     Args:
         width: β above.
         shrinkage: λ above.
+        pooled: Bound the mean over all queries instead, width = β·σ/sqrt(n). Where many bounds are
+            compared, the least would be so low because the vector leaves it in doubt.
     """
 
     VERSION = 1
     INTERCEPT = 10.0
     """Value of the constant feature; large, so that the intercept is hardly shrunk."""
 
-    def __init__(self, *, width: float = 1.0, shrinkage: float = 1.0) -> None:
+    def __init__(self, *, width: float = 1.0, shrinkage: float = 1.0, pooled: bool = False) -> None:
         right = is_number(width) and 0 <= width < math.inf
         expect(right, "width", "a finite number >= 0", width)
+        expect(isinstance(pooled, bool), "pooled", "True or False", pooled)
         right = is_number(shrinkage) and 0 < shrinkage < math.inf
         expect(right, "shrinkage", "a finite positive number", shrinkage)
         self.width = width
         self.shrinkage = shrinkage
+        self.pooled = pooled
         self._inverse: NDArray[np.float64] = np.eye(1, order="F") / shrinkage
         self._weights: NDArray[np.float64] = np.zeros(1)
         self._n = 0
@@ -384,7 +388,8 @@ class Ridge:
 
     def __repr__(self) -> str:
         """How it was made."""
-        return f"Ridge(width={self.width!r}, shrinkage={self.shrinkage!r})"
+        pooled = ", pooled=True" if self.pooled else ""
+        return f"Ridge(width={self.width!r}, shrinkage={self.shrinkage!r}{pooled})"
 
     def predict(self, x: Query) -> Estimate:
         """Estimate the cost of a miss on `x`; infinitely wide before anything was learned."""
@@ -392,8 +397,8 @@ class Ridge:
             return UNKNOWN
         features = self._features(x)
         sigma = math.sqrt(self._squared_errors / self._n)
-        leverage = float(features @ times(self._inverse, features))
-        width = self.width * sigma * math.sqrt(max(leverage, 0.0))
+        leverage = 1 / self._n if self.pooled else self._leverage(features)
+        width = self.width * sigma * math.sqrt(leverage)
         mean = max(float(self._weights @ features), self._floor.value)
         return Estimate(mean, width, self._floor.value)
 
@@ -439,6 +444,10 @@ class Ridge:
         )
         self._weights, self._inverse = weights, np.asfortranarray(inverse)
         self._n, self._squared_errors, self._floor.value = int(n), squared_errors, floor
+
+    def _leverage(self, features: NDArray[np.float64]) -> float:
+        """Of a query, xᵀA⁻¹x."""
+        return max(float(features @ times(self._inverse, features)), 0.0)
 
     def _features(self, x: Query) -> NDArray[np.float64]:
         """(intercept, vector); the model grows when the first vector comes."""

@@ -106,10 +106,15 @@ class Examples:
         return example
 
     @property
+    def rare(self) -> float:
+        """Outcomes of the rarer kind; scores count in part."""
+        return min(self.bad, self.seen - self.bad)
+
+    @property
     def due(self) -> bool:
         """Is it time to fit: are there outcomes of both kinds, and a fifth more than at the last fit?"""
         if not self.fitted:
-            return min(self.bad, self.seen - self.bad) >= self._both
+            return self.rare >= self._both
         return self.seen >= self.fitted + max(1.0, self._growth * len(self))
 
     @property

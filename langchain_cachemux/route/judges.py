@@ -27,7 +27,7 @@ from langchain_core.utils.json import parse_json_markdown
 from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
-from langchain_cachemux.arguments import as_call, expect, is_number, shown
+from langchain_cachemux.arguments import accepts, as_call, expect, is_number, shown
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.meter import SILENT, Meter, aask, ask, at_once, ready
 from langchain_cachemux.types import Usage
@@ -128,12 +128,13 @@ def judge_of(accept: Accept) -> Judge:
     """
     if isinstance(accept, Judge):
         return accept
-    if isinstance(accept, type) or not (callable(accept) or isinstance(accept, Runnable)):
+    judges = isinstance(accept, Runnable) or (callable(accept) and accepts(accept, 2))
+    if isinstance(accept, type) or not judges:
         msg = (
             "accept must be a judge such as Sure(0.5), a function (messages, answer) -> bool or a"
             f" Runnable, got {accept!r}"
         )
-        raise ValueError(msg)  # noqa: TRY004
+        raise ValueError(msg)
     return _Own(accept)
 
 

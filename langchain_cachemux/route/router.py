@@ -166,6 +166,16 @@ class Router:
             return route.estimates[route.model]
         return min(route.estimates.values(), key=lambda e: (e.lower, e.optimistic))
 
+    def price(self, x: Query, route: str) -> Estimate:
+        """Estimate what a call of `route` costs; of an estimator that includes failing, with that.
+
+        Raises:
+            ValueError: No model is called `route`.
+        """
+        estimator = self._named(route)
+        with self._lock:
+            return (estimator.price if isinstance(estimator, Costs) else estimator).predict(x)
+
     def learn(
         self, x: Query, cost: float | None, route: str | None = None, *, failed: float | None = None
     ) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from dataclasses import astuple
@@ -331,3 +332,57 @@ def test_rows_of_aliases_that_are_lost_are_rebuilt_at_opening(tmp_path):
         assert {found.key for found in near[:2]} == {"one", "two"}
         assert near[1].similarity == pytest.approx(1.0)
         assert cache.lookup(question(0), LLM) == plain("0")
+
+
+# Damaged, and signed
+
+
+def test_a_damaged_ledger_is_refused_naming_the_remedy_which_saves_what_can_be_read(tmp_path):
+    with opened(tmp_path) as cache:
+        for number in range(5):
+            cache.update(question(number), LLM, plain(f"{number}"))
+    ledger = tmp_path / "ledger.db"
+    ledger.write_bytes(b"Y" + ledger.read_bytes()[1:])
+    with pytest.raises(ValueError, match="repair=True"):
+        opened(tmp_path)
+    with opened(tmp_path, repair=True) as cache:
+        for number in range(5):
+            assert cache.lookup(question(number), LLM) == plain(f"{number}")
+            assert cache.lookup(reworded(number), LLM) == plain(f"{number}")
+        assert cache.check() == []
+    assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
+    with opened(tmp_path, repair=True) as cache:
+        assert cache.stats().entries == 5
+    assert len(list(tmp_path.glob("ledger.db.damaged-*"))) == 1
+
+
+def test_an_answer_that_somebody_changed_is_a_miss_exact_and_by_meaning(tmp_path):
+    for secret in (None, "known to me"):
+        folder = tmp_path / str(secret)
+        with opened(folder, secret=secret) as cache:
+            cache.update(question(0), LLM, plain("5 mg"))
+            cache.update(question(1), LLM, plain("5 mg"))
+            key = cache.reader.read(question(0), LLM).key
+        connection = sqlite3.connect(folder / "ledger.db")
+        change = "UPDATE payloads SET answer = replace(answer, '5 mg', '7 mg') WHERE key = ?"
+        connection.execute(change, (key,))
+        connection.commit()
+        connection.close()
+        with opened(folder, secret=secret) as cache:
+            assert cache.lookup(question(0), LLM) is cache.lookup(reworded(0), LLM) is None
+            assert cache.lookup(question(1), LLM) == plain("5 mg")
+            assert cache.stats().errors == 0
+            cache.update(question(0), LLM, plain("6 mg"))
+            assert cache.lookup(question(0), LLM) == plain("6 mg")
+
+
+def test_a_folder_is_opened_with_its_secret_only(tmp_path):
+    with opened(tmp_path, secret="swordfish") as cache:  # noqa: S106
+        cache.update(question(0), LLM, plain("0"))
+    for secret in (None, "another"):
+        with pytest.raises(ValueError, match="sealed otherwise") as refused:
+            opened(tmp_path, secret=secret)
+        assert "swordfish" not in str(refused.value)
+    with opened(tmp_path, secret="swordfish") as cache:  # noqa: S106
+        assert cache.lookup(question(0), LLM) == plain("0")
+        assert "swordfish" not in repr(cache)

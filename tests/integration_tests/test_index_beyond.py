@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import chromadb
@@ -264,6 +265,7 @@ def test_what_one_writes_to_a_server_another_reads(chroma, name):
 
 
 def test_a_server_that_hangs_costs_a_search_its_patience_once(chroma, name):
+    before = set(threading.enumerate())
     index = Index.server(connecting(chroma), name, held, exact=10)
     assert index.flush(60)
     assert not index._whole
@@ -280,6 +282,7 @@ def test_a_server_that_hangs_costs_a_search_its_patience_once(chroma, name):
         assert time.monotonic() - began < 5
     finally:
         chroma.go_on()
+        until(lambda: before.issuperset(threading.enumerate()))
         index._rows.close()
 
 

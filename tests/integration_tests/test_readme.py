@@ -101,6 +101,9 @@ def test_the_blocks_run_in_order_and_do_what_they_say(readme, models, capsys):
     for question, attribute, expected in told:
         assert repr(getattr(cache.find(question, ""), attribute)) == expected
 
+    cache.close()
+    assert len(readme()["cache"].ledger) == 0  # what ends, and was invalidated
+
     with pytest.raises(StopIteration):
         readme()  # every block was looked at here
 

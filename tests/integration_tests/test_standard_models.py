@@ -1,9 +1,10 @@
 """LangChain's own suite for chat models over the real local model, through `ChatOpenAI`, unadapted.
 
 Excluded is what this model and its server cannot do, asked alone too: the server offers tools to a model
-whose template knows none, and does not force a call; and 135 million parameters do not end the text of a
-joke within the tokens they are given. Both parts of the suite run over fakes
-(`unit_tests/test_standard.py`), and over a server that answers by rule (`test_multiplexer_openai.py`).
+whose template knows none, and does not force a call; and 135 million parameters do not keep to two keys
+that they are only told of (JSON mode). Where a grammar holds them to a schema they write what it asks.
+What is excluded runs over fakes (`unit_tests/test_standard.py`), and over a server that answers by rule
+(`test_multiplexer_openai.py`).
 The rest that is skipped is about pictures, sound, PDFs, recorded traffic and other providers' inputs.
 """
 
@@ -86,12 +87,16 @@ class TestPair(ChatModelIntegrationTests):
         return False
 
     @property
-    def has_structured_output(self):
-        return False
+    def structured_output_kwargs(self):
+        return {"method": "json_schema"}
 
     @property
     def chat_model_params(self):
-        return {"max_tokens": 40}
+        return {"max_tokens": 80, "temperature": 0.0, "extra_body": {"repeat_penalty": 1.3}}
+
+    @pytest.mark.xfail(reason="ChatOpenAI asks for a schema of pydantic 1 by a tool call")
+    def test_structured_output_pydantic_2_v1(self, model):
+        super().test_structured_output_pydantic_2_v1(model)
 
 
 class TestSingle(TestPair):

@@ -7,13 +7,14 @@ from contextlib import closing
 import numpy as np
 import pytest
 from cryptography.fernet import Fernet
-from fakes import Words
+from fakes import Fake, Words
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
-from langchain_cachemux import LECCache, Threshold
+from langchain_cachemux import LECCache, MultiplexedLLM, Ridge, Threshold
 from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.match.index import Index
 
 LLM = "a model"
 ASKED = "the pin of my card is PLANTED one two three four"
@@ -82,10 +83,28 @@ def test_what_was_invalidated_is_nowhere_once_the_folder_was_compacted(tmp_path)
         assert found(tmp_path, vectors)
         assert cache.invalidate(contains="planted PIN") == 1
         cache.compact()
-        assert [name for name in found(tmp_path, vectors) if name.startswith("ledger")] == []
+        assert found(tmp_path, vectors) == []
         assert len(cache.ledger) == 50
         assert cache.check() == []
         assert cache.lookup(ask("question number 7 of many"), LLM)[0].text == "answer 7"
+    assert found(tmp_path, vectors) == []
+
+
+def test_nor_is_it_in_an_index_that_is_kept_beside_the_ledger(tmp_path, monkeypatch):
+    folder = Index.folder
+    monkeypatch.setattr(Index, "folder", lambda *given: folder(*given, exact=10))
+    with opened(tmp_path) as cache:
+        vectors = filled(cache)
+        assert cache.index.flush(30)
+        assert any(tmp_path.glob("chroma/**/*.sqlite3"))
+    assert any(name.startswith(("chroma", "data")) for name in found(tmp_path, vectors))
+    with opened(tmp_path) as cache:
+        assert cache.find(ask(f"well, {REWORDED}"), LLM).kind == "semantic"
+        assert cache.invalidate(contains="planted") == 1
+        cache.compact()
+        assert cache.find(ask("well, question number 7 of many"), LLM).kind == "semantic"
+        assert cache.check() == []
+    assert any(tmp_path.glob("chroma/**/*.sqlite3"))
     assert found(tmp_path, vectors) == []
 
 
@@ -111,7 +130,7 @@ def test_a_folder_that_is_closed_is_compacted_as_well(tmp_path):
         cache.invalidate(contains="planted")
     with Folder(tmp_path) as folder:
         folder.compact()
-    assert [name for name in found(tmp_path, vectors) if name.startswith("ledger")] == []
+    assert found(tmp_path, vectors) == []
 
 
 def test_under_a_key_nothing_is_there_to_be_read_open_or_closed(tmp_path):
@@ -147,6 +166,20 @@ def test_answers_go_through_a_file_from_one_folder_under_another_key(tmp_path):
         cache.export(tmp_path / "file")
         assert other.load(tmp_path / "file") == 51
     assert found(tmp_path / "b", vectors) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [({}, True), ({"encrypt": KEY}, False), ({"store_prompts": False}, False)]
+)
+def test_what_is_learned_of_vectors_is_kept_only_where_they_may_be_read(tmp_path, given, kept):
+    with opened(tmp_path, estimator=Ridge(), **given) as cache:
+        models = {name: Fake(model=name) for name in ("small", "large")}
+        llm = MultiplexedLLM(models=models, cache=cache, seed=0)
+        for number in range(20):
+            llm.invoke(f"question number {number} of many")
+        llm.close()
+    assert any(path.name.startswith("multiplexer-") for path in tmp_path.iterdir()) is kept
+    assert (tmp_path / "costs.zip").exists() is kept
 
 
 def test_no_row_moved_or_changed_under_a_key_is_served(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_cachemux.budget import ErrorBudget, Spending
-from langchain_cachemux.certificate import Certificate
+from langchain_cachemux.certificate import Certificate, refutes
 
 shares = st.floats(0, 1)
 
@@ -94,6 +94,15 @@ def test_the_interval_is_every_share_under_which_no_wealth_reaches_the_limit(his
         assert near or oracle.covers(share) == (low <= share <= high)
         assert near or certificate.exceeds(share) == (share < low)
         assert near or certificate.within(share) == (share > high)
+
+
+@given(st.integers(0, 60), st.integers(0, 12), st.sampled_from([0.005, 0.02, 0.05]))
+def test_bets_that_are_surely_lost_refute_a_promise_when_the_record_of_them_does(n, k, share):
+    record = Certificate(confidence=0.95, least=1.0)
+    for place in range(n + k):
+        record.placed(1.0, audited=True)
+        record.settled(1.0, float(place < k))
+    assert refutes(share, np.array([k, n]), np.array([1.0, 0.0])) == record.exceeds(share)
 
 
 @given(bets, st.randoms())

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import inspect
 import math
+import os
 import re
 import threading
 from datetime import date
@@ -409,6 +410,22 @@ def test_a_model_may_be_named_as_langchain_names_it(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     mux = MultiplexedLLM("openai:gpt-4o-mini", "openai:gpt-4o", embeddings=Words(), price=dollars)
     assert list(mux.models) == ["gpt-4o-mini", "gpt-4o"]
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("gpt4o", "Unable to infer model provider"),
+        ("openai:gpt-4o-mini", "Missing credentials.*OPENAI_API_KEY"),
+    ],
+)
+def test_a_name_that_no_model_goes_by_or_whose_key_is_missing_is_refused(monkeypatch, name, why):
+    pytest.importorskip("langchain", reason="it comes with the extra `agents`")
+    for key in [key for key in os.environ if key.startswith("OPENAI_")]:
+        monkeypatch.delenv(key)
+    told = f"small must name a model, 'provider:model', that can be asked, got '{name}': {why}"
+    with pytest.raises(ValueError, match=f"^{told}[^\n]*$"):
+        MultiplexedLLM(name, Streaming(model="large"), embeddings=Words())
 
 
 # Streams

@@ -62,6 +62,29 @@ def test_until_it_is_known_it_is_asked_afterwards_to_learn_how_it_errs():
     assert not asks.afterwards(compared(), 0.0, 0.0)
 
 
+def test_one_that_says_how_often_it_is_wrong_is_trusted_so_far_at_once_and_corrected_later():
+    def says(new, stored):
+        return True
+
+    says.error = 0.002
+    told = Referee(pair_judge_of(says), price=lambda usage: 0.05, trials=200)
+    assert told.passes_wrong.upper == pytest.approx(0.002, rel=0.05)
+    assert not told.afterwards(compared(), 0.0, 0.0)
+    for _ in range(20):
+        told.learn(said_same=True, same=False)
+    assert told.passes_wrong.upper > 0.015
+
+
+@pytest.mark.parametrize("error", [0, 1, -0.1, "low", True])
+def test_a_judge_that_says_no_share_of_errors_is_refused(error):
+    def says(new, stored):
+        return True
+
+    says.error = error
+    with pytest.raises(ValueError, match="error"):
+        Referee(pair_judge_of(says), price=lambda usage: 0.05, trials=200)
+
+
 def test_what_it_passes_is_wrong_at_most_as_bayes_says_with_the_upper_ends_of_its_errors():
     asks = referee()
     first = asks.risk(compared(0.5))

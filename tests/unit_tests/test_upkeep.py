@@ -148,6 +148,25 @@ def test_what_is_over_is_the_first_to_leave_and_its_count_stays(make, clock):
     assert cache.check() == []
 
 
+def test_an_end_outlives_the_process_and_so_does_a_later_one(tmp_path, clock):
+    given = {"embeddings": Words(), "clock": clock, "ttl": 60, "match": Threshold(0.5, guards=())}
+    with LECCache(tmp_path, sliding=True, tags=["t"], **given) as cache:
+        put(cache, QUESTION, "Paris")
+        put(cache, "alpha", "1")
+        clock.now += 40
+        assert got(cache, QUESTION) == "Paris"
+    clock.now += 40
+    with LECCache(tmp_path, **given) as cache:
+        assert (got(cache, QUESTION), got(cache, NEAR), got(cache, "alpha")) == (
+            "Paris",
+            "Paris",
+            None,
+        )
+        assert len(settled(cache).ledger) == 1
+        assert cache.check() == []
+        assert cache.invalidate(tag="t", older_than=70) == 1
+
+
 def test_what_is_over_leaves_in_the_background_though_nothing_is_stored(make, clock):
     cache = make(ttl=60)
     for number in range(5):

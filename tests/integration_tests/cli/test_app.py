@@ -111,6 +111,10 @@ def test_a_wrong_option_is_a_usage_error(command, told):
     [
         (["ask", "x", "--path", "{file}"], "path must be a folder"),
         (
+            ["ask", "x", "--path", "{folder}/cache", "--small", "no model", "--large", "another"],
+            "--small must name a model, 'provider:model', that can be asked, got 'no model'",
+        ),
+        (
             ["ask", "x", "--path", "{folder}", "--similarity", "1.5"],
             "match must be a similarity in (0, 1]",
         ),

@@ -74,12 +74,14 @@ class Given(Embeddings):
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_the_arrays_decide_as_the_cache_does(seed):
+@pytest.mark.parametrize("judged", [False, True])
+def test_the_arrays_decide_as_the_cache_does(seed, judged):
     stream, vectors = drawn(300, seed=seed)
     decided, served = [], []
+    when, made = ("before", matching.made(0.0, told=True)) if judged else (None, None)
 
     def noted(tally, desk):
-        serve = matching.ours(0.05, seed=seed)(tally, desk)
+        serve = matching.ours(0.05, when, judge=made, seed=seed)(tally, desk)
 
         def note(query, name):
             right = serve(query, name)
@@ -90,10 +92,13 @@ def test_the_arrays_decide_as_the_cache_does(seed):
 
     matching.run(stream, vectors, noted)
     embeddings = Given(stream, vectors)
+    truth = {asked.text: asked.label for asked in stream}
     with LECCache(
         embeddings=embeddings,
         match=Verified(0.05, seed=seed),
-        price=lambda usage: 1.0,
+        price=lambda usage: usage.seconds if usage.model == "judge" else 1.0,
+        judge=made(matching.Tally(), truth) if judged else None,
+        judge_when="before",
         same=lambda stored, fresh: stored == fresh,
     ) as cache:
         for asked in stream:
@@ -115,8 +120,9 @@ def test_a_threshold_a_grey_zone_and_an_oracle_by_hand():
     texts = ["a", "a again", "b", "b again"]
     stream = [matching.Asked(text, label(text[0])) for text in texts]
     vectors = np.array([[1, 0], [0.9, 0.43589], [0, 1], [0.6, 0.8]], np.float32)
-    oracle = matching.run(stream, vectors, matching.oracle)
+    oracle = matching.run(stream, vectors, matching.oracle(0.1))
     assert (oracle.served, oracle.wrong, oracle.misses) == (2, 0, 2)
+    assert oracle.row()["cost"] == pytest.approx(2 + 2 * 0.1)
     strict = matching.run(stream, vectors, matching.threshold(0.95))
     assert (strict.served, strict.misses) == (0, 4)
     some = matching.run(stream, vectors, matching.threshold(0.4))

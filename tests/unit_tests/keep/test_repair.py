@@ -135,6 +135,30 @@ def _tried(ledger, key):
         return None
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "answer TEXT",
+        "UNIQUE (slot)",
+        "payloads (",
+        "CREATE TABLE wordings",
+        "tableentries",
+        "INDEX",
+    ],
+)
+def test_tables_whose_description_was_damaged_are_found_and_read(folder, words):
+    file = folder / "ledger.db"
+    content = file.read_bytes()
+    place = content.index(words.encode()) + len(words) // 2
+    file.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    assert salvage(file, Checksum())
+    ledger = opened(folder)
+    assert {entry.key: entry.answer for entry in ledger} == ANSWERS
+    assert {alias: ledger.get(alias).key for alias in ALIASES} == ALIASES
+    assert (ledger.differs("other", "one"), ledger.check()) == (True, [])
+    ledger.close()
+
+
 @pytest.mark.parametrize("name", ["missing.db", "ledger.db"])
 def test_where_nothing_is_damaged_nothing_happens(folder, name):
     before = sorted(folder.iterdir())

@@ -133,6 +133,46 @@ def test_what_is_claimed_at_most_is_at_least_what_is_true_in_nineteen_claims_of_
     assert below / claims <= 0.05
 
 
+def served(learned, x, most=50):
+    """How many answers may be served by a claim, one after another, without a label."""
+    for place in range(most):
+        if not learned.backed(x):
+            return place
+        learned.gave(x)
+    return most
+
+
+@pytest.mark.parametrize("max_error", [0.005, 0.02, 0.05])
+@pytest.mark.parametrize("kind", ["same", "reworded"])
+def test_before_labels_two_answers_may_be_served_and_no_third_whatever_is_claimed(max_error, kind):
+    assert served(Evidence(max_error), near(0.9, kind)) == 2
+
+
+def test_right_labels_of_larger_claims_back_smaller_ones_and_not_the_other_way():
+    learned, other = Evidence(0.02), Evidence(0.02)
+    for place in range(30):
+        learned.learn(near(0.7), f"e{place}", wrong=0.0)
+        other.learn(near(0.9, "same"), f"e{place}", wrong=0.0)
+    assert served(learned, near(0.9, "same")) > 10
+    assert served(other, near(0.9, "unsure")) == 2
+
+
+@pytest.mark.parametrize("max_error", [0.005, 0.02, 0.05])
+@pytest.mark.parametrize("labels", [0, 1, 3, 10, 40])
+def test_served_is_what_a_record_would_not_refute_were_the_next_label_wrong(labels, max_error):
+    learned = Evidence(max_error)
+    for place in range(labels):
+        learned.learn(near(0.9, "same"), f"e{place}", wrong=0.0)
+    count = served(learned, near(0.9, "same"))
+    eta = 0.95 * 2.0 ** (np.arange(-8, 9) / 2)
+
+    def evidence_against(bets):
+        return np.mean((1 + eta / (labels + 1)) ** bets * np.exp(-eta * max_error * bets))
+
+    assert evidence_against(count) < 40
+    assert count == 50 or evidence_against(count + 1) > 39  # labels age a little
+
+
 def test_what_drifted_is_forgotten():
     learned = Evidence(0.02, half_life=100.0)
     for place in range(300):
@@ -145,7 +185,9 @@ def test_what_drifted_is_forgotten():
 @given(
     st.lists(
         st.tuples(
-            st.floats(0.5, 1), st.sampled_from("same reworded unsure".split()), st.booleans()
+            st.floats(0.5, 1),
+            st.sampled_from("same reworded unsure another".split()),
+            st.booleans(),
         ),
         max_size=40,
     )
@@ -159,13 +201,15 @@ def test_claims_are_chances_fall_with_similarity_before_labels_and_are_kept_in_a
     assert len(twin) == len(labels)
     learned._fit(steps=20)
     for similarity in (0.5, 0.8, 0.9, 1.0):
-        for kind in ("same", "reworded", "unsure"):
+        for kind in ("same", "reworded", "unsure", "another"):
             claim = learned.claim(near(similarity, kind), "e1")
             assert 0 <= claim.mean <= claim.upper <= 1
             np.testing.assert_allclose(twin.claim(near(similarity, kind), "e1"), claim, atol=1e-6)
 
 
-@pytest.mark.parametrize("damage", [{"version": 0}, {"rows": [[[1.0], 0.0]]}, {"wrong": [0.0]}])
+@pytest.mark.parametrize(
+    "damage", [{"version": 0}, {"rows": [[[1.0], 0.0]]}, {"wrong": [0.0]}, {"served": [0.0]}]
+)
 def test_what_does_not_fit_is_refused(damage):
     with pytest.raises(ValueError, match="state must"):
         Evidence(0.02).restore({**Evidence(0.02).dump(), **damage})

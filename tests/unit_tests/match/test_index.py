@@ -376,8 +376,8 @@ def test_of_rows_that_cannot_be_written_only_so_many_wait_and_the_rest_is_repair
     for slot, vector in enumerate(vectors):
         index.put(slot, f"k{slot}", vector, "p")
     assert slow.asked.wait(60)
-    assert len(index._pending) <= 20 + 4
-    assert len(index.front) <= 20 + 4
+    assert len(index._pending) < 40
+    assert len(index.front) < 40
     slow.let.set()
     assert settled(index)
     assert {slot for slot, _ in slow.written} == set(range(60))

@@ -61,9 +61,25 @@ def test_what_the_surface_objects_to_is_never_served_however_often_it_was_right(
     matcher = Verified(0.2)
     for _ in range(200):
         right = asked(matcher, match("reworded", 0.9)).compared
-        matcher.learn(right, same=True)
+        matcher.learn(right, wrong=0.0)
     assert isinstance(asked(matcher, match("another", 1.0)), Miss)
     assert asked(matcher, match("another", 1.0)).compared == ()
+
+
+def test_where_a_judge_is_to_be_asked_what_may_not_be_served_is_compared_too(surface):
+    matcher = Verified(0.02)
+    near = match("another", 0.95), match("reworded", 0.45)
+    assert asked(matcher, *near).compared == ()
+    matcher.judged = True
+    found = asked(matcher, *near)
+    assert isinstance(found, Miss)
+    assert [one.risk for one in found.compared] == [1.0, 1.0]
+    assert sorted(one.kind for one in found.compared) == ["another", "reworded"]
+    for place in range(300):
+        one = asked(matcher, match("another", 0.95, f"e{place}")).compared[0]
+        matcher.learn(one, wrong=0.0)
+    one = asked(matcher, match("another", 0.95, "new")).compared[0]
+    assert (one.p > 0.9, one.risk) == (True, 1.0)
 
 
 def test_the_least_risk_is_served_and_earns_no_credit_where_another_would_do(surface):
@@ -79,7 +95,7 @@ def test_unsure_pairs_are_served_once_labels_of_their_kind_bear_them_out(surface
         miss = asked(matcher, match("unsure", 0.95, f"e{place}"))
         if isinstance(miss, Hit):
             break
-        matcher.learn(miss.compared[0], same=True)
+        matcher.learn(miss.compared[0], wrong=0.0)
     assert isinstance(miss, Hit)
     assert 20 < place < 400
 
@@ -94,17 +110,18 @@ def stream(max_error, *, level, slope, requests, seed):
         verdict = asked(matcher, match("reworded", similarity, f"e{place}"))
         bet = matcher.bet(verdict.risk) if isinstance(verdict, Hit) else None
         if isinstance(verdict, Hit) and (bet is None or (bet.served and not bet.audit)):
+            matcher.gave(verdict.compared)
             served.append(wrong)
             continue
         one = verdict.compared if isinstance(verdict, Hit) else verdict.compared[0]
-        matcher.learn(one, same=not wrong)
+        matcher.learn(one, wrong=float(wrong))
         if bet is not None:
             bet.settle(float(wrong))
     return served
 
 
-@pytest.mark.parametrize("slope", [0.6, 1.5])
-@pytest.mark.parametrize("level", [-5.0, -3.0, -1.0])
+@pytest.mark.parametrize("slope", [0.0, 0.6, 1.5])
+@pytest.mark.parametrize("level", [-5.0, -3.0, -1.0, 9.0])
 @pytest.mark.parametrize("max_error", [0.01, 0.05])
 def test_at_no_moment_of_a_stream_is_the_promise_refuted(surface, max_error, level, slope):
     for seed in range(3):
@@ -117,10 +134,41 @@ def test_at_no_moment_of_a_stream_is_the_promise_refuted(surface, max_error, lev
 
 @pytest.mark.parametrize("level", [-3.0, -1.0])
 def test_where_similarity_says_nothing_the_shipped_threshold_is_soon_left(surface, level):
-    """Then no matcher that serves before it has learned can keep the promise from the first hit on."""
     for seed in range(3):
         served = stream(0.01, level=level, slope=0.0, requests=1200, seed=seed)
         assert len(served) < 120
+
+
+@pytest.mark.parametrize("max_error", [0.005, 0.01, 0.02, 0.05])
+def test_where_all_it_would_serve_is_wrong_it_serves_two_and_the_promise_is_not_refuted(
+    surface, max_error
+):
+    matcher, sequence = Verified(max_error, seed=0), Certificate(confidence=0.95, least=1.0)
+    for place in range(300):
+        verdict = asked(matcher, match("same", 0.9, f"e{place}"))
+        if isinstance(verdict, Hit):
+            matcher.gave(verdict.compared)
+            sequence.placed(1.0, audited=True)
+            sequence.settled(1.0, 1.0)
+        else:
+            matcher.learn(verdict.compared[0], wrong=1.0)
+    assert sequence.bets == 2
+    assert not sequence.exceeds(max_error)
+
+
+def test_what_it_would_serve_is_served_as_fresh_answers_bear_it_out(surface):
+    matcher, hits = Verified(0.02, seed=0), []
+    for place in range(100):
+        verdict = asked(matcher, match("same", 0.9, f"e{place}"))
+        hits.append(isinstance(verdict, Hit))
+        if isinstance(verdict, Hit):
+            matcher.gave(verdict.compared)
+        else:
+            assert "fresh answer" in verdict.reason
+            matcher.learn(verdict.compared[0], wrong=0.0)
+    assert hits[:3] == [True, True, False]
+    assert sum(hits[:20]) >= 10
+    assert sum(hits) >= 65
 
 
 def test_none_of_the_first_hits_is_audited_and_later_a_few_are():
@@ -148,7 +196,7 @@ def test_what_was_learned_goes_on_after_a_restart(surface):
     matcher.missed(2.0)
     for place in range(60):
         compared = asked(matcher, match("unsure", 0.9, f"e{place}")).compared
-        matcher.learn(compared[0], same=place % 3 > 0)
+        matcher.learn(compared[0], wrong=float(place % 3 == 0))
         matcher.bet(0.01)
     twin.restore(matcher.dump())
     old, new = (asked(m, match("unsure", 0.9)).compared[0] for m in (matcher, twin))

@@ -194,6 +194,19 @@ def test_what_tells_of_itself_or_is_none_of_langchains_is_no_twin(caplog):
     assert len(warnings(caplog)) == 1
 
 
+def test_the_keys_of_a_providers_models_are_seen(caplog):
+    openai = pytest.importorskip("langchain_openai", reason="it comes with the extra `demo`")
+    twins, strings = Twins(), set()
+    for key in ("sesame", "mellon"):
+        model = openai.ChatOpenAI(model="gpt-4o-mini", api_key=key)
+        strings.add(model._get_llm_string())
+        with asked_by([model]):
+            twins.notice(model._get_llm_string(), "scope")
+    assert len(strings) == 1
+    (warning,) = warnings(caplog)
+    assert "differ in openai_api_key alone" in warning
+
+
 def test_who_asked_first_is_remembered_of_so_many_scopes(monkeypatch, caplog):
     monkeypatch.setattr("langchain_cachemux.read.twins.SCOPES", 2)
     twins, (one, other) = Twins(), keyed("a", "b")

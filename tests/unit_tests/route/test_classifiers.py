@@ -148,6 +148,39 @@ def test_a_fit_is_at_the_maximum_of_the_posterior_but_for_the_stretch():
     assert np.polyval(line, oracle.decision_function(whole)) == pytest.approx(ours, abs=0.05)
 
 
+def logistic_questions(n, *, steep, seed, d=8):
+    """Questions whose chance to fail is a logistic curve of the vector: queries, outcomes, chances."""
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(n, d)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    true = 1 / (1 + np.exp(0.5 - vectors @ (rng.normal(size=d) * steep)))
+    queries = [Query(str(i), vector=vector) for i, vector in enumerate(vectors)]
+    return queries, (rng.random(n) < true).astype(float), true
+
+
+@pytest.mark.parametrize("steep", [1.0, 4.0])
+def test_nine_times_in_ten_the_true_chance_lies_within_1645_deviations(steep):
+    held = []
+    for seed in range(12):
+        queries, outcomes, true = logistic_questions(800, steep=steep, seed=seed)
+        estimator = Classifier(width=1.645)
+        for x, outcome in zip(queries[:600], outcomes[:600], strict=True):
+            estimator.learn(x, outcome)
+        estimator.fit()
+        told = [estimator.predict(x) for x in queries[600:]]
+        held += [e.lower <= c <= e.upper for e, c in zip(told, true[600:], strict=True)]
+    assert 0.85 < np.mean(held) < 0.95
+
+
+@pytest.mark.parametrize("steep", [0.0, 6.0])
+def test_a_prior_as_strict_as_a_faint_curve_needs_does_not_hide_a_plain_one(steep):
+    queries, outcomes, true = logistic_questions(900, steep=steep, seed=0)
+    estimator = taught(Classifier(), zip(queries[:600], outcomes[:600], true, strict=False))
+    estimator.fit()
+    said = np.array([estimator.predict(x).mean for x in queries[600:]])
+    assert np.abs(said - true[600:]).mean() < 0.05
+
+
 def test_the_default_keeps_no_more_examples_than_it_was_given():
     estimator = taught(Classifier(examples=25), history(60))
     assert len(estimator._examples) == 25

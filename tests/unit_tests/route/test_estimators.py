@@ -71,8 +71,17 @@ def features(vector):
         lambda: Mean(prior=Mean()),
         Ridge,
         lambda: Ridge(width=2.0, shrinkage=0.1),
+        lambda: Ridge(pooled=True),
     ],
-    ids=["Mean", "wide Mean", "Mean over Ridge", "Mean over Mean", "Ridge", "wide Ridge"],
+    ids=[
+        "Mean",
+        "wide Mean",
+        "Mean over Ridge",
+        "Mean over Mean",
+        "Ridge",
+        "wide Ridge",
+        "pooled Ridge",
+    ],
 )
 def test_estimator_keeps_the_contract(make):
     check_estimator(make)
@@ -339,6 +348,7 @@ def test_a_cost_that_is_no_finite_number_is_refused_by_name_and_value(cost):
         (lambda v: Ridge(width=v), "width", -0.5),
         (lambda v: Ridge(width=v), "width", math.nan),
         (lambda v: Ridge(shrinkage=v), "shrinkage", 0),
+        (lambda v: Ridge(pooled=v), "pooled", 1),
         (lambda v: Ridge(shrinkage=v), "shrinkage", math.inf),
     ],
 )

@@ -356,7 +356,7 @@ def test_a_verdict_with_its_own_usages_is_believed():
     assert both(judge_of(lambda messages, answer: verdict)) == verdict
 
 
-@pytest.mark.parametrize("accept", [3, "yes", None, Sure, {"a": 1}])
+@pytest.mark.parametrize("accept", [3, "yes", None, Sure, {"a": 1}, lambda answer: True, len])
 def test_what_is_no_judge_is_refused_by_name_value_and_remedy(accept):
     with pytest.raises(ValueError, match=r"accept must be a judge such as Sure\(0.5\), .* got "):
         judge_of(accept)

@@ -564,3 +564,27 @@ def test_once_prices_are_known_no_expensive_model_is_asked_for_what_it_might_cos
         models.learn(query, 3.0 * float(rng.lognormal(0.0, 0.7)), "large")
     chosen = [models.choose(query).model for query in queries[300:]]
     assert chosen.count("large") <= 2
+
+
+def test_of_nine_models_of_one_price_none_is_asked_because_its_price_is_in_doubt():
+    """The second costs a tenth more on average; by the least of noisy bounds it would be asked often."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(600, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = [Query(str(n), vector=vector) for n, vector in enumerate(vectors)]
+    names = ["cheapest", *(f"dearer {n}" for n in range(8))]
+    models = Router({name: Costs(fails=Says(UNKNOWN)) for name in names})
+    for query in queries[:400]:
+        for name in names:
+            mean = 1.0 if name == "cheapest" else 1.1
+            models.learn(query, mean * float(rng.lognormal(0.0, 0.3)), name)
+    chosen = [models.choose(query).model for query in queries[400:]]
+    assert chosen.count("cheapest") > 100
+
+
+def test_a_model_whose_first_price_was_an_exception_is_asked_again():
+    models = Router({"small": Costs(fails=Says(UNKNOWN)), "large": Costs(fails=Says(UNKNOWN))})
+    vectors = np.eye(8, dtype=np.float32)
+    models.learn(Query("0", vector=vectors[0]), 12.0, "small")  # it had to be loaded
+    models.learn(Query("1", vector=vectors[1]), 5.0, "large")
+    assert models.choose(Query("2", vector=vectors[2])).model == "small"
