@@ -188,6 +188,7 @@ class Parts(BaseModel):
             "judge_price": self.experience.mean_cost("judging"),
             "error_price": min(error, LARGEST_COST) / (1.0 if spending is None else spending.price),
             "safe": self.safe or broke,
+            "heard": self.accept is not None or not self.audit,  # audits tell, whoever is asked
         }
 
     def paid(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote, urlsplit
+from weakref import finalize
 
 from langchain_cachemux.arguments import expect
 
@@ -47,15 +47,21 @@ class Servers:
         parts = urlsplit(self.chroma or "")
         headers = {}
         if parts.username is not None:
+            from base64 import b64encode
+
             told = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             headers["Authorization"] = f"Basic {b64encode(told.encode()).decode()}"
-        return chromadb.HttpClient(
+        client = chromadb.HttpClient(
             parts.hostname or "",
             parts.port or (443 if parts.scheme == "https" else 80),
             ssl=parts.scheme == "https",
             headers=headers,
             settings=Settings(anonymized_telemetry=False),
         )
+        session = getattr(getattr(client, "_server", None), "_session", None)
+        if session is not None:  # of HTTP, which a client leaves open that nobody closed
+            finalize(client, session.close)
+        return client
 
 
 class Connected:

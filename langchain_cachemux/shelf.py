@@ -123,7 +123,6 @@ class Shelf:
                 or is damaged; or it is in use elsewhere, or may not be written to.
         """
         expect(isinstance(repair, bool), "repair", "True or False", repair)
-        expect(isinstance(read_only, bool), "read_only", "True or False", read_only)
         expect(not (read_only and folder is None), "path", "a folder where it is only read", folder)
         expect(not (read_only and repair), "repair", "False where a folder is only read", repair)
         seal = seal or Checksum()

@@ -452,7 +452,7 @@ def _slot(alias: Any) -> dict[str, int]:
 
 def _checksum(about: Mapping[str, str]) -> str:
     """Of what the entries are true of; by what they are valued may change."""
-    fixed = sorted((n, v) for n, v in about.items() if n not in _CHANGING)
+    fixed = sorted(repr(pair) for pair in about.items() if pair[0] not in _CHANGING)
     return hashlib.sha256(json.dumps(fixed).encode()).hexdigest()
 
 

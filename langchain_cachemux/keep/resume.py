@@ -169,9 +169,10 @@ def _rewind(books: MemoryBooks, database: Database) -> None:
     books.leader = min(database.state()["leader"], len(books.shadows) - 1)
     rows = chain.from_iterable(database.scan("shadows", ("place", "loss", "victim_worth")))
     for place, loss, clock in rows:
-        if place < len(books.shadows) and all(map(_is_finite, (loss, clock or 0.0))):
+        if place in range(len(books.shadows)) and _is_finite(loss):
             books.shadows[place].loss = loss
-            books.shadows[place].wind(-math.inf if clock is None else clock)
+            if _is_finite(clock):
+                books.shadows[place].wind(clock)
 
 
 _WORDING = ("turn", "key", "of", "size", "slot")

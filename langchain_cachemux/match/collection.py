@@ -173,9 +173,10 @@ class ChromaRows:
             self.client.delete_collection(self.name)
         if hasattr(self.client, "close"):
             self.client.close()
-        session = getattr(getattr(self.client, "_server", None), "_session", None)
-        if session is not None:  # of HTTP, which the client leaves open
-            session.close()
+        for part in (self.client, getattr(self.client, "_admin_client", None)):
+            session = getattr(getattr(part, "_server", None), "_session", None)
+            if session is not None:  # of HTTP, which the client leaves open
+                session.close()
         if sound and self._closed is not None:
             self._closed()
 

@@ -21,9 +21,7 @@ def numbers(new: str, stored: str) -> str | None:
     """Neither has a number in place of the other's, or, much alike, where the other has none."""
     pair = align(new, stored)
     mine, theirs = pair.new.numbers, pair.stored.numbers
-    if mine == theirs:
-        return None
-    if _replaced(mine, theirs) or (pair.common >= COUNTED and sorted(mine) != sorted(theirs)):
+    if mine != theirs and _differ(mine, theirs, much_alike=pair.common >= COUNTED):
         return f"the numbers differ: {_show(mine)}, stored {_show(theirs)}"
     return None
 
@@ -32,9 +30,7 @@ def signs(new: str, stored: str) -> str | None:
     """Neither has a sign in place of the other's (== is not !=), nor, much alike, one of its own."""
     pair = align(new, stored)
     mine, theirs = pair.new.signs, pair.stored.signs
-    if mine == theirs:
-        return None
-    if _replaced(mine, theirs) or (pair.common >= COUNTED and sorted(mine) != sorted(theirs)):
+    if mine != theirs and _differ(mine, theirs, much_alike=pair.common >= COUNTED):
         return f"the signs differ: {_show(mine)}, stored {_show(theirs)}"
     return None
 
@@ -105,12 +101,11 @@ VETOES: tuple[Guard, ...] = (numbers, signs, negation, names, small_words, order
 GUARDS: tuple[Guard, ...] = (*VETOES, frame)
 
 
-def _replaced(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Whether each has one that the other has not."""
-    if not mine or not theirs:
-        return False
+def _differ(mine: tuple[str, ...], theirs: tuple[str, ...], *, much_alike: bool) -> bool:
+    """Whether each has one that the other has not, or, much alike, one of them has."""
     left, right = Counter(mine), Counter(theirs)
-    return bool(left - right and right - left)
+    more, less = bool(left - right), bool(right - left)
+    return (more or less) if much_alike else (more and less)
 
 
 def _show(words: Iterable[str]) -> str:

@@ -8,9 +8,9 @@ filled from the ledger's vectors, and is faster and more exact than any graph. B
 to Chroma behind it, in batches that nobody waits for; what is not written yet is in the front, so what
 was put is found at once. A collection that others read is written to in any case.
 
-Whatever fails or hangs there costs its own thread alone: rows wait in the front, up to `WAITING` of
-them, and Chroma is tried again. What was dropped beyond that, or lost by a crash, is found by comparing
-the collection with what is held. One that is of no use, and this cache's alone, is made anew.
+Whatever fails there costs its own thread alone: up to `WAITING` rows wait in the front, and Chroma is
+tried again. What was dropped beyond that, or lost by a crash, is found by comparing the collection with
+what is held. One that is of no use, and this cache's alone, is made anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from errno import ENOTSUP
 from functools import partial
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 from langchain_cachemux.background import Background
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.match.collection import ChromaRows, Place, Sample, lack, rows_of
-from langchain_cachemux.match.front import Front, Neighbour, Rows, mark_of
+from langchain_cachemux.match.front import Front, Neighbour, mark_of
 from langchain_cachemux.patience import Patience, SparedError, within
 
 if TYPE_CHECKING:
@@ -435,7 +436,7 @@ class Index:
         """Do away with the collection, or with all that is in it where others read it."""
         rows = self._rows
         if rows is not None and self.shared:
-            within(LATEST, rows.clear)
+            self._patiently(rows.clear)
         elif not self.shared:
             self._rows = None
             if rows is not None:
@@ -487,7 +488,7 @@ class Index:
             taken = self.front.taken([*batch], self._length)
         if batch and self._length:
             began = time.monotonic()
-            self._written(rows, taken)
+            self._patiently(partial(rows.write, taken))
             took = max(time.monotonic() - began, 1e-4)
             self._batch = max(FEWEST, min(BATCH, int(len(batch) * min(SLICE / took, 2.0))))
         with self._lock:
@@ -496,17 +497,6 @@ class Index:
                     del self._pending[slot]
                     if not self._whole:
                         self.front.drop(slot)
-
-    def _written(self, rows: ChromaRows, taken: Rows) -> None:
-        """Write rows; of a write that is late nobody knows what it will do yet."""
-        if not self.shared:
-            rows.write(taken)
-            return
-        try:
-            within(LATEST, partial(rows.write, taken))
-        except TimeoutError:
-            self._unsure = True
-            raise
 
     def _lighten(self, rows: ChromaRows) -> None:
         """Hold in memory what waits and no more, once all is written and there is too much of it.
@@ -541,6 +531,14 @@ class Index:
                 self._wake()
             return []
 
+    def _patiently(self, work: Callable[[], None]) -> None:
+        """Have a server do something; what is late may still be done, at any time."""
+        try:
+            within(LATEST, work) if self.shared else work()
+        except TimeoutError:
+            self._unsure = True
+            raise
+
     def _note(self, error: BaseException) -> None:
         """Count and tell a failure."""
         self.faults += 1
@@ -566,9 +564,8 @@ class Index:
     def _forked(self) -> None:
         """Go on in a child: with the front, and a client of its own where others read the collection.
 
-        What Chroma does in this process it does in threads, which no fork survives: a call would hang.
-        So in a child no collection of the parent's is touched, and none is opened that is in its
-        process; the rows in memory are all that is searched.
+        What Chroma does in a process it does in threads, which no fork survives: a call would hang. So
+        a child touches none of its parent's and begins none: the rows in memory are all it searches.
         """
         self._begin()
         rows, self._rows = self._rows, None
@@ -586,8 +583,7 @@ class Index:
 
 
 def _refused() -> ChromaRows:
-    msg = "Chroma in a process does not survive its fork"
-    raise RuntimeError(msg)
+    raise OSError(ENOTSUP, "Chroma in a process does not survive its fork")
 
 
 _ALL: weakref.WeakSet[Index] = weakref.WeakSet()

@@ -42,9 +42,10 @@ class Classifier:
         lower = σ(η - z·s),  upper = σ(η + z·s),  s² = a²·xᵀH⁻¹x,  H = λI + Σ p(1 - p)xxᵀ
 
     with each column of x scaled by its prior's deviation. Words enter the mean only: there are too many
-    of them for their part of H. With z = 1.645, nine times in ten a question's chance lies between the
-    bounds, as far as a logistic curve describes it; with z = 1, which is enough for trying what may be
-    cheaper, two times in three. The mean chance of many questions lies there more often.
+    of them for their part of H. At the default z, nine times in ten a question's chance lies between
+    the bounds, as far as a logistic curve describes it; the mean chance of many questions lies there
+    more often. A router that is surer locks: a model that was asked hard questions alone looks bad on
+    all.
 
     The prior is strict, because few examples say little about hundreds of columns. That ranks questions
     well, but shrinks every chance towards the mean, by a factor that depends on the data; so after each
@@ -74,7 +75,7 @@ class Classifier:
     """Prior deviations of the weights of a number, of a vector's component and of a word."""
     STRICT = (9.0, 3.0, 1.0)
     """By what the prior's variances are divided, λ: the strictest first."""
-    EARLY = 2.0
+    EARLY = 1.2
     """How many times wider the bound is before the first fit."""
     FEW = 60.0
     """Of fewer outcomes of the rarer kind, n, the bound of a fit is FEW/n times as wide."""
@@ -83,7 +84,7 @@ class Classifier:
     EXTREME = 4.0
     """Spreads from the mean at which a number is cut off."""
 
-    def __init__(self, *, width: float = 1.0, examples: int = 8000) -> None:
+    def __init__(self, *, width: float = 1.645, examples: int = 8000) -> None:
         right = is_number(width) and 0 <= width < math.inf
         expect(right, "width", "a finite number of deviations >= 0", width)
         self.width = width

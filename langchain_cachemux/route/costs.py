@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 Strategy: TypeAlias = Literal["route", "cascade", "auto"]
 """Give the answer as it is; have it judged first; or whichever costs less."""
 
+NINETY = 1.645
+"""Deviations within which nine in ten of a normal distribution lie."""
 ANYTHING = Estimate(mean=0.5, width=0.5, ceiling=1.0)
 """A chance of which nothing is known."""
 
@@ -186,11 +188,11 @@ class Plan:
 def at_stake(cost: Estimate, other: float) -> float:
     """What is lost, on average, by asking whichever of two is expected to cost less.
 
-    The one costs m more than the other, with a deviation of s, half the width of its interval. To know
-    which is cheaper would save s·(φ(z) - z·Φ(-z)), z = |m|/s: the expected value of perfect information
-    (Raiffa and Schlaifer 1961).
+    The one costs m more than the other, with a deviation of s, its interval being one of nine in ten.
+    To know which is cheaper would save s·(φ(z) - z·Φ(-z)), z = |m|/s: the expected value of perfect
+    information (Raiffa and Schlaifer 1961).
     """
-    deviation = (cost.upper - cost.optimistic) / 2
+    deviation = (cost.upper - cost.optimistic) / (2 * NINETY)
     if not 0 < deviation < math.inf:
         return deviation
     z = abs(cost.mean - other) / deviation

@@ -158,7 +158,7 @@ class TransformerClassifier:
         self,
         model: str | Path | None = None,
         *,
-        width: float = 1.0,
+        width: float = 1.645,
         folder: str | Path | None = None,
         examples: int = 5000,
         tokens: int = 128,

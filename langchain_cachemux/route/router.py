@@ -35,6 +35,7 @@ class Terms(TypedDict, total=False):
     judge_price: float
     error_price: float
     safe: bool
+    heard: bool
     stay: str | None
     switch_price: float
 
@@ -109,6 +110,7 @@ class Router:
         judge_price: float = 0.0,
         error_price: float = 0.0,
         safe: bool = False,
+        heard: bool = True,
         stay: str | None = None,
         switch_price: float = 0.0,
     ) -> Route:
@@ -125,6 +127,8 @@ class Router:
             judge_price: Cost of one judgement.
             error_price: What a bad answer costs that is given; in the unit of the prices.
             safe: Fail expensive.
+            heard: What becomes of the answer will be learned. Otherwise no model is asked for the
+                sake of trying it: the least mean counts.
             stay: The model that the conversation is with.
             switch_price: What it costs to ask another: its provider has not the turns in its cache.
 
@@ -145,11 +149,11 @@ class Router:
             judge_price=judge_price,
             error_price=error_price,
         )
-        options = _options(names, plan, out, safe=safe)
+        options = _options(names, plan, out, safe=safe, heard=heard)
         best = min(range(len(names)), key=lambda k: options[k].key)
         return Route(
             names[best],
-            _reason(options[best], options, safe=safe),
+            _reason(options[best], options, safe=safe, heard=heard),
             {option.name: option.total for option in options},
             {name: k.fails for name, k in zip(names, known, strict=True) if k.fails},
             "cascade" if plan.judged[best] else "route",
@@ -382,7 +386,7 @@ class _Option:
     place: int
     total: Estimate
     bound: float
-    """What is compared: of the total cost, with the detour that an outage means."""
+    """What is compared: an end of the total cost or its mean, with the detour that an outage means."""
     out: float
     """P(outage)."""
     turn: int
@@ -395,10 +399,11 @@ class _Option:
 
 
 def _options(
-    names: Sequence[str], plan: Plan, out: Sequence[float], *, safe: bool
+    names: Sequence[str], plan: Plan, out: Sequence[float], *, safe: bool, heard: bool
 ) -> list[_Option]:
     totals = plan.totals()
-    bounds = plan.cautious() if safe else [e.optimistic for e in totals]
+    bounds = [e.optimistic if heard else e.mean for e in totals]
+    bounds = plan.cautious() if safe else bounds
     options = []
     for k, (name, total, bound) in enumerate(zip(names, totals, bounds, strict=True)):
         turn, detour = 0, 0.0
@@ -432,7 +437,7 @@ def _check(
             raise ValueError(msg)
 
 
-def _reason(best: _Option, options: Sequence[_Option], *, safe: bool) -> str:
+def _reason(best: _Option, options: Sequence[_Option], *, safe: bool, heard: bool) -> str:
     """Why, in words."""
     compared = [f"{o.name} {'not tried' if o.turn else f'{o.bound:.3g}'}" for o in options]
     if len(options) == 1:
@@ -444,7 +449,7 @@ def _reason(best: _Option, options: Sequence[_Option], *, safe: bool) -> str:
     elif safe:
         reason = f"least even if the cheaper fail as often as they may: {', '.join(compared)}"
     else:
-        reason = f"least lower bound of {', '.join(compared)}"
+        reason = f"least {'lower bound' if heard else 'expected'} of {', '.join(compared)}"
     out = [f"{o.name} raises {o.out:.0%}" for o in options if o.out >= OUT and o is not best]
     return f"{reason}; {', '.join(out)}" if out else reason
 

@@ -168,6 +168,30 @@ def test_at_a_share_of_0_and_when_nothing_is_left_to_spend_there_are_none():
     assert not audits_of(mux).due()
 
 
+@pytest.mark.parametrize(("worse", "asked"), [(1.0, "large"), (0.0, "small")])
+def test_where_an_error_has_a_price_audits_cease_once_it_is_plain_who_is_cheaper(worse, asked):
+    small = Fake(model="small", says="Paris it is" if worse == 0 else "Lyon")
+    mux = alone(small, error_price=50.0, audit=1.0, max_error=None)
+    made = []
+    for _ in range(5):
+        for n in range(40):
+            mux.invoke(f"question {n}")
+            assert mux.wait(SOON)
+        made.append(mux.stats().audits)
+    assert mux.budget is None
+    assert made[0] > 0
+    assert made[-1] == made[-2] < 100
+    assert told(mux.invoke("question 1"))["model"] == asked
+
+
+def test_a_cheap_answer_that_nobody_judges_is_audited_too():
+    mux = alone(Fake(model="small", says="Lyon"), error_price=50.0, audit=1.0, max_error=None)
+    assert told(mux.invoke(QUESTION))["model"] == "small"  # it is tried first
+    assert mux.wait(SOON)
+    assert mux.stats().audits == 1
+    assert mux.stats().cost_of_audits == 10.0
+
+
 # What the caller notices: nothing
 
 

@@ -65,7 +65,7 @@ def gate():
 @pytest.fixture
 def cache(tmp_path):
     embeddings = DeterministicFakeEmbedding(size=16)
-    with LECCache(tmp_path / "cache", embeddings=embeddings, deadline=SOON) as cache:
+    with LECCache(tmp_path / "cache", embeddings=embeddings, match=0.99, deadline=SOON) as cache:
         for number in HELD:
             until(lambda n=number: stored(cache, n))
         yield cache
@@ -218,7 +218,7 @@ def stored(number):
     return cache.lookup(question(number), "m") == plain(number)
 
 path = sys.argv[1]
-cache = LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), deadline=1.0)
+cache = LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), match=0.99, deadline=1.0)
 for number in range(5):
     until(lambda: stored(number))
     until(lambda: cache.lookup(question(number) + " ", "m") == plain(number))
@@ -242,7 +242,7 @@ until(lambda: stored(300))
 until(lambda: cache.lookup(question(300) + " ", "m") == plain(300))
 assert cache.check() == [], cache.check()
 cache.close()
-cache = LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), deadline=60.0)
+cache = LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), match=0.99, deadline=60.0)
 for number in [*range(5), *acknowledged, 300]:
     assert cache.lookup(question(number), "m") == plain(number), number
 assert cache.check() == []
@@ -324,7 +324,7 @@ def test_a_remote_embedder_that_takes_longer_than_a_folder_may_is_waited_for(tmp
             time.sleep(2 * SOON)
             return super().embed_query(text)
 
-    with LECCache(tmp_path, embeddings=Remote(), deadline=SOON) as cache:
+    with LECCache(tmp_path, embeddings=Remote(), match=0.99, deadline=SOON) as cache:
         until(lambda: stored(cache, 0))
         until(lambda: semantic(cache, 0))
 
@@ -344,7 +344,7 @@ def test_an_embedder_that_answers_nonsense_costs_semantic_hits_alone(tmp_path, v
             return right if self.said is None else self.said
 
     embeddings = Nonsense()
-    with LECCache(tmp_path, embeddings=embeddings) as cache:
+    with LECCache(tmp_path, embeddings=embeddings, match=0.99) as cache:
         assert stored(cache, 0)
         embeddings.said = vector
         for number in range(1, 4):
@@ -375,7 +375,7 @@ def test_a_listener_that_raises_is_counted_and_breaks_nothing(tmp_path):
     def listen(event):
         raise RuntimeError(type(event).__name__)
 
-    with LECCache(tmp_path, embeddings=Words(), on_event=listen) as cache:
+    with LECCache(tmp_path, embeddings=Words(), match=0.99, on_event=listen) as cache:
         assert stored(cache, 0)
         assert semantic(cache, 0)
         assert cache.stats().errors >= 3

@@ -18,7 +18,7 @@ CHEAP = DeterministicFakeEmbedding(size=16)
 
 
 def opened(path, **arguments):
-    return LECCache(path, **{"embeddings": CHEAP, **arguments})
+    return LECCache(path, **{"embeddings": CHEAP, "match": 0.99, **arguments})
 
 
 def question(number):
@@ -140,7 +140,8 @@ from langchain_core.outputs import Generation
 from langchain_cachemux import LECCache
 
 def opened(path, **arguments):
-    return LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), deadline=60, **arguments)
+    embeddings = DeterministicFakeEmbedding(size=16)
+    return LECCache(path, embeddings=embeddings, match=0.99, deadline=60, **arguments)
 
 def question(number): return f"Where is town {number}?"
 def plain(text): return [Generation(text=text)]

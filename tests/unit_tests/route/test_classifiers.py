@@ -159,11 +159,11 @@ def logistic_questions(n, *, steep, seed, d=8):
 
 
 @pytest.mark.parametrize("steep", [1.0, 4.0])
-def test_nine_times_in_ten_the_true_chance_lies_within_1645_deviations(steep):
+def test_nine_times_in_ten_the_true_chance_lies_between_the_bounds(steep):
     held = []
     for seed in range(12):
         queries, outcomes, true = logistic_questions(800, steep=steep, seed=seed)
-        estimator = Classifier(width=1.645)
+        estimator = Classifier()
         for x, outcome in zip(queries[:600], outcomes[:600], strict=True):
             estimator.learn(x, outcome)
         estimator.fit()

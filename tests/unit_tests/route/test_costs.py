@@ -3,11 +3,12 @@
 import math
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.route.costs import ANYTHING, Costs, Known, Plan
+from langchain_cachemux.route.costs import ANYTHING, Costs, Known, Plan, at_stake
 from langchain_cachemux.route.estimators import UNKNOWN
 from langchain_cachemux.types import Estimate, Query
 
@@ -156,3 +157,15 @@ def test_a_model_is_tried_when_it_is_known_what_it_costs():
     assert not Known(UNKNOWN, Estimate(0.1, 0.0)).tried
     assert Known(Estimate(1.0, 0.5, 0.5), None).plus(2.0).price == Estimate(3.0, 0.5, 0.5)
     assert math.isinf(Known(UNKNOWN, None).plus(2.0).price.width)
+
+
+@pytest.mark.parametrize(("mean", "width"), [(1.0, 2.0), (3.0, 0.5), (2.0, 1.0)])
+def test_what_is_at_stake_is_what_knowing_the_cheaper_one_would_save(mean, width):
+    costs = np.random.default_rng(0).normal(mean, width / 1.645, 200_000)
+    blind, knowing = min(mean, 2.0), np.minimum(costs, 2.0).mean()
+    assert at_stake(Estimate(mean, width), 2.0) == pytest.approx(blind - knowing, abs=0.01)
+
+
+def test_nothing_is_at_stake_where_all_is_known_and_anything_where_nothing_is():
+    assert at_stake(Estimate(1.0, 0.0), 2.0) == 0.0
+    assert at_stake(Estimate(0.0, math.inf), 2.0) == math.inf

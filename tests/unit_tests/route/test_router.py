@@ -588,3 +588,11 @@ def test_a_model_whose_first_price_was_an_exception_is_asked_again():
     models.learn(Query("0", vector=vectors[0]), 12.0, "small")  # it had to be loaded
     models.learn(Query("1", vector=vectors[1]), 5.0, "large")
     assert models.choose(Query("2", vector=vectors[2])).model == "small"
+
+
+def test_where_nobody_hears_what_becomes_of_an_answer_no_model_is_tried():
+    sure, doubtful = Estimate(2.0, 0.1), Estimate(3.0, 2.5)
+    models = Router({"doubtful": Says(doubtful), "sure": Says(sure)})
+    assert models.choose(X).model == "doubtful"
+    route = models.choose(X, heard=False)
+    assert (route.model, route.reason) == ("sure", "least expected of doubtful 3, sure 2")
