@@ -207,7 +207,7 @@ class Upkeep:
             How many answers were over.
 
         Raises:
-            OSError: There is no room on the disk for a copy.
+            Exception: There is no room for a copy, or another program has the database in use.
         """
         self._life.expect()
         return self._shelf.compact()

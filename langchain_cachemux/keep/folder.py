@@ -195,8 +195,16 @@ class Folder:
             yield Answer(entry, tuple(aliases))
 
     def compact(self) -> None:
-        """Write the database anew, without what was forgotten, and empty its log."""
-        self._database.compact()
+        """Write the database anew, without what was forgotten, and empty its log.
+
+        Raises:
+            ValueError: There is no room for a copy, or another program has the database in use.
+        """
+        try:
+            self._database.compact()
+        except sqlite3.Error as error:
+            msg = f"{self.path} cannot be compacted now: {error}"
+            raise ValueError(msg) from error
 
     def totals(self) -> dict[str, Any]:
         """What the entries come to: `answers`, `vectors`, `cost` and `characters`."""

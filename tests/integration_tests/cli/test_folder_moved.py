@@ -2,6 +2,8 @@
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 
 import pytest
 from cryptography.fernet import Fernet
@@ -147,6 +149,16 @@ def test_a_compacted_folder_holds_what_it_held_and_no_trace_of_what_it_forgot(fo
     assert ASKED[0].encode() not in left
     assert vector not in left
     assert len(answers(folder)) == 2
+
+
+def test_a_folder_whose_database_another_program_reads_is_not_called_compacted(
+    folder, monkeypatch, capsys
+):
+    with closing(sqlite3.connect(folder / "ledger.db")) as other:
+        other.execute("BEGIN")
+        assert other.execute("SELECT count(*) FROM payloads").fetchone() == (3,)
+        assert "cannot be compacted now" in refused(monkeypatch, capsys, "compact", folder)
+    assert "3 answers," in run("compact", folder)
 
 
 def test_a_folder_that_is_open_is_left_alone(folder, tmp_path, monkeypatch, capsys):
