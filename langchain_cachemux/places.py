@@ -58,9 +58,10 @@ class Servers:
             headers=headers,
             settings=Settings(anonymized_telemetry=False),
         )
-        session = getattr(getattr(client, "_server", None), "_session", None)
-        if session is not None:  # of HTTP, which a client leaves open that nobody closed
-            finalize(client, session.close)
+        for one in (client, getattr(client, "_admin_client", None)):
+            session = getattr(getattr(one, "_server", None), "_session", None)
+            if session is not None:  # of HTTP, which a client leaves open
+                finalize(client, session.close)
         return client
 
 

@@ -187,6 +187,7 @@ def test_who_waits_for_a_process_that_dies_goes_on(where):
         time.sleep(0.5)
         began = time.monotonic()
         leader.kill()
+        leader.wait()
         assert other.stdout.readline() == "asks\n"
         assert time.monotonic() - began < 3 + SLACK
 
@@ -259,7 +260,7 @@ def test_a_folder_is_shared_or_it_is_not(tmp_path):
     LECCache(tmp_path / "together", embeddings=CHEAP, shared=True).close()
     with pytest.raises(ValueError, match=r"shared must be True for .*together"):
         LECCache(tmp_path / "together", embeddings=CHEAP)
-    with pytest.raises(ValueError, match="shared must be False where there is no path"):
+    with pytest.raises(ValueError, match="shared must be False without a path"):
         LECCache(shared=True, embeddings=CHEAP)
 
 
