@@ -136,7 +136,7 @@ def test_a_price_of_errors_takes_the_place_of_a_share():
             assert mux.wait(SOON)
         answers.append(mux.stats().answers)
     cheap, expensive = answers
-    assert cheap["small"] > cheap["large"]
+    assert cheap["small"] > cheap.get("large", 0)  # whose price an audit tells
     assert expensive["small"] <= 2  # it was tried
 
 
