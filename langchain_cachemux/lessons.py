@@ -101,11 +101,18 @@ class Lessons:
         self._lock = Lock()
 
     def pair(self, query: Query, compared: Compared) -> Pair:
-        """What the judge is shown."""
+        """What the judge is shown: the question that was answered, not an alias that it passed before.
+
+        A wrong alias would make each later opinion on it wrong, however right that is. Only a judge that
+        knows nothing but small differences is shown the wording that is near.
+        """
         from langchain_cachemux.match.judges import Pair
 
-        stored = said(compared.match.entry.answer)
-        return Pair(query.text, compared.match.text, stored, compared.difference)
+        match = compared.match
+        stored = said(match.entry.answer)
+        if self.matcher.judged and match.key != match.entry.key:
+            return Pair(query.text, match.entry.text, stored)
+        return Pair(query.text, match.text, stored, compared.difference)
 
     def rule(self, verdict: Hit | Miss) -> Hit | Miss:
         """Ask the judge first where that pays, then bet on the hit or remember the miss."""

@@ -119,10 +119,10 @@ class Evidence:
         """What was seen, and whether it was wrong."""
         self._entries: OrderedDict[str, tuple[float, float]] = OrderedDict()
         """By entry: the sum of what its labels were above their chances, and the information in them."""
-        self._wrong = np.zeros(SIZES)
-        self._labels = np.zeros(SIZES)
-        self._served = np.zeros(SIZES)
-        """Answers that claims of each size have served."""
+        self._wrong = np.zeros((2, SIZES))
+        self._labels = np.zeros((2, SIZES))
+        self._served = np.zeros((2, SIZES))
+        """Answers served by claims of each size: where something differs, and where nothing does."""
         self._found: list[tuple[float, float]] = []
         self._w = self._prior
         self._news = 0.0
@@ -151,25 +151,26 @@ class Evidence:
         """
         with self._lock:
             served = self._served.copy()
-            served[self._size(x, entry)] += 1
-            alone = _alone(self._wrong, self._labels)
-        return not refutes(self._max_error, served, alone)
+            served[self._place(x, entry)] += 1
+            told = zip(self._wrong, self._labels, strict=True)
+            alone = np.concatenate([_alone(wrong, labels) for wrong, labels in told])
+        return not refutes(self._max_error, served.ravel(), alone)
 
     def gave(self, x: Row, entry: str = "") -> None:
         """Take note of an answer that was served by a claim, and of which no label will come."""
         with self._lock:
-            self._served[self._size(x, entry)] += 1
+            self._served[self._place(x, entry)] += 1
 
     def learn(self, x: Row, entry: str, *, wrong: float) -> None:
         """Take a label: 1 when the pair was another question, 0 when it was the same."""
         with self._lock:
             score, _ = self._score(x, entry)
-            size = self._size(x, entry)
+            place = self._place(x, entry)
             self._wrong *= self._fade
             self._labels *= self._fade
             self._served *= self._fade
-            self._labels[size] += 1
-            self._wrong[size] += wrong
+            self._labels[place] += 1
+            self._wrong[place] += wrong
             above, information = self._entries.pop(entry, (0.0, 0.0))
             pooled = _sigmoid(float(self._w @ x))
             self._entries[entry] = (above + wrong - pooled, information + pooled * (1 - pooled))
@@ -204,7 +205,7 @@ class Evidence:
         rows = [(np.array(x, dtype=float), float(wrong)) for x, wrong in state["rows"]]
         counted = [np.array(state[name], dtype=float) for name in ("wrong", "labels", "served")]
         right = all(x.shape == self._prior.shape for x, _ in rows)
-        if not right or any(each.shape != (SIZES,) for each in counted):
+        if not right or any(each.shape != self._labels.shape for each in counted):
             msg = f"state must have rows of {len(self._prior)} numbers and {SIZES} sizes of claims"
             raise ValueError(msg)
         with self._lock:
@@ -218,10 +219,10 @@ class Evidence:
         variance = float(x @ self._covariance @ x)
         return float(self._w @ x) + self._deviation(entry), math.sqrt(variance)
 
-    def _size(self, x: Row, entry: str) -> int:
-        """How large the claim is before it is held within what became of its size."""
+    def _place(self, x: Row, entry: str) -> tuple[int, int]:
+        """Whether nothing differs, and how large a claim is before it is held by what became of such."""
         score, width = self._score(x, entry)
-        return _size(_sigmoid(score + DOUBT * width))
+        return int(x[0]), _size(_sigmoid(score + DOUBT * width))
 
     def _deviation(self, entry: str) -> float:
         """One Newton step of an entry's posterior from 0, the mode where its labels are few."""
@@ -245,7 +246,7 @@ class Evidence:
             step = np.linalg.solve(curvature, gradient)
             w += step * min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-12))
         self._w, self._covariance, self._news = w, np.linalg.inv(curvature), 0.0
-        self._found = _held(self._wrong, self._labels, self._max_error)
+        self._found = _held(self._wrong.sum(axis=0), self._labels.sum(axis=0), self._max_error)
 
 
 def _size(claim: float) -> int:
@@ -273,7 +274,7 @@ def _held(wrong: Row, labels: Row, typical: float) -> list[tuple[float, float]]:
 
 
 def _alone(wrong: Row, labels: Row) -> Row:
-    """By size of claim, its chance to be wrong as far as labels alone tell: 1 before there are any.
+    """By size of one kind's claims, their chance to be wrong as far as labels tell; at first 1.
 
     (k + 1)/(n + 1), as if one more had come and were wrong. As in `_held`, a smaller claim is not worse.
     """

@@ -148,13 +148,15 @@ def test_before_labels_two_answers_may_be_served_and_no_third_whatever_is_claime
     assert served(Evidence(max_error), near(0.9, kind)) == 2
 
 
-def test_right_labels_of_larger_claims_back_smaller_ones_and_not_the_other_way():
-    learned, other = Evidence(0.02), Evidence(0.02)
+def test_right_labels_of_larger_claims_of_a_kind_back_smaller_ones_and_nothing_else():
+    far, other, close = Evidence(0.02), Evidence(0.02), Evidence(0.02)
     for place in range(30):
-        learned.learn(near(0.7), f"e{place}", wrong=0.0)
-        other.learn(near(0.9, "same"), f"e{place}", wrong=0.0)
-    assert served(learned, near(0.9, "same")) > 10
-    assert served(other, near(0.9, "unsure")) == 2
+        far.learn(near(0.65), f"e{place}", wrong=0.0)
+        other.learn(near(0.65), f"e{place}", wrong=0.0)
+        close.learn(near(0.95), f"e{place}", wrong=0.0)
+    assert served(far, near(0.95)) > 10
+    assert served(close, near(0.55)) == 2
+    assert served(other, near(0.95, "same")) == 2
 
 
 @pytest.mark.parametrize("max_error", [0.005, 0.02, 0.05])
