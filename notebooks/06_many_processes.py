@@ -109,7 +109,7 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), width_ratios=[1, 2
 bars = left.bar(list(calls), list(calls.values()), width=0.6)
 left.bar_label(bars)
 left.axhline(16, linestyle=":", color="gray")
-left.text(-0.4, 17, "as few as can be", color="gray")
+left.text(1.6, 20, "as few\nas can be", color="gray")
 left.set_title("Model calls")
 for hit, marker in ((None, "o"), ("exact", "|")):
     rows = [row for row in together if row["hit"] == hit]
