@@ -126,7 +126,7 @@ class Index:
         """Whether the collection is yet to be compared with what is held."""
         self._useless = False
         """Whether the collection is yet to be made anew."""
-        self._failed, self._batch, self._cleared = 0, FEWEST, 0
+        self._failed, self._batch, self._cleared, self._doubts = 0, FEWEST, 0, 0
         self._closed = self._busy = False
         self._read, self._hurry = threading.Event(), threading.Event()
         self._begin()
@@ -215,9 +215,8 @@ class Index:
         near, rows = self.front.nearest(vector, mark, n=n), self._rows
         if not self._whole and rows is not None:
             known = {one.slot for one in near}
-            for one in self._behind(partial(rows.nearest, vector, mark, n=n + OUTDATED)):
-                if one.slot not in known and one.slot not in self._pending:
-                    near.append(one)
+            behind = self._behind(partial(rows.nearest, vector, mark, n=n + OUTDATED))
+            near += [one for one in behind if not (one.slot in known or one.slot in self._pending)]
         return sorted(near, key=lambda one: -one.similarity)[:n]
 
     def rows(self) -> dict[int, str]:
@@ -305,9 +304,8 @@ class Index:
         self._hurry.set()
         rows = self._rows
         if self._writer.close(timeout) and rows is not None:
-            sound = not (self._unsure or self._useless)
             with suppress(Exception):
-                within(timeout, partial(rows.close, sound=sound))
+                within(timeout, partial(rows.close, sound=not (self._unsure or self._useless)))
 
     # What is done behind
 
@@ -344,7 +342,12 @@ class Index:
             oldest = next(iter(self._pending))
             del self._pending[oldest]
             self.front.drop(oldest)
-            self._whole, self._unsure = False, True
+            self._whole = False
+            self._doubt()
+
+    def _doubt(self) -> None:
+        """Have the collection compared with what is held, again if that is under way."""
+        self._unsure, self._doubts = True, self._doubts + 1
 
     @property
     def _idle(self) -> bool:
@@ -425,12 +428,11 @@ class Index:
 
     def _restore(self, wording: Wording) -> bool:
         """Hold the row of a wording, unless its slot was changed since it was read."""
-        fits = wording.vector is not None and self._fits(wording.vector)
-        if fits and wording.slot not in self._touched and wording.vector is not None:
-            mark = mark_of(wording.partition)
-            self.front.put(wording.slot, wording.key, wording.vector, mark)
-            return True
-        return False
+        vector, slot = wording.vector, wording.slot
+        if vector is None or slot in self._touched or not self._fits(vector):
+            return False
+        self.front.put(slot, wording.key, vector, mark_of(wording.partition))
+        return True
 
     def _renew(self) -> None:
         """Do away with the collection, or with all that is in it where others read it."""
@@ -449,7 +451,7 @@ class Index:
     def _compare(self, rows: ChromaRows) -> None:
         """Find what the collection lacks, and what it should not have."""
         with self._lock:
-            self._touched, cleared = set(self._pending), self._cleared
+            self._touched, doubts, cleared = set(self._pending), self._doubts, self._cleared
         written = rows.keys()
         if not self._whole and not self._compared(rows, written, cleared):
             return
@@ -461,7 +463,7 @@ class Index:
             known = self._touched.union(self.front)
             for slot in (*lacking, *written.keys() - known):
                 self._pending.setdefault(slot, next(self._versions))
-            self._unsure = False
+            self._unsure = self._doubts != doubts
             self._touched.clear()
             self._searching = Patience("the index's collection")
         self._lighten(rows)
@@ -527,7 +529,7 @@ class Index:
         except BaseException as error:  # noqa: BLE001  # a panic of Chroma's is no Exception
             self._note(error)
             if not isinstance(error, TimeoutError):
-                self._unsure = True
+                self._doubt()
                 self._wake()
             return []
 
@@ -536,7 +538,7 @@ class Index:
         try:
             within(LATEST, work) if self.shared else work()
         except TimeoutError:
-            self._unsure = True
+            self._doubt()
             raise
 
     def _note(self, error: BaseException) -> None:
@@ -568,9 +570,9 @@ class Index:
         a child touches none of its parent's and begins none: the rows in memory are all it searches.
         """
         self._begin()
-        rows, self._rows = self._rows, None
-        if rows is not None:
-            rows.leave()
+        if self._rows is not None:
+            self._rows.leave()
+        self._rows = None
         self._pending.clear()
         self._touched.clear()
         self._useless = False
