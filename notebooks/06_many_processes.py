@@ -46,7 +46,7 @@ scratch = Path(tempfile.mkdtemp())
 
 # %%
 worker = scratch / "worker.py"
-worker.write_text('''
+worker.write_text("""
 import json, random, sys, time
 
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -66,7 +66,7 @@ for question in questions:
     row = {"time": time.time(), "worker": place, "question": question, "hit": told.get("hit")}
     print(json.dumps(row), flush=True)
 cache.close()
-''')
+""")
 
 
 def started(place, folder, shared):
@@ -84,7 +84,9 @@ def asked(folders, shared):
     for process in workers:
         process.stdin.write("go\n")
         process.stdin.flush()
-    rows = [json.loads(line) for process in workers for line in process.communicate()[0].splitlines()]
+    rows = [
+        json.loads(line) for process in workers for line in process.communicate()[0].splitlines()
+    ]
     return [{**row, "time": row["time"] - began} for row in rows]
 
 
@@ -105,7 +107,9 @@ calls = {
 calls
 
 # %%
-figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.2), width_ratios=[1, 2], layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(11, 3.2), width_ratios=[1, 2], layout="constrained"
+)
 bars = left.bar(list(calls), list(calls.values()), width=0.6)
 left.bar_label(bars)
 left.axhline(16, linestyle=":", color="gray")
@@ -121,7 +125,9 @@ for hit, marker in ((None, "o"), ("exact", "|")):
         markersize=11,
         label=label,
     )
-right.set(title="Four processes over one folder", xlabel="seconds", yticks=range(4), ylabel="process")
+right.set(
+    title="Four processes over one folder", xlabel="seconds", yticks=range(4), ylabel="process"
+)
 right.set_ylim(-0.6, 4.4)
 right.legend(loc="upper center", ncols=2, frameon=False)
 plt.show()
@@ -135,7 +141,7 @@ plt.show()
 
 # %%
 storing = scratch / "storing.py"
-storing.write_text('''
+storing.write_text("""
 import sys
 
 from langchain_core.embeddings import DeterministicFakeEmbedding
@@ -147,7 +153,7 @@ cache = LECCache(sys.argv[1], shared=True, embeddings=DeterministicFakeEmbedding
 for number in range(100_000):
     cache.update(f"What is behind door {number}?", "a model", [Generation(text=str(number))])
     print(number, flush=True)
-''')
+""")
 
 killed = subprocess.Popen(
     [sys.executable, str(storing), str(scratch / "common")], stdout=subprocess.PIPE, text=True

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.types import Vector, Wording
 
 EXACT = 20_000
-"""Rows that are searched exactly: about where Chroma becomes faster (benchmarks/results/index.json)."""
+"""Rows that are searched exactly, in half of the time of Chroma (benchmarks/results/index.json)."""
 WAITING = 100_000
 """Rows not yet in Chroma that are held in memory, 150 MB; of more, the oldest are left to a repair."""
 OUTDATED = 8
