@@ -38,7 +38,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_cachemux import LECCache
-from langchain_cachemux.keep.sql import SqlLedger
+from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.read import answers
 from langchain_cachemux.types import Entry

@@ -40,7 +40,7 @@ from langchain_core.outputs import Generation
 
 from langchain_cachemux import LECCache, Threshold
 from langchain_cachemux.keep.policies import robust
-from langchain_cachemux.keep.shared import SharedLedger
+from langchain_cachemux.keep.shared.ledger import SharedLedger
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.types import Admission, Entry
 

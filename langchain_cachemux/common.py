@@ -17,11 +17,11 @@ from typing_extensions import override
 from langchain_cachemux.arguments import expect
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import TYPICAL_BYTES, Capacity
+from langchain_cachemux.keep.durable.folder import LEDGER, SHARED
+from langchain_cachemux.keep.durable.private import make_private
 from langchain_cachemux.keep.encrypted import Encrypted
-from langchain_cachemux.keep.folder import LEDGER, SHARED
-from langchain_cachemux.keep.leases import Leases
-from langchain_cachemux.keep.private import make_private
-from langchain_cachemux.keep.shared import SharedLedger
+from langchain_cachemux.keep.shared.leases import Leases
+from langchain_cachemux.keep.shared.ledger import SharedLedger
 from langchain_cachemux.match.index import Index
 from langchain_cachemux.places import Servers
 from langchain_cachemux.shelf import Shelf

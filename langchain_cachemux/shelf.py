@@ -132,8 +132,8 @@ class Shelf:
             index = Index.memory(books.wordings, read=True)
             closing.callback(index.close)
             return made(books, index)
-        from langchain_cachemux.keep.folder import INDEX, kept
-        from langchain_cachemux.keep.reading import read
+        from langchain_cachemux.keep.durable.folder import INDEX, kept
+        from langchain_cachemux.keep.durable.reading import read
 
         opened = read if read_only else partial(kept, repair=repair)
         ledger = opened(folder, capacity, policy, embeddings=embeddings, closing=closing, seal=seal)

@@ -23,7 +23,7 @@ def folder_stats(path: Place) -> None:
 
     It may be open elsewhere, and nothing in it changes.
     """
-    from langchain_cachemux.keep.folder import Folder
+    from langchain_cachemux.keep.durable.folder import Folder
 
     with Folder(path) as folder:
         totals, about = folder.totals(), folder.about
@@ -53,7 +53,7 @@ def check_folder(
 
     The exit code is 1 when something is wrong and stays so.
     """
-    from langchain_cachemux.keep.folder import Folder, locked
+    from langchain_cachemux.keep.durable.folder import Folder, locked
 
     with Folder(path) as folder, locked(path):
         books = folder.check()
@@ -80,7 +80,7 @@ def clear_folder(
 
     You are asked before.
     """
-    from langchain_cachemux.keep.folder import Folder, locked
+    from langchain_cachemux.keep.durable.folder import Folder, locked
 
     with Folder(path) as folder, locked(path):
         held = len(folder)
@@ -96,7 +96,7 @@ def many(count: int, noun: str) -> str:
 
 
 def _index(path: Path) -> Rows:
-    from langchain_cachemux.keep.folder import INDEX
+    from langchain_cachemux.keep.durable.folder import INDEX
     from langchain_cachemux.match.collection import Place
 
     return Place(path / INDEX)

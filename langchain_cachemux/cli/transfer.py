@@ -18,7 +18,7 @@ from langchain_cachemux.cli.terminal import console, progress_console
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from langchain_cachemux.keep.folder import Folder
+    from langchain_cachemux.keep.durable.folder import Folder
     from langchain_cachemux.keep.sealed import Seal
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ def export_folder(path: Place, file: File, *, key_in: Key = "") -> None:
 
     In the file they can be read, though the folder be encrypted. It is there whole or not at all.
     """
-    from langchain_cachemux.keep.folder import locked
+    from langchain_cachemux.keep.durable.folder import locked
     from langchain_cachemux.transfer import export
 
     with _opened(path, key_in) as folder, locked(path):
@@ -106,7 +106,7 @@ def compact_folder(path: Place) -> None:
 
     The index is written anew from the ledger when the cache is opened next, if it needs one.
     """
-    from langchain_cachemux.keep.folder import INDEX, locked
+    from langchain_cachemux.keep.durable.folder import INDEX, locked
 
     with _opened(path, "") as folder, locked(path):
         before = _size(path)
@@ -118,7 +118,7 @@ def compact_folder(path: Place) -> None:
 
 
 def _opened(path: Path, key_in: str) -> Folder:
-    from langchain_cachemux.keep.folder import Folder
+    from langchain_cachemux.keep.durable.folder import Folder
 
     return Folder(path, seal=_seal(key_in))
 

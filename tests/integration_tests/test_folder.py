@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration, Generation
 
 from langchain_cachemux import LRU, LECCache, Mean, SentenceEncoder, Threshold
-from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.keep.durable.folder import Folder
 from langchain_cachemux.types import Estimate, Query, Wording
 
 LLM = "a model"

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.keep.durable.folder import Folder
+from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import robust
-from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.types import Entry, Wording
 
 KILLS = int(os.environ.get("CACHEMUX_KILLS", "6"))

@@ -14,8 +14,8 @@ import servers
 import sqlalchemy as sa
 
 from langchain_cachemux.keep.policies import LRU, robust
-from langchain_cachemux.keep.shared import SharedLedger
-from langchain_cachemux.keep.shared_tables import PROCESSES
+from langchain_cachemux.keep.shared.ledger import SharedLedger
+from langchain_cachemux.keep.shared.tables import PROCESSES
 from langchain_cachemux.testing import check_ledger
 from langchain_cachemux.types import Entry
 
@@ -52,7 +52,7 @@ import sys
 from contextlib import suppress
 from sqlalchemy.exc import SQLAlchemyError
 from langchain_cachemux.keep.policies import robust
-from langchain_cachemux.keep.shared import SharedLedger
+from langchain_cachemux.keep.shared.ledger import SharedLedger
 from langchain_cachemux.types import Entry
 
 url, name, capacity, requests = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux import LECCache, MultiplexedLLM, Ridge, Threshold
-from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.keep.durable.folder import Folder
 from langchain_cachemux.match.index import Index
 
 LLM = "a model"

@@ -14,7 +14,7 @@ from langchain_cachemux import LFU, LRU, LECCache
 from langchain_cachemux.cli import app as commands
 from langchain_cachemux.cli import main
 from langchain_cachemux.cli.app import app
-from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.keep.durable.folder import Folder
 from langchain_cachemux.match.collection import Place
 from langchain_cachemux.match.front import Rows
 from langchain_cachemux.match.index import Index

@@ -2,8 +2,8 @@
 
 import pytest
 
+from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.keep.memory import MemoryLedger
-from langchain_cachemux.keep.sql import SqlLedger
 
 
 @pytest.fixture

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from slow_ledger import books, counted
 
-from langchain_cachemux.keep import advice, later, resume
-from langchain_cachemux.keep import sql as module
+from langchain_cachemux.keep import later
+from langchain_cachemux.keep.durable import advice, resume
+from langchain_cachemux.keep.durable import ledger as module
+from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
 from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.types import Admission, Entry, Wording
 
 
@@ -128,7 +129,7 @@ def test_what_waits_is_written_at_the_end_whoever_ends_it(tmp_path, end):
     code = f"""
 from langchain_cachemux.keep import later
 from langchain_cachemux.keep.policies import LRU
-from langchain_cachemux.keep.sql import SqlLedger
+from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.types import Entry
 later.EVERY = 0.2
 ledger = SqlLedger("sqlite:///{tmp_path}/x.db", capacity=2, policy=LRU())
@@ -454,7 +455,7 @@ def test_a_ledger_of_the_version_before_seals_opens_with_all_it_held(third, sql,
 
 
 def test_many_rows_of_a_version_before_are_all_signed(third, sql, monkeypatch):
-    monkeypatch.setattr("langchain_cachemux.keep.tables.BATCH", 7)
+    monkeypatch.setattr("langchain_cachemux.keep.durable.tables.BATCH", 7)
     with sqlite3.connect(third) as connection:
         for number in range(100):
             row = (f"k{number}", number + 10)

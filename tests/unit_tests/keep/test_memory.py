@@ -16,9 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from slow_ledger import Scan, books, counted, each_policy, words
 
 from langchain_cachemux.keep import wordings
+from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, robust
-from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.testing import check_ledger
 from langchain_cachemux.types import Admission, Entry, Wording
 

@@ -8,7 +8,7 @@ import pytest
 from fakes import QUESTION, Fake, Words
 
 from langchain_cachemux import LECCache
-from langchain_cachemux.keep.private import make_private
+from langchain_cachemux.keep.durable.private import make_private
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
 

@@ -10,10 +10,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from langchain_cachemux.keep.durable.ledger import SqlLedger
+from langchain_cachemux.keep.durable.repair import salvage
 from langchain_cachemux.keep.policies import LRU, robust
-from langchain_cachemux.keep.repair import salvage
 from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.sql import SqlLedger
 from langchain_cachemux.types import Entry, Wording
 
 ANSWERS = {f"k{number}": f"{number} mg twice a day " * 40 for number in range(60)}

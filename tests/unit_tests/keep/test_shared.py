@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from langchain_cachemux.keep.connections import Connections
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.shared import SharedLedger
-from langchain_cachemux.keep.shared_tables import ENTRIES, PAYLOADS, PROCESSES
+from langchain_cachemux.keep.shared.connections import Connections
+from langchain_cachemux.keep.shared.ledger import SharedLedger
+from langchain_cachemux.keep.shared.tables import ENTRIES, PAYLOADS, PROCESSES
 from langchain_cachemux.testing import check_ledger
 from langchain_cachemux.types import Entry, Wording
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from slow_ledger import Scan, books, each_policy, words
 
 from langchain_cachemux.keep import wordings
-from langchain_cachemux.keep.folder import Folder
+from langchain_cachemux.keep.durable.folder import Folder
 from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LRU
 from langchain_cachemux.types import Admission, Entry, Wording

@@ -20,16 +20,16 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cachemux.discreet import loggable
-from langchain_cachemux.keep import advice, marks
-from langchain_cachemux.keep.advice import StoppedError
 from langchain_cachemux.keep.books import Rules
-from langchain_cachemux.keep.database import Database, damage
+from langchain_cachemux.keep.durable import advice, marks
+from langchain_cachemux.keep.durable.advice import StoppedError
+from langchain_cachemux.keep.durable.database import Database, damage
+from langchain_cachemux.keep.durable.resume import described, resumed, valued_by
+from langchain_cachemux.keep.durable.unwritten import Batch, Unwritten
 from langchain_cachemux.keep.later import LONGEST, Later
 from langchain_cachemux.keep.memory import MemoryBooks
-from langchain_cachemux.keep.resume import described, resumed, valued_by
 from langchain_cachemux.keep.rows import entry_of, wording_of
 from langchain_cachemux.keep.sealed import Checksum, DamagedError
-from langchain_cachemux.keep.unwritten import Batch, Unwritten
 from langchain_cachemux.keep.wordings import own
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import Admission, Entry, Standing, Wording

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from langchain_cachemux.keep.rows import entry_of, wording_of
 from langchain_cachemux.keep.sealed import DamagedError
-from langchain_cachemux.keep.shared_tables import (
+from langchain_cachemux.keep.shared.tables import (
     DIFFERENCES,
     ENTRIES,
     FOLLOWED,
@@ -24,8 +24,8 @@ from langchain_cachemux.types import Standing
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from langchain_cachemux.keep.connections import Connections
     from langchain_cachemux.keep.sealed import Seal
+    from langchain_cachemux.keep.shared.connections import Connections
     from langchain_cachemux.types import Entry, Wording
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.keep.database import PAGE
+from langchain_cachemux.keep.durable.database import PAGE
 from langchain_cachemux.types import Standing
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from langchain_cachemux.keep import wordings as bounds
 from langchain_cachemux.keep.books import Account, Rules
 from langchain_cachemux.keep.rows import payload_of, words_of
 from langchain_cachemux.keep.shadows import victims
-from langchain_cachemux.keep.shared_reads import IS_ALIAS, OF, different
-from langchain_cachemux.keep.shared_tables import (
+from langchain_cachemux.keep.shared.reads import IS_ALIAS, OF, different
+from langchain_cachemux.keep.shared.tables import (
     DIFFERENCES,
     ENTRIES,
     GHOSTS,

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from langchain_cachemux.keep.books import Account
+from langchain_cachemux.keep.durable.tables import ABOUT, ENDS, SCHEMA, TABLES, upgrade
+from langchain_cachemux.keep.durable.unwritten import row_of
 from langchain_cachemux.keep.rows import payload_of, words_of
 from langchain_cachemux.keep.sealed import DamagedError
-from langchain_cachemux.keep.tables import ABOUT, ENDS, SCHEMA, TABLES, upgrade
-from langchain_cachemux.keep.unwritten import row_of
 from langchain_cachemux.keep.wordings import Alias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from langchain_cachemux.keep.durable.unwritten import Batch
     from langchain_cachemux.keep.sealed import Row, Seal, Table
-    from langchain_cachemux.keep.unwritten import Batch
 
 LATE = 200
 """Milliseconds that a statement waits for another program's lock."""

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from langchain_cachemux.arguments import expect
-from langchain_cachemux.keep.shared_books import Course, SharedBooks
-from langchain_cachemux.keep.shared_tables import (
+from langchain_cachemux.keep.shared.books import Course, SharedBooks
+from langchain_cachemux.keep.shared.tables import (
     ABOUT,
     FOLLOWED,
     PROCESSES,
     SCHEMA,
     SHARED,
 )
-from langchain_cachemux.keep.shared_upkeep import fill, recount
+from langchain_cachemux.keep.shared.upkeep import fill, recount
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,12 +13,12 @@ from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from langchain_cachemux.keep.advice import breathing, restore
 from langchain_cachemux.keep.books import Account
-from langchain_cachemux.keep.database import ACCOUNT
+from langchain_cachemux.keep.durable.advice import breathing, restore
+from langchain_cachemux.keep.durable.database import ACCOUNT
+from langchain_cachemux.keep.durable.unwritten import Batch, Unwritten, numbers_of
 from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.sealed import DamagedError
-from langchain_cachemux.keep.unwritten import Batch, Unwritten, numbers_of
 from langchain_cachemux.keep.wordings import Alias
 from langchain_cachemux.types import LARGEST_COST, Standing
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from langchain_cachemux.keep.books import Rules
-    from langchain_cachemux.keep.database import Database
+    from langchain_cachemux.keep.durable.database import Database
     from langchain_cachemux.keep.memory import HeapShadow
     from langchain_cachemux.keep.policies import Policy
 

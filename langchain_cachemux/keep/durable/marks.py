@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from langchain_cachemux.keep.database import Database
+    from langchain_cachemux.keep.durable.database import Database
 
 
 def expired(database: Database, now: float, most: int) -> list[str]:

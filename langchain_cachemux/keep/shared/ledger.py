@@ -23,25 +23,25 @@ from uuid import uuid4
 import sqlalchemy as sa
 
 from langchain_cachemux.arguments import expect, is_number
-from langchain_cachemux.keep import shared_marks as marks
 from langchain_cachemux.keep.books import Account, Rules, ghosts_for, leader
-from langchain_cachemux.keep.connections import Connections
-from langchain_cachemux.keep.counts import Batch, Votes, fresh
 from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.shared_books import (
+from langchain_cachemux.keep.shared import marks
+from langchain_cachemux.keep.shared.books import (
     ASKED_AGAIN,
     Course,
     SharedBooks,
     valued,
 )
-from langchain_cachemux.keep.shared_opening import ENDED, made
-from langchain_cachemux.keep.shared_reads import (
+from langchain_cachemux.keep.shared.connections import Connections
+from langchain_cachemux.keep.shared.counts import Batch, Votes, fresh
+from langchain_cachemux.keep.shared.opening import ENDED, made
+from langchain_cachemux.keep.shared.reads import (
     NEWS,
     NUMBERS,
     News,
     SharedReads,
 )
-from langchain_cachemux.keep.shared_tables import (
+from langchain_cachemux.keep.shared.tables import (
     DIFFERENCES,
     ENTRIES,
     FOLLOWED,
@@ -51,7 +51,7 @@ from langchain_cachemux.keep.shared_tables import (
     PURSES,
     SLOTS,
 )
-from langchain_cachemux.keep.shared_upkeep import (
+from langchain_cachemux.keep.shared.upkeep import (
     PURSES_AT_MOST,
     RENEWED,
     fill,

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from langchain_cachemux.keep.database import refusal
-from langchain_cachemux.keep.folder import LEDGER, about
-from langchain_cachemux.keep.sql import SqlLedger
-from langchain_cachemux.keep.tables import SCHEMA
+from langchain_cachemux.keep.durable.database import refusal
+from langchain_cachemux.keep.durable.folder import LEDGER, about
+from langchain_cachemux.keep.durable.ledger import SqlLedger
+from langchain_cachemux.keep.durable.tables import SCHEMA
 from langchain_cachemux.types import Admission
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity
+    from langchain_cachemux.keep.durable.unwritten import Batch
     from langchain_cachemux.keep.memory import MemoryBooks
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
-    from langchain_cachemux.keep.unwritten import Batch
     from langchain_cachemux.types import Entry, Wording
 
 READ_ONLY = "the cache was opened with read_only=True: nothing in it can be changed"

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from langchain_cachemux.keep.marks import labels_in
-from langchain_cachemux.keep.shared_reads import OF
-from langchain_cachemux.keep.shared_tables import PAYLOADS, SHARED
+from langchain_cachemux.keep.durable.marks import labels_in
+from langchain_cachemux.keep.shared.reads import OF
+from langchain_cachemux.keep.shared.tables import PAYLOADS, SHARED
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from langchain_cachemux.keep.books import Account
-from langchain_cachemux.keep.shared_books import SharedBooks, valued
-from langchain_cachemux.keep.shared_tables import (
+from langchain_cachemux.keep.shared.books import SharedBooks, valued
+from langchain_cachemux.keep.shared.tables import (
     ABOUT,
     ENTRIES,
     GHOSTS,
@@ -21,7 +21,7 @@ from langchain_cachemux.keep.shared_tables import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from langchain_cachemux.keep.shared_books import Course
+    from langchain_cachemux.keep.shared.books import Course
 
 PURSES_AT_MOST = 16
 """Purses among which the room is divided."""

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from langchain_cachemux.keep.shared_tables import LEASES
+from langchain_cachemux.keep.shared.tables import LEASES
 from langchain_cachemux.locks import Lock
 
 if TYPE_CHECKING:
-    from langchain_cachemux.keep.connections import Connections
+    from langchain_cachemux.keep.shared.connections import Connections
 
 
 class Leases:

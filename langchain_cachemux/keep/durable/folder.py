@@ -12,15 +12,15 @@ import sqlalchemy as sa
 
 from langchain_cachemux.arguments import expect
 from langchain_cachemux.keep.books import Rules
-from langchain_cachemux.keep.database import Database
+from langchain_cachemux.keep.durable.database import Database
+from langchain_cachemux.keep.durable.private import make_private
+from langchain_cachemux.keep.durable.resume import fill, value
+from langchain_cachemux.keep.durable.tables import ENTRIES, PAYLOADS, WORDINGS
+from langchain_cachemux.keep.durable.unwritten import Unwritten
 from langchain_cachemux.keep.memory import MemoryBooks
 from langchain_cachemux.keep.policies import LRU
-from langchain_cachemux.keep.private import make_private
-from langchain_cachemux.keep.resume import fill, value
 from langchain_cachemux.keep.rows import entry_of, vector_of, wording_of
 from langchain_cachemux.keep.sealed import Checksum
-from langchain_cachemux.keep.tables import ENTRIES, PAYLOADS, WORDINGS
-from langchain_cachemux.keep.unwritten import Unwritten
 from langchain_cachemux.types import Answer, Entry, Wording
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from langchain_cachemux.keep.books import Capacity
+    from langchain_cachemux.keep.durable.ledger import SqlLedger
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
-    from langchain_cachemux.keep.sql import SqlLedger
 
 LEDGER, INDEX, SHARED = "ledger.db", "chroma", "shared.db"
 """What lies in the folder: the ledger's database, and the index's own folder; or the database of a
@@ -83,8 +83,8 @@ def kept(
     if folder.exists() and not folder.is_dir():
         msg = f"path must be a folder, got the file {str(folder)!r}"
         raise ValueError(msg)
-    from langchain_cachemux.keep.repair import salvage
-    from langchain_cachemux.keep.sql import SqlLedger
+    from langchain_cachemux.keep.durable.ledger import SqlLedger
+    from langchain_cachemux.keep.durable.repair import salvage
 
     together = (folder / SHARED).exists()
     what = f"True for {str(folder)!r}, which processes share"

@@ -17,9 +17,8 @@ from sqlalchemy.dialects.sqlite import dialect
 from sqlalchemy.schema import CreateTable
 
 from langchain_cachemux.discreet import loggable
-from langchain_cachemux.keep.database import Database
-from langchain_cachemux.keep.sealed import DamagedError
-from langchain_cachemux.keep.tables import (
+from langchain_cachemux.keep.durable.database import Database
+from langchain_cachemux.keep.durable.tables import (
     DIFFERENCES,
     ENTRIES,
     GHOSTS,
@@ -27,6 +26,7 @@ from langchain_cachemux.keep.tables import (
     TABLES,
     WORDINGS,
 )
+from langchain_cachemux.keep.sealed import DamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

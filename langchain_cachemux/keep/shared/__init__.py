@@ -1,0 +1,1 @@
+"""A ledger in a database that processes share: the database is the book."""
