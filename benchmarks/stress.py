@@ -164,10 +164,11 @@ def crowded(where: str, processes: int, operations: int) -> dict[str, Any]:
         done = [json.loads(told[-1]) for told in lines]
         stored = {question(int(line)) for told in lines for line in told[:-1]}
         held = {entry.text for entry in observer.ledger}
-        found = [observer.lookup(text, LLM) is not None for text in sorted(stored)]
-        problems = observer.ledger.check()
+        observer.ledger.flush()  # type: ignore[attr-defined]
         with observer.ledger.database.alone() as db:  # type: ignore[attr-defined]
             counted = db.scalar(sa.text("SELECT sum(requests) FROM processes"))
+        found = [observer.lookup(text, LLM) is not None for text in sorted(stored)]
+        problems = observer.ledger.check()
     return {
         "processes": processes,
         "operations each": operations,
