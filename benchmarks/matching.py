@@ -313,8 +313,10 @@ class Now(Referee):
         return self._said(self._opinion(pair), "before")
 
     def ask_later(self, pair: Pair, told: Callable[[Any], None]) -> bool:
-        """Ask in this thread, and tell."""
-        told(self._said(self._opinion(pair), "after"))
+        """Ask in this thread, and tell what was said."""
+        said = self._said(self._opinion(pair), "after")
+        if said is not None:
+            told(said)
         return True
 
 
