@@ -21,6 +21,7 @@ package costs 1/500.
     grey zone    served from an upper threshold on; between a lower and the upper one a judge is asked
                  afterwards, and what it calls the same is another wording from then on (written from the
                  description of arXiv 2602.13165), swept
+    gptcache     GPTCache 0.1.44 as it comes, in an environment of its own (`gptcache_peer.py` says how)
     oracle       is told of every pair in sight whether it is the same; where it pays, it buys an opinion
                  for each answer that it serves, and none in vain
 
@@ -39,6 +40,7 @@ import hashlib
 import json
 import os
 import random
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -313,8 +315,10 @@ class Now(Referee):
         return self._said(self._opinion(pair), "before")
 
     def ask_later(self, pair: Pair, told: Callable[[Any], None]) -> bool:
-        """Ask in this thread, and tell."""
-        told(self._said(self._opinion(pair), "after"))
+        """Ask in this thread, and tell what was said."""
+        said = self._said(self._opinion(pair), "after")
+        if said is not None:
+            told(said)
         return True
 
 
@@ -328,6 +332,31 @@ def threshold(similarity: float) -> Callable[[Tally, Desk], Arm]:
                 return nearest.entry.answer == label
             store(desk, query, label)
             return None
+
+        return serve
+
+    return arm
+
+
+def gptcache_peer(environment: Path) -> Callable[[Tally, Desk], Arm]:
+    """GPTCache in an environment of its own, where it may install what it likes."""
+
+    def arm(_: Tally, __: Desk) -> Arm:
+        path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
+        peer = subprocess.Popen(  # noqa: S603 - the user names the environment
+            [environment / "bin/python", Path(__file__).parent / "gptcache_peer.py"],
+            env={"PATH": path, "HOME": str(environment)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+        def serve(query: Query, label: str) -> bool | None:
+            vector = [] if query.vector is None else query.vector.tolist()
+            line = json.dumps({"text": query.text, "vector": vector, "answer": label})
+            print(line, file=peer.stdin, flush=True)  # it ends when this end is closed
+            found = json.loads(peer.stdout.readline()) if peer.stdout else None
+            return None if found is None else found == label
 
         return serve
 
@@ -539,12 +568,15 @@ def embedded(stream: list[Asked], work: Path) -> Vectors:
     return found
 
 
-def measured(folder: Path, work: Path, only: str, seed: int) -> list[dict[str, Any]]:
+def measured(
+    folder: Path, work: Path, only: str, seed: int, peer: Path | None
+) -> list[dict[str, Any]]:
     """Every cell of a seed, those done before from their files."""
     console, rows = Console(stderr=True), []
     for name, read in streams(folder, seed):
         stream: list[Asked] = []
-        for arm, make in arms(seed).items():
+        found = arms(seed) | ({"gptcache": gptcache_peer(peer)} if peer else {})
+        for arm, make in found.items():
             path = work / f"{name} {arm} {seed}.json"
             if not path.is_file() and only in f"{name} {arm}":
                 stream = stream or read()
@@ -558,23 +590,30 @@ def measured(folder: Path, work: Path, only: str, seed: int) -> list[dict[str, A
 
 
 def draw_chart(rows: list[dict[str, Any]], path: Path) -> None:
-    """One panel a stream: what is served rightly over what is served wrongly, and what is unbeatable."""
+    """One panel a stream, means of the seeds: what is served rightly over what is served wrongly.
+
+    The floor is what exact repeats are of it, the ceiling what an oracle serves.
+    """
     names = list(dict.fromkeys(row["stream"] for row in rows))
     groups = (
         ("threshold", "static thresholds", charts.BLUE, "-", "."),
         ("grey zone", "grey zone, judged afterwards", charts.ORANGE, "", "s"),
         ("per entry", "a curve for each entry", charts.PURPLE, "", "v"),
+        ("gptcache", "GPTCache", charts.RED, "", "x"),
         ("verified", "ours", charts.MAIN, "-", "o"),
         ("judged", "ours with a judge", charts.TEAL, "-", "D"),
     )
     with charts.drawing(path, 1, len(names), size=(3.2 * len(names), 3.6)) as panels:
         for name, panel in zip(names, panels[0], strict=True):
             mine = [row for row in rows if row["stream"] == name]
+            arms: dict[str, list[dict[str, Any]]] = {}
+            for row in mine:
+                arms.setdefault(row["arm"], []).append(row)
             for group, label, colour, line, marker in groups:
-                found = [row for row in mine if _group(row["arm"]) == group]
+                found = [_mean(rows) for arm, rows in arms.items() if _group(arm) == group]
                 panel.plot(
-                    [100 * (row["error"] or 0.0) for row in found],
-                    [100 * row["right"] for row in found],
+                    [error for error, _ in found],
+                    [right for _, right in found],
                     label=label,
                     color=colour,
                     linestyle=line,
@@ -593,12 +632,18 @@ def draw_chart(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _group(arm: str) -> str:
-    """The line that an arm belongs to; judges that err are told apart in the table alone."""
-    if ", judge" in arm and not arm.endswith("judge 0.0"):
+    """The line that an arm belongs to; judges that err, or say how, are in the table alone."""
+    kind, _, judge = arm.partition(", ")
+    if judge and judge != "judge 0.0":
         return ""
-    if arm.startswith("verified"):
-        return "judged" if ", judge" in arm else "verified"
-    return "grey zone" if arm.startswith("grey zone") else arm.rpartition(" ")[0]
+    group = "judged" if judge and kind.startswith("verified") else kind.rpartition(" ")[0]
+    return group or kind
+
+
+def _mean(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """Of the seeds of an arm: per cent of what it served wrong, and of the servable served rightly."""
+    served, wrong = (sum(row[name] for row in rows) for name in ("served", "wrong"))
+    return 100 * wrong / max(served, 1), 100 * sum(row["right"] for row in rows) / len(rows)
 
 
 def main() -> None:
@@ -608,6 +653,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of what is done")
     parser.add_argument("--only", default="", help="cells whose name has this in it")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--gptcache", type=Path, help="environment in which GPTCache is installed")
     parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
     told = parser.parse_args()
     folder = told.data and Path(told.data) / "semantic"
@@ -617,7 +663,11 @@ def main() -> None:
         )
     told.work.mkdir(parents=True, exist_ok=True)
     matching.compare = cache(surface.compare)  # type: ignore[attr-defined]
-    rows = [row for seed in told.seeds for row in measured(folder, told.work, told.only, seed)]
+    rows = [
+        row
+        for seed in told.seeds
+        for row in measured(folder, told.work, told.only, seed, told.gptcache)
+    ]
     table = Table("stream", "arm", "served", "error", "95 %", "right", "cost")
     for row in rows:
         error = "" if row["error"] is None else f"{row['error']:.2%}"

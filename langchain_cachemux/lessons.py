@@ -13,7 +13,7 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_cachemux.agree import Agree
@@ -240,12 +240,13 @@ class Lessons:
                 pair = self.pair(query, one)
                 referee.ask_later(pair, lambda said: self._settle(query, one, same=said.same))
                 return
-        known = [(one, True) for one in (lesson.same,) if one is not None]
-        known += [(one, False) for one in lesson.different]
-        for one, same in known if lesson.unjudged else ():
-            if referee.afterwards(one, 0.0, 0.0):
-                told = partial(_learned, referee, same=same)
-                referee.ask_later(self.pair(query, one), told)
+        known = lesson.same or next(iter(lesson.different), None)
+        if known is not None and lesson.unjudged and referee.afterwards(known, 0.0, 0.0):
+            same = known is lesson.same
+            referee.ask_later(
+                self.pair(query, known),
+                lambda said: referee.learn(said_same=said.same, same=same),
+            )
 
     def feedback(self, key: str, *, ok: bool) -> bool:
         """Learn what somebody says of the hit by meaning that a question got; True when it is known."""
@@ -404,11 +405,6 @@ def lessons_of(
         trials = TRIALS / match.budget.max_error
         referee = Referee(pair_judge_of(judge), when=when, price=price, trials=trials)
     return Lessons(match, Agree(reader.vector) if same is None else same, referee)
-
-
-def _learned(referee: Referee, judged: Judged, *, same: bool) -> None:
-    """Tell who asked a judge of a pair whose truth is known what it said."""
-    referee.learn(said_same=judged.same, same=same)
 
 
 @lru_cache(maxsize=1024)
