@@ -1,18 +1,23 @@
-"""How long caches take for an equal question, side by side: LangChain's own, and this one.
+"""How long caches take for an equal question and one in other words, side by side.
 
-python benchmarks/speed.py [SIZE ...]    # 1000 10000 100000 by default: some ten minutes
+python benchmarks/speed.py [SIZE ...] [--gptcache PEER]    # 1000 10000 100000 by default: ten minutes
 
 Every cache holds SIZE answers of some 500 characters to chat prompts, and is full. One process opens all
-of them, asks each in turn for an equal question drawn by chance, and then stores a new answer in each in
-turn: so whatever else the machine does slows all of them alike, and what lasts is the ratio of two rows.
-Answers are put into LECCache's ledger without its index: what is near, and what an embedding costs, is
-not measured here. Memory is what a process that holds nothing else has grown by once all is read; the
-seconds from opening to the first answer are of that process too, without its imports. SQLiteCache is of
-`langchain-community`; where that is not installed its rows are missing.
+of them, asks each in turn for an equal question drawn by chance, then for one in other words, and then
+stores a new answer in each in turn: so whatever else the machine does slows all of them alike, and what
+lasts is the ratio of two rows. A vector is drawn by the question's number: what an embedding costs is
+not measured here. Beyond 20,000 entries LECCache keeps no words here, and so finds equal questions only:
+Chroma, which begins there, is measured by itself (`index.py`). Memory is what a process that holds
+nothing else has grown by once all is read; the seconds from opening to the first answer are of that
+process too, without its imports. SQLiteCache is of `langchain-community`; where that is not installed
+its rows are missing. GPTCache runs in an environment of its own behind a pipe (`gptcache_peer.py`), of
+which each row has some 0.1 ms; it stores what it misses in the same call, so an update is a miss and a
+store.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
@@ -29,10 +34,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import results
+import soak
 from langchain_core.caches import BaseCache, InMemoryCache
-from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, Generation
@@ -40,19 +44,19 @@ from langchain_core.outputs import ChatGeneration, Generation
 from langchain_cachemux import LECCache
 from langchain_cachemux.keep.durable.ledger import SqlLedger
 from langchain_cachemux.lab.stamp import stamp
-from langchain_cachemux.read import answers
-from langchain_cachemux.types import Entry
+from langchain_cachemux.match.index import EXACT
 
 SIZES = [1_000, 10_000, 100_000]
-HITS, UPDATES, SEED, LLM = 2_000, 500, 0, "{'model': 'some model', 'temperature': 0.0}"
+HITS, UPDATES, SEED, LLM = 1_000, 500, 0, "{'model': 'some model', 'temperature': 0.0}"
 KINDS = ["InMemoryCache", "SQLiteCache", "LECCache in memory", "LECCache in a folder"]
 KEPT = {"SQLiteCache", "LECCache in a folder"}
-VECTOR = np.full(384, 384**-0.5, np.float32)
+PIPED = 1_000
+"""Entries up to which GPTCache is measured too: its answers take tens of milliseconds."""
 
 
-def prompt(number: int) -> str:
+def prompt(number: int, *, greeting: str = "") -> str:
     """A chat prompt as LangChain gives it to a cache."""
-    return dumps([HumanMessage(f"What is known of town number {number} and of its mayor?")])
+    return dumps([HumanMessage(f"{greeting}What is known of the mayor of town number {number}?")])
 
 
 def answer(number: int) -> list[Generation]:
@@ -79,22 +83,13 @@ def opened(kind: str, size: int, folder: Path) -> BaseCache:
             )
         return cast("BaseCache", SQLiteCache(str(folder / "cache.db")))
     path = folder / "cachemux" if kind in KEPT else None
-    return LECCache(path, capacity=size, embeddings=DeterministicFakeEmbedding(size=384))
+    words = size <= EXACT
+    return LECCache(path, capacity=size, embeddings=soak.Drawn(384), store_prompts=words)
 
 
-def writer(cache: BaseCache) -> Callable[[int], object]:
-    """What stores an answer, without an index."""
-
-    def admit(number: int) -> None:
-        query = cache.reader.read(prompt(number), LLM)  # type: ignore[attr-defined]
-        text = answers.write(answer(number), prompt=prompt(number))
-        entry = Entry(query.key, 1.0, 1, query.partition, query.text, VECTOR, text)
-        cache.ledger.admit(entry)  # type: ignore[attr-defined]
-
-    def update(number: int) -> None:
-        cache.update(prompt(number), LLM, answer(number))
-
-    return admit if isinstance(cache, LECCache) else update
+def store(cache: BaseCache, number: int) -> None:
+    """Store an answer."""
+    cache.update(prompt(number), LLM, answer(number))
 
 
 def filled(kind: str, size: int, folder: Path) -> BaseCache:
@@ -103,10 +98,43 @@ def filled(kind: str, size: int, folder: Path) -> BaseCache:
     if kind == "SQLiteCache":
         _fill_at_once(cache, size)
         return cache
-    write = writer(cache)
     for number in range(size):
-        write(number)
+        store(cache, number)
     return cache
+
+
+class Piped(BaseCache):
+    """GPTCache in its own environment."""
+
+    def __init__(self, peer: Path) -> None:
+        bins = peer.resolve() / "bin"
+        script = Path(__file__).with_name("gptcache_peer.py")
+        self._process = subprocess.Popen(  # noqa: S603
+            [str(bins / "python"), str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PATH": f"{bins}:{os.environ['PATH']}"},
+        )
+        self._drawn = soak.Drawn(384)
+
+    def lookup(self, prompt: str, _llm_string: str) -> list[Generation] | None:
+        """What it serves; a miss is stored."""
+        text = json.loads(prompt)[0]["kwargs"]["content"]
+        vector = self._drawn.embed_query(text)
+        pipe = cast("Any", self._process)
+        pipe.stdin.write(json.dumps({"text": text, "vector": vector, "answer": "x" * 500}) + "\n")
+        pipe.stdin.flush()
+        found = json.loads(pipe.stdout.readline())
+        return None if found is None else [Generation(text=found)]
+
+    def update(self, prompt: str, llm_string: str, _return_val: Any) -> None:
+        """Ask for it, which stores it."""
+        self.lookup(prompt, llm_string)
+
+    def clear(self, **_: Any) -> None:
+        """End it."""
+        self._process.communicate()
 
 
 def _fill_at_once(cache: Any, size: int) -> None:
@@ -124,6 +152,8 @@ def close(cache: BaseCache) -> None:
     """Close what can be closed."""
     if isinstance(cache, LECCache):
         cache.close()
+    elif isinstance(cache, Piped):
+        cache.clear()
 
 
 def wait(cache: BaseCache) -> None:
@@ -163,31 +193,51 @@ def timed(work: Callable[[], object]) -> float:
     return (time.perf_counter() - start) * 1e3
 
 
-def beside(size: int, kinds: list[str], folder: Path) -> dict[str, dict[str, float]]:
+def beside(
+    size: int, kinds: list[str], folder: Path, peer: Path | None
+) -> dict[str, dict[str, float]]:
     """The milliseconds of answers and updates, each cache in turn."""
     caches = {k: (opened if k in KEPT else filled)(k, size, folder) for k in kinds}
-    write = {kind: writer(cache) for kind, cache in caches.items()}
+    if peer is not None and size <= PIPED:
+        caches["GPTCache"] = Piped(peer)
+        for number in range(size):
+            store(caches["GPTCache"], number)
     for cache in caches.values():
         wait(cache)
     chance = random.Random(SEED)
-    taken: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
-    for _ in range(HITS):
-        asked = prompt(chance.randrange(size))
-        for kind, cache in caches.items():
-            taken[kind, "hit"].append(timed(partial(cache.lookup, asked, LLM)))
-    for number in range(size, size + UPDATES):
-        for kind in kinds:
-            taken[kind, "update"].append(timed(partial(write[kind], number)))
+    taken: defaultdict[str, dict[str, list[float]]] = defaultdict(dict)
+    asks: dict[str, Callable[[BaseCache, int], object]] = {
+        "hit": lambda cache, number: cache.lookup(prompt(number), LLM),
+        "hit by meaning": lambda cache, number: cache.lookup(
+            prompt(number, greeting="Hello! "), LLM
+        ),
+        "update": store,
+    }
+    fresh = iter(range(size, size + UPDATES))
+    for what, ask in asks.items():
+        times = {kind: list[float]() for kind in caches if what in asked_of(kind, size)}
+        for _ in range(UPDATES if what == "update" else HITS):
+            number = next(fresh) if what == "update" else chance.randrange(size)
+            for kind, seen in times.items():
+                seen.append(timed(partial(ask, caches[kind], number)))
+        for kind, seen in times.items():
+            taken[kind][what] = seen
     for cache in caches.values():
         close(cache)
     return {
         kind: {
-            f"{what} {which}, ms": quantile(taken[kind, what], share)
-            for what in ("hit", "update")
+            f"{what} {which}, ms": quantile(seen, share)
+            for what, seen in times.items()
             for which, share in (("p50", 0.5), ("p99", 0.99))
         }
-        for kind in kinds
+        for kind, times in taken.items()
     }
+
+
+def asked_of(kind: str, size: int) -> set[str]:
+    """What a cache can be asked: those of LangChain know equal questions alone."""
+    meaning = kind == "GPTCache" or (kind.startswith("LECCache") and size <= EXACT)
+    return {"hit", "update"} | ({"hit by meaning"} if meaning else set())
 
 
 def quantile(values: list[float], share: float) -> float:
@@ -201,7 +251,7 @@ def on_disk(kind: str, folder: Path) -> float:
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
-def measured(size: int) -> list[dict[str, Any]]:
+def measured(size: int, peer: Path | None) -> list[dict[str, Any]]:
     """A row for each cache."""
     here = find_spec("langchain_community") is not None
     kinds = [kind for kind in KINDS if kind != "SQLiteCache" or here]
@@ -216,8 +266,8 @@ def measured(size: int) -> list[dict[str, Any]]:
             rows[kind] = json.loads(told.stdout.splitlines()[-1])
             if kind in KEPT:
                 rows[kind]["disk, MB"] = on_disk(kind, folder)
-        for kind, times in beside(size, kinds, folder).items():
-            rows[kind] = {"cache": kind, "entries": size, **times, **rows[kind]}
+        for kind, times in beside(size, kinds, folder, peer).items():
+            rows[kind] = {"cache": kind, "entries": size, **times, **rows.get(kind, {})}
     finally:
         shutil.rmtree(folder)
     return list(rows.values())
@@ -229,12 +279,17 @@ def main() -> None:
         kind, number, folder = sys.argv[2:]
         print(json.dumps(alone(kind, int(number), Path(folder))))
         return
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("sizes", type=int, nargs="*", default=SIZES)
+    parser.add_argument("--gptcache", type=Path, help="its environment, as gptcache_peer.py says")
+    given = parser.parse_args()
     before, rows = os.getloadavg()[0], list[dict[str, Any]]()
-    for size in [int(size) for size in sys.argv[1:]] or SIZES:
-        for row in measured(size):
+    for size in given.sizes:
+        for row in measured(size, given.gptcache):
             rows.append(row)
             print({name: round(v, 4) if isinstance(v, float) else v for name, v in row.items()})
-    command = " ".join(["python benchmarks/speed.py", *sys.argv[1:]])
+    command = " ".join(["python benchmarks/speed.py", *map(str, given.sizes)])
+    command += " --gptcache PEER" * (given.gptcache is not None)
     packages = ("langchain-core", "langchain-community", "sqlalchemy")
     result = {
         **stamp(command, *packages, seeds=[SEED]),
