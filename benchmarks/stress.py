@@ -310,7 +310,7 @@ def main() -> None:
                 print(kills)
             rates = growing(server, told.seconds)
         load = [before, os.getloadavg()[0]]
-        result["servers"] = {
+        result |= {
             **stamped,
             "programs waiting for a core before and after": load,
             "a cache too small": small,

@@ -175,7 +175,7 @@ def test_what_processes_that_ended_have_counted_stays_counted(opened, monkeypatc
     one, other = (opened(3, GDSF(), name="both") for _ in range(2))
     other.admit(Entry("a"))
     other.admit(Entry("b"))
-    monkeypatch.setattr("langchain_cachemux.keep.shared.ENDED", -1.0)
+    monkeypatch.setattr("langchain_cachemux.keep.shared.ledger.ENDED", -1.0)
     one.admit(Entry("c"))
     one.flush()
     with one.database.alone() as db:
@@ -301,7 +301,7 @@ def test_ghosts_are_bounded(opened):
 
 
 def test_many_slots_are_made_as_they_are_needed(opened, monkeypatch):
-    monkeypatch.setattr("langchain_cachemux.keep.shared_books.CHUNK", 2)
+    monkeypatch.setattr("langchain_cachemux.keep.shared.books.CHUNK", 2)
     ledger = opened(5, LRU())
     slots = [ledger.admit(Entry(key)).slot for key in "abcde"]
     assert slots == [0, 1, 2, 3, 4]
