@@ -90,6 +90,8 @@ class Lessons:
         self.referee = referee
         self.labels: Counter[str] = Counter()
         """Labels by where they came from: "miss", "audit", "judge", "feedback"."""
+        if referee is not None:
+            matcher.on_a_word = referee.record
         matcher.judged = referee is not None and not getattr(referee.judge, "narrow", False)
         self._awaited: OrderedDict[str, Awaited] = OrderedDict()
         self._served: OrderedDict[str, Hit] = OrderedDict()
@@ -153,7 +155,12 @@ class Lessons:
         if judged.same:
             risk = self.referee.risk(compared)
             passed = replace(compared, risk=risk, p=max(compared.p, 1 - risk))
-            return served(verdict.query, passed, judged=True)
+            if self.matcher.evidence.backed(judged=self.referee.record(more=1)):
+                return served(verdict.query, passed, judged=True)
+            self._chance = 1.0  # whatever it says now, a fresh answer comes
+            said_so = (*verdict.judged, (compared.match.entry.key, True))
+            reason = "a fresh answer is to show first whether what the judge passes is right"
+            return Miss(verdict.query, reason, compared.match, (passed,), said_so)
         said_so = (*verdict.judged, (compared.match.entry.key, False))
         told = judged.reason or "another question"
         return replace(verdict, reason=f"the judge: {told}", judged=said_so)
@@ -174,7 +181,8 @@ class Lessons:
                 self._served[verdict.query.key] = verdict
                 if len(self._served) > REMEMBERED:
                     self._served.popitem(last=False)
-            if verdict.judged:
+            if verdict.judged and self.referee is not None:
+                self.referee.gave()
                 self._settle(verdict.query, verdict.compared, same=True)
             else:
                 self.matcher.gave(verdict.compared)

@@ -51,7 +51,7 @@ UNDECIDED = 0.5
 """What a judge says that cannot tell."""
 MOST_SKIPPED = 256
 """Pairs that are not shown to a judge that has failed, at most: 1 at first, then twice as many."""
-VERSION = 1
+VERSION = 2
 """Of what `Referee.dump` returns."""
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,10 @@ class Referee:
         self.asked = {"before": 0, "after": 0}
         """Opinions given, by when."""
         self.passes_wrong, self.stops_right = Rate(error), Rate(error)
+        self.passed = Rate()
+        """Whether what it passed was another question."""
+        self.served = 0
+        """Answers served on its word."""
         self._price = price
         self._random = random.Random(seed)  # noqa: S311
         self._now = Background(threads=4, waiting=4)
@@ -211,12 +215,28 @@ class Referee:
             chance: With which the truth would have become known had it said the same.
         """
         with self._lock:
-            if not said_same and self._random.random() >= chance:
+            if said_same:
+                self.passed.add(happened=not same)
+            elif self._random.random() >= chance:
                 return
             if same:
                 self.stops_right.add(happened=not said_same)
             else:
                 self.passes_wrong.add(happened=said_same)
+
+    def gave(self) -> None:
+        """Take note of an answer that was served on its word."""
+        with self._lock:
+            self.served += 1
+
+    def record(self, *, more: int = 0) -> tuple[float, float]:
+        """How many answers were served on its word, with `more`, and how often one is wrong at most.
+
+        As labels alone tell, as if one more had come and were wrong.
+        """
+        with self._lock:
+            wrong, right = self.passed.yes, self.passed.no
+            return float(self.served + more), (wrong + 1) / (wrong + right + 1)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nobody waits for an opinion; False when `timeout` seconds were not enough."""
@@ -237,6 +257,8 @@ class Referee:
                 "costs": self._costs,
                 "wrong": [self.passes_wrong.yes, self.passes_wrong.no],
                 "right": [self.stops_right.yes, self.stops_right.no],
+                "passed": [self.passed.yes, self.passed.no],
+                "served": self.served,
             }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -250,8 +272,10 @@ class Referee:
             raise ValueError(msg)
         with self._lock:
             self.spent, self._costs = float(state["spent"]), int(state["costs"])
-            for rate, name in ((self.passes_wrong, "wrong"), (self.stops_right, "right")):
+            rates = self.passes_wrong, self.stops_right, self.passed
+            for rate, name in zip(rates, ("wrong", "right", "passed"), strict=True):
                 rate.yes, rate.no = map(float, state[name])
+            self.served = int(state["served"])
 
     def _ready(self) -> bool:
         """Whether it is not being skipped for having failed."""

@@ -143,18 +143,28 @@ class Evidence:
             upper = min(max(upper, low), high)
             return Claim(min(_sigmoid(score), upper), upper)
 
-    def backed(self, x: Row, entry: str = "") -> bool:
+    def backed(
+        self, x: Row | None = None, entry: str = "", *, judged: tuple[float, float] = (0.0, 1.0)
+    ) -> bool:
         """Whether one more answer may be served by this claim, for all that labels alone tell.
 
         Not when a record would be expected to refute the promise in which every answer served so far,
         and this one, was wrong with the chance of `_alone`.
+
+        Args:
+            x: What was seen of the pair; None where it is one more on a judge's word.
+            entry: Whose answer it is.
+            judged: Answers that were served on a judge's word, this one included, and how often one is
+                wrong for all that labels tell.
         """
         with self._lock:
             served = self._served.copy()
-            served[self._place(x, entry)] += 1
+            if x is not None:
+                served[self._place(x, entry)] += 1
             told = zip(self._wrong, self._labels, strict=True)
             alone = np.concatenate([_alone(wrong, labels) for wrong, labels in told])
-        return not refutes(self._max_error, served.ravel(), alone)
+        bets, chances = np.append(served, judged[0]), np.append(alone, judged[1])
+        return not refutes(self._max_error, bets, chances)
 
     def gave(self, x: Row, entry: str = "") -> None:
         """Take note of an answer that was served by a claim, and of which no label will come."""

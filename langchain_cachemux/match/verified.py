@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number
@@ -108,6 +108,8 @@ class Verified:
         """Whether somebody else places the bets: the multiplexer whose budget it is."""
         self._spared = SPARED
         self._lock = Lock()
+        self.on_a_word: Callable[[], tuple[float, float]] = lambda: (0.0, 1.0)
+        """How many answers were served on a judge's word, and how often one is wrong at most."""
         self.judged = False
         """Whether a judge may be asked about any pair, even one that nothing else may serve."""
 
@@ -130,7 +132,7 @@ class Verified:
         best, *others = compared
         reason = best.difference or objection or f"{best.match.similarity:.2f} similar"
         if self.pays(best.risk, best.match.entry.cost):
-            if self.evidence.backed(best.seen, best.match.entry.key):
+            if self.evidence.backed(best.seen, best.match.entry.key, judged=self.on_a_word()):
                 return served(query, best, credit=0.0 if self._payable(others) else 1.0)
             reason = f"{reason}; a fresh answer is to show first whether such are right"
         else:

@@ -167,10 +167,37 @@ def test_what_a_judge_passes_is_a_label_of_the_pair_that_would_have_been_served(
     call(cache, "a:first", "Paris")
     before = cache.match.judge(*beside(cache, "a:unsure yes")).compared[0]
     hits = [call(cache, f"a:unsure {place} yes", "Paris") for place in range(30)]
-    assert hits.count("Paris") >= cache.stats().hits_judged == cache.lessons.labels["judge"] > 20
+    assert hits.count("Paris") >= cache.stats().hits_judged == cache.lessons.labels["judge"] > 10
     after = cache.match.judge(*beside(cache, "a:unsure yes"))
     risk = after.risk if isinstance(after, Hit) else after.compared[0].risk
     assert risk < before.risk / 2
+
+
+def test_where_a_judge_is_always_wrong_two_answers_are_served_on_its_word_and_no_third(make):
+    def judge(new, stored):
+        return True
+
+    judge.error = 1e-4
+    cache = make(judge=judge)
+    cache.lessons.referee._price = lambda usage: 0.01
+    call(cache, "a:first", "Paris")
+    hits = [call(cache, f"a:unsure {place}", f"{place}") for place in range(20)]
+    assert hits.count("Paris") == cache.lessons.referee.served == 2
+    assert cache.lessons.referee.passed.yes > 5
+
+
+def test_what_a_judge_passes_is_served_as_fresh_answers_bear_it_out(make):
+    def judge(new, stored):
+        return True
+
+    judge.error = 1e-4
+    cache = make(judge=judge)
+    cache.lessons.referee._price = lambda usage: 0.01
+    call(cache, "a:first", "Paris")
+    hits = [call(cache, f"a:unsure {place}", "Paris") for place in range(30)]
+    assert hits[:3] == ["Paris", "Paris", None]
+    assert hits.count("Paris") >= 12
+    assert cache.lessons.referee.passed.no >= 3
 
 
 def beside(cache, question):
