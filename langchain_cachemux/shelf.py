@@ -8,11 +8,13 @@ exact hits go on without the index.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 
 from langchain_cachemux.arguments import expect
+from langchain_cachemux.discreet import loggable
 from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
     from langchain_cachemux.types import Entry, Hit
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 LAST = 5.0
 """Seconds that closing waits for a change that is under way."""
@@ -162,8 +166,19 @@ class Shelf:
         return swept
 
     def close(self) -> None:
-        """Wait until whoever is changing something has done so, or takes too long: nobody else may."""
-        if self.lock.acquire(LAST):
+        """Wait until whoever is changing something has done so, or takes too long: nobody else may.
+
+        What was to be forgotten soon is forgotten now; the rows of the index are compared at opening.
+        """
+        if not self.lock.acquire(LAST):
+            return
+        try:
+            for key in [*self.doubted]:
+                _ = self.ledger.unword(key) or self.ledger.forget(key)
+                self.doubted.discard(key)
+        except Exception as error:  # noqa: BLE001
+            log.warning("an answer in doubt was not forgotten: %s", loggable(error))
+        finally:
             self.lock.release()
 
     @contextmanager
