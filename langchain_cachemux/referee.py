@@ -232,11 +232,11 @@ class Referee:
     def record(self, *, more: int = 0) -> tuple[float, float]:
         """How many answers were served on its word, with `more`, and how often one is wrong at most.
 
-        As labels alone tell, as if one more had come and were wrong.
+        As labels alone tell, as if two more had come and were wrong: its mistakes come together.
         """
         with self._lock:
             wrong, right = self.passed.yes, self.passed.no
-            return float(self.served + more), (wrong + 1) / (wrong + right + 1)
+            return float(self.served + more), (wrong + 2) / (wrong + right + 2)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nobody waits for an opinion; False when `timeout` seconds were not enough."""

@@ -1034,7 +1034,7 @@ def test_a_clear_in_the_middle_of_other_threads_work_breaks_nothing(make):
     for thread in threads:
         thread.join()
     cache.update(ask("Where is Oslo?"), LLM, chat("In Norway."))
-    assert texts(cache.lookup(ask("where is oslo"), LLM)) == ["In Norway."]
+    assert texts(cache.lookup(ask("Where is Oslo?"), LLM)) == ["In Norway."]
     assert cache.check() == []
 
 

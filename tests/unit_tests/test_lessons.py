@@ -167,7 +167,7 @@ def test_what_a_judge_passes_is_a_label_of_the_pair_that_would_have_been_served(
     call(cache, "a:first", "Paris")
     before = cache.match.judge(*beside(cache, "a:unsure yes")).compared[0]
     hits = [call(cache, f"a:unsure {place} yes", "Paris") for place in range(30)]
-    assert hits.count("Paris") >= cache.stats().hits_judged == cache.lessons.labels["judge"] > 10
+    assert hits.count("Paris") >= cache.stats().hits_judged == cache.lessons.labels["judge"] >= 8
     after = cache.match.judge(*beside(cache, "a:unsure yes"))
     risk = after.risk if isinstance(after, Hit) else after.compared[0].risk
     assert risk < before.risk / 2
@@ -194,9 +194,9 @@ def test_what_a_judge_passes_is_served_as_fresh_answers_bear_it_out(make):
     cache = make(judge=judge)
     cache.lessons.referee._price = lambda usage: 0.01
     call(cache, "a:first", "Paris")
-    hits = [call(cache, f"a:unsure {place}", "Paris") for place in range(30)]
+    hits = [call(cache, f"a:unsure {place}", "Paris") for place in range(60)]
     assert hits[:3] == ["Paris", "Paris", None]
-    assert hits.count("Paris") >= 12
+    assert hits[30:].count("Paris") > hits[:30].count("Paris") >= 8
     assert cache.lessons.referee.passed.no >= 3
 
 
