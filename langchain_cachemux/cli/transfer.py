@@ -63,10 +63,11 @@ def import_folder(
     ] = False,
     key_in: Key = "",
 ) -> None:
-    """Store the answers of such a file in a cache's folder, which is made when it is missing.
+    """Store the answers of such a file in a cache's folder.
 
-    Left out is what is over, and what the folder holds already, made as late. Nothing has to leave for
-    them: the cache that opens the folder next keeps what its capacity allows.
+    The folder is made when it is missing. Left out is what is over, and what it holds already, made as
+    late. Nothing has to leave for them: the cache that opens the folder next keeps what its capacity
+    allows.
     """
     from langchain_cachemux.keep.books import Capacity
     from langchain_cachemux.keep.policies import robust

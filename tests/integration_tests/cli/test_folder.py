@@ -10,7 +10,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.outputs import ChatGeneration
 from typer.testing import CliRunner
 
-from langchain_cachemux import LFU, LRU, LECCache
+from langchain_cachemux import LFU, LRU, LECCache, Threshold
 from langchain_cachemux.cli import app as commands
 from langchain_cachemux.cli import main
 from langchain_cachemux.cli.app import app
@@ -25,7 +25,8 @@ ASKED = ["Who wrote Hamlet?", "What is the capital of France?", "How far is the 
 def opened(path):
     """The cache as its owner opens it: own embeddings, own policies, capacity in bytes."""
     embeddings = DeterministicFakeEmbedding(size=8)
-    return LECCache(path, capacity="64kB", embeddings=embeddings, policy=[LRU(), LFU()])
+    policies, match = [LRU(), LFU()], Threshold(0.9)
+    return LECCache(path, capacity="64kB", embeddings=embeddings, policy=policies, match=match)
 
 
 @pytest.fixture
@@ -121,9 +122,9 @@ def test_a_cleared_folder_keeps_no_row(beyond):
 
 def test_books_that_do_not_add_up_are_told_and_not_mended(folder):
     with sqlite3.connect(folder / "ledger.db") as db:
-        db.execute("update books set held = 7")
+        db.execute("delete from payloads where rowid = 1")
     db.close()
-    told = "held 7 is not the number of entries"
+    told = "an entry has no payload, or a payload no entry"
     assert f"{told} 1 problem; --fix rebuilds the index" in run("check", folder, code=1)
     assert f"{told} 1 problem; clear the folder" in run("check", folder, "--fix", code=1)
 
