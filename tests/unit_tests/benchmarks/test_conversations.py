@@ -53,8 +53,9 @@ def test_only_what_is_written_out_is_served_again():
     arms = benchmark.arms(TOPICS, Words())
     assert [arms[arm]["could"] for arm in arms] == [4, 4, 4]
     assert (arms["turns"]["right"], arms["turns"]["other"]) == (0, 0)
-    assert (arms["rewritten"]["right"], arms["rewritten"]["other"]) == (4, 0)
-    assert (arms["questions"]["right"], arms["questions"]["other"]) == (4, 0)
+    # of the four two are served at first; the third is answered afresh, and shows that such are right
+    assert (arms["rewritten"]["right"], arms["rewritten"]["other"]) == (3, 0)
+    assert (arms["questions"]["right"], arms["questions"]["other"]) == (3, 0)
     assert arms["rewritten"]["rewritten"] == 6
     assert all(arm["errors"] == 0 for arm in arms.values())
 
@@ -71,7 +72,8 @@ def test_real_turns_are_served_across_conversations_as_questions_are_and_only_wh
     turns, rewritten, questions = arms["turns"], arms["rewritten"], arms["questions"]
     assert turns["other"] == 0
     assert turns["right"] < 0.05 * turns["could"]
-    assert questions["right"] > 0.9 * (
+    # some thirty are held back until fresh answers have shown that such are right
+    assert questions["right"] > 0.8 * (
         questions["could"] - questions["unsaid"] - questions["audits"]
     )
     assert rewritten["right"] > 0.95 * questions["right"]
