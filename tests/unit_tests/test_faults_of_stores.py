@@ -264,7 +264,7 @@ def in_child(code, *arguments, start=CHILD):
 
 
 def test_on_a_full_disk_hits_go_on_and_nothing_is_acknowledged_that_is_not_kept(tmp_path):
-    pytest.importorskip("resource")
+    pytest.importorskip("resource", reason="no limit of a file's size here")
     assert in_child(FULL, tmp_path / "cache") == ["well"]
 
 
