@@ -116,10 +116,9 @@ class SharedBooks:
 
     def admit(self, entry: Entry, now: int) -> Admission:
         """As `Ledger.admit`, at a time."""
-        known = self.db.execute(_KNOWN, {"asked": entry.key}).one()
+        known, row = self._known(entry.key)
         if known.of not in {None, entry.key}:
             self.unword(entry.key)
-        row = self.held(entry.key) if known.of == entry.key else None
         account = Account(entry.key, entry.cost, entry.size)
         if row is not None:
             account.counts, account.last = tuple(row.counts), row.last
@@ -186,6 +185,21 @@ class SharedBooks:
         elif row is not None:
             self.remember([Account(key, row.cost, row.size, tuple(row.counts), row.last)])
         return row is not None
+
+    def _known(self, key: str) -> tuple[sa.Row[Any], sa.Row[Any] | None]:
+        """Whose a key is and what is remembered of it, and its entry, both locked.
+
+        Who waited for another process reads again what that one left behind.
+        """
+        asked, told = _KNOWN[self.db.dialect.name], {"asked": key}
+        known = self.db.execute(asked, told).one()
+        if not known.alone:
+            self.db.execute(sa.select(sa.func.pg_advisory_xact_lock(_NUMBER)), told)
+            known = self.db.execute(asked, told).one()
+        row = self.held(key) if known.of == key else None
+        if row is None and known.of == key:
+            known = self.db.execute(asked, told).one()
+        return known, row
 
     def resize(self, more: int) -> None:
         """Let there be so much more room than before, or less; then the least leave for it."""
@@ -417,12 +431,18 @@ LEAST = (
     .with_for_update(skip_locked=True)
 )
 _ENTRY = sa.select(ENTRIES).where(ENTRIES.c.key == sa.bindparam("asked")).with_for_update()
-_KNOWN = (
-    sa.select(SLOTS.c.of, GHOSTS.c.counts, GHOSTS.c.last)
-    .select_from(sa.select(sa.bindparam("asked", type_=sa.Text).label("key")).subquery("asked"))
-    .outerjoin(SLOTS, SLOTS.c.key == sa.bindparam("asked"))
-    .outerjoin(GHOSTS, GHOSTS.c.key == sa.bindparam("asked"))
-)
+_ASKED = sa.bindparam("asked", type_=sa.Text)
+_NUMBER = sa.func.hashtextextended(_ASKED, sa.literal(0x61646D6974, sa.BigInteger))
+"""Of a key that is admitted; the leases of keys have other numbers."""
+_ALONE = {"postgresql": sa.func.pg_try_advisory_xact_lock(_NUMBER), "sqlite": sa.true()}
+"""Takes the right to admit a key, which a key has that is in no table yet; SQLite has one writer."""
+_KNOWN = {
+    dialect: sa.select(SLOTS.c.of, GHOSTS.c.counts, GHOSTS.c.last, alone.label("alone"))
+    .select_from(sa.select(_ASKED.label("key")).subquery("asked"))
+    .outerjoin(SLOTS, SLOTS.c.key == _ASKED)
+    .outerjoin(GHOSTS, GHOSTS.c.key == _ASKED)
+    for dialect, alone in _ALONE.items()
+}
 """Whose key it is, and what is remembered of it."""
 _MINE_FIRST = (PURSES.c.id != sa.bindparam("mine"), PURSES.c.id)
 _PURSES = (
