@@ -169,6 +169,9 @@ class Lessons:
         """Bet on a hit, and remember what is awaited: an audited hit is a miss."""
         if isinstance(verdict, Miss):
             if verdict.compared:
+                first = verdict.compared[0]
+                if self.matcher.pays(first.risk, first.match.entry.cost):
+                    self.matcher.evidence.held_back()
                 self._await(verdict, Awaited(verdict.compared, judged=dict(verdict.judged)))
             return verdict
         if verdict.risk is None or verdict.compared is None:

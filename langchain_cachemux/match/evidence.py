@@ -23,7 +23,8 @@ wrong for this traffic, is corrected by it in both directions.
 
 A prior is no evidence. So whether a claim may be served by yet is asked of labels alone
 (`Evidence.backed`): a new cache serves its first two hits, for two wrong ones refute nothing, and then
-as many as its labels would bear out even if the next were wrong.
+as many as its labels would bear out even if the next were wrong. Where no label comes of what is held
+back, since nobody stores fresh answers or they tell nothing, the prior is all there is, and is believed.
 """
 
 from __future__ import annotations
@@ -63,6 +64,8 @@ REFITS = 50
 """The curve is fitted again when this share of the labels, 1 in so many, is new."""
 LIMIT = math.log(2 / 0.05)
 """Evidence at which a share is out: 95 % confidence, half of the doubt on each side."""
+UNTOLD = 3
+"""Answers held back in a row of which no label came, after which none is waited for."""
 SIZES = 12
 """Claims are compared with labels by size: from 1 down to 2^-11, by halves."""
 
@@ -123,6 +126,8 @@ class Evidence:
         self._labels = np.zeros((2, SIZES))
         self._served = np.zeros((2, SIZES))
         """Answers served by claims of each size: where something differs, and where nothing does."""
+        self._untold = 0
+        """Answers held back since the last label."""
         self._found: list[tuple[float, float]] = []
         self._w = self._prior
         self._news = 0.0
@@ -149,7 +154,7 @@ class Evidence:
         """Whether one more answer may be served by this claim, for all that labels alone tell.
 
         Not when a record would be expected to refute the promise in which every answer served so far,
-        and this one, was wrong with the chance of `_alone`.
+        and this one, was wrong with the chance of `_alone`; unless labels have stopped to come.
 
         Args:
             x: What was seen of the pair; None where it is one more on a judge's word.
@@ -158,6 +163,8 @@ class Evidence:
                 wrong for all that labels tell.
         """
         with self._lock:
+            if self._untold >= UNTOLD:
+                return True
             served = self._served.copy()
             if x is not None:
                 served[self._place(x, entry)] += 1
@@ -169,7 +176,13 @@ class Evidence:
     def gave(self, x: Row, entry: str = "") -> None:
         """Take note of an answer that was served by a claim, and of which no label will come."""
         with self._lock:
-            self._served[self._place(x, entry)] += 1
+            if self._untold < UNTOLD:
+                self._served[self._place(x, entry)] += 1
+
+    def held_back(self) -> None:
+        """Take note of an answer that was not served for want of labels: the fresh one may be one."""
+        with self._lock:
+            self._untold += 1
 
     def learn(self, x: Row, entry: str, *, wrong: float) -> None:
         """Take a label: 1 when the pair was another question, 0 when it was the same."""
@@ -181,6 +194,7 @@ class Evidence:
             self._served *= self._fade
             self._labels[place] += 1
             self._wrong[place] += wrong
+            self._untold = 0
             above, information = self._entries.pop(entry, (0.0, 0.0))
             pooled = _sigmoid(float(self._w @ x))
             self._entries[entry] = (above + wrong - pooled, information + pooled * (1 - pooled))

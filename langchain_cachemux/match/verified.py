@@ -54,7 +54,8 @@ class Verified:
     the surface says, of the similarity, and of how contested the neighbourhood is: learned from this
     cache's own labels. A match is served while its upper bound can be paid for out of the budget and
     labels back it: a new cache serves two hits by meaning, and makes misses of others until fresh
-    answers have borne out what it would have served.
+    answers have borne out what it would have served. Where no such answers come it believes the shipped
+    threshold after three misses.
 
     Args:
         max_error: Of the answers so served, the share that may be wrong by the user's own judgement;

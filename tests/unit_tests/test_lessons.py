@@ -280,6 +280,21 @@ def test_an_audited_hit_is_a_miss_whose_fresh_answer_settles_the_bet(make):
     assert call(cache, "a:same two", "") == "Rome"
 
 
+@pytest.mark.parametrize("tells", [True, False])
+def test_rewordings_are_held_back_for_fresh_answers_and_no_longer_where_none_tells(make, tells):
+    cache = make(match=Verified(audit=0.001, seed=0))
+    for topic in range(20):
+        cache.update(ask(f"t{topic}: same 0"), LLM, chat(f"answer {topic}"))
+    hits = []
+    for topic in range(20):
+        found = cache.find(ask(f"t{topic}: same 1"), LLM)
+        hits.append(isinstance(found, Hit))
+        if isinstance(found, Miss) and tells:
+            cache.update(ask(f"t{topic}: same 1"), LLM, chat(f"other {topic}"))
+    assert hits[:5] == [True, True, False, False, False]
+    assert hits[5:] == [not tells] * 15
+
+
 def test_feedback_takes_back_a_wording_and_remembers_that_it_differs(make):
     cache = make()
     call(cache, "a:first", "Paris")

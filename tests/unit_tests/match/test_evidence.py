@@ -148,6 +148,21 @@ def test_before_labels_two_answers_may_be_served_and_no_third_whatever_is_claime
     assert served(Evidence(max_error), near(0.9, kind)) == 2
 
 
+def test_what_is_held_back_is_served_once_three_in_a_row_brought_no_label_until_one_comes():
+    learned, x = Evidence(0.02), near(0.9)
+    served(learned, x)
+    for _ in range(2):
+        learned.held_back()
+    assert not learned.backed(x)
+    learned.held_back()
+    assert served(learned, x) == 50
+    learned.learn(near(0.1), "e", wrong=1.0)
+    assert not learned.backed(x)  # what was believed is no debt: two more labels back it again
+    for place in range(30):
+        learned.learn(x, f"e{place}", wrong=0.0)
+    assert learned.backed(x)
+
+
 def test_right_labels_of_larger_claims_of_a_kind_back_smaller_ones_and_nothing_else():
     far, other, close = Evidence(0.02), Evidence(0.02), Evidence(0.02)
     for place in range(30):
