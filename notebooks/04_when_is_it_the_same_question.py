@@ -25,6 +25,7 @@ import operator
 import time
 from collections import Counter
 from pathlib import Path
+from statistics import mean
 
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
@@ -148,9 +149,11 @@ for question in (
     ask(cache, question)
 
 # %% [markdown]
-# `explain` says more: every wording near, what the texts show, the chance that they ask the same, and the chance of
-# the opposite *at most*. That last number is what the cache bets. Of all answers served so at most `max_error`, 2 % by
-# default, may be wrong, and a match whose bound the budget cannot pay for is a miss.
+# Two came by meaning, and that is all that a new cache takes on trust. `explain` says why: it shows every wording
+# near, what the texts show, the chance that they ask the same, and the chance of the opposite *at most*. That last
+# number is what the cache bets. Of all answers served so at most `max_error`, 2 % by default, may be wrong, and a match
+# whose bound the budget cannot pay for is a miss. The baby dog's could be paid for. But the bound comes with the
+# package and no label has borne it out, so that asked now the question would be a miss, and its fresh answer a label.
 
 # %%
 print(cache.explain("What is the name for a baby dog?", MODEL))
@@ -187,14 +190,15 @@ print(f"{cache.stats().labels} labels so far")
 # %% [markdown]
 # ## 4. You know better
 #
-# `feedback` takes an answer back. What was served by meaning is not served to that question again (the nearest that is
-# left is another one); had it been an alias, it would be none any more.
+# `feedback` takes an answer back: an alias is none any more, and what was served by meaning is not served to that
+# question again. (The nearest that is left is another one.)
 
 # %%
-wording = "hi, what is the capital of France? thanks"
+wording = "How do I start a fire?"
 served = ask(cache, wording)
 cache.feedback(served.query.key, ok=False)
-ask(cache, wording)
+_ = ask(cache, wording)
+
 # %% [markdown]
 # ## 5. A judge
 #
@@ -259,7 +263,7 @@ NAMES = {
     "similarity .95": "similarity ≥ 0.95",
     "similarity .85": "similarity ≥ 0.85",
     "numbers, negation, names, .85": "≥ 0.85 and equal numbers, names, denials",
-    "verdicts, .80": "the default, before it has learned",
+    "verdicts, .80": "the default's verdicts, and ≥ 0.80",
 }
 COLOURS = dict(zip(NAMES, (charts.BLUE, charts.ORANGE, charts.PURPLE, charts.MAIN), strict=True))
 files = {
@@ -300,14 +304,15 @@ figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", 
 figure.tight_layout(rect=(0, 0.17, 1, 1))
 
 # %% [markdown]
-# A similarity alone serves half of the traps and more: the dots move along the floor. The default gives up a third to
-# a half of what should hit, and serves hardly any of the others; of the demo's near misses, which are worded more
-# freely, one in ten. That is where a cache starts; from there it learns.
+# A similarity alone serves half of the traps and more: the dots move along the floor. The verdicts give up a third to
+# a half of what should hit, and let hardly any of the others pass; of the demo's near misses, which are worded more
+# freely, one in ten. That is what a cache believes at first. It serves by it as far as labels bear it out.
 #
 # ## 7. What it learns
 #
 # Five thousand questions of each of two public collections, in a drawn order, each asked once, so that there is no
-# exact hit. Two are the same when people gave them one label. The ceiling is a matcher that is told every label; the
+# exact hit. Two are the same when people gave them one label. Every mark is the mean over two drawn orders, for the
+# rule with a curve for each entry on the second collection one. The ceiling is a matcher that is told every label; the
 # floor is a cache of exact hits alone, which serves nothing here. The vertical line is the promise of 2 %.
 
 # %%
@@ -315,9 +320,8 @@ rows = json.loads((RESULTS / "matching.json").read_text())["rows"]
 
 
 def cell(stream, arm, what):
-    """What came of a stream through a matcher."""
-    (found,) = (row[what] for row in rows if (row["stream"], row["arm"]) == (stream, arm))
-    return found
+    """What came of a stream through a matcher, the mean over the orders it was drawn in."""
+    return mean(row[what] for row in rows if (row["stream"], row["arm"]) == (stream, arm))
 
 
 def path(stream, arms):
@@ -378,8 +382,9 @@ table(
 # %% [markdown]
 # A threshold buys hits with errors, and at what rate differs from stream to stream, so nobody can set it beforehand.
 # The default keeps its promise of 2 % with room to spare, and without help serves little. A judge lifts it most of the
-# way to the ceiling. Where it does not work: in `polarity`, which is all sentences beside their denials in other
-# words, the first three hits were wrong before it stopped serving.
+# way to the ceiling. The lowest mark of the default promises half a percent and lies right of it: of a hundred answers
+# served one was wrong, which does not refute the promise yet. Where the default does not work: in `polarity`, which is
+# all sentences beside their denials in other words, the two hits that it takes on trust were wrong, and the last.
 
 # %% [markdown]
 # ## 8. The promise, on a stream
@@ -388,6 +393,9 @@ table(
 # so each answer served is right or wrong. What the error really is can be narrowed down by counting: the band is a 95
 # % *confidence sequence*, which holds at every moment at once. A broken promise would show as a band that leaves the
 # red line below it.
+#
+# A cache is new at the start of this stream, and a short stream shows what that costs: most of what it could serve by
+# meaning it makes misses of, until their fresh answers have said that such hits are right.
 
 # %%
 REQUESTS = draw(read_questions(), 600, seed=0, skew=0.5)
@@ -476,9 +484,13 @@ table(
 
 # %% [markdown]
 # The band of a bare similarity climbs off the red line within the first hundred hits: its error *is* greater than 2 %.
-# The other two never do. Their upper ends are still above it, and honestly so: a hundred answers without an error do
-# not prove 2 %. Thousands do, as in the figures above. A cache cannot count like this, as it does not know the truth.
-# It turns a few hits into misses instead, audits, and `stats().error_interval` is the band that these give.
+# The other two never do, and serve a twentieth as many answers by meaning. Their bands are wide, and honestly so: a dozen
+# answers without an error prove nothing. Thousands do, as in the figures above. Yet both serve two thirds of what could
+# be served, nearly all of it exactly: a wording that missed once is an alias the second time. The judge adds little
+# here, since it too must be borne out by fresh answers first.
+#
+# A cache cannot count like this, as it does not know the truth. It turns a few hits into misses instead, audits, and
+# `stats().error_interval` is the band that these give.
 #
 # ## Where to go next
 #

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import operator
+import random
 import re
 import tomllib
 from pathlib import Path
@@ -10,10 +12,13 @@ import pytest
 from langchain_core.globals import get_llm_cache, set_llm_cache
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage
-from langchain_core.outputs import ChatGeneration, ChatResult
+from langchain_core.outputs import ChatGeneration, ChatResult, Generation
 
-from langchain_cachemux import LECCache, MultiplexedLLM
+from langchain_cachemux import Hit, LECCache, MultiplexedLLM
 from langchain_cachemux.cli.app import app
+from langchain_cachemux.demo.stream import read_questions
+from langchain_cachemux.match.evidence import Evidence, seen
+from langchain_cachemux.read.answers import read
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -236,3 +241,48 @@ def test_the_figures_over_five_seeds_are_those_of_the_committed_run():
     ):
         assert printed(said) in text
     assert sum(sum(arm["wrong hits"]) for arm in seeds.values()) == 0
+
+
+def given(max_error, possible, similarity):
+    """Of so many possible hits by meaning, all of them right, how many a new cache gives."""
+    learned, count = Evidence(max_error), 0
+    for place in range(possible):
+        x = seen("reworded", similarity, least=0.8, rivals=0.0, fellows=1)
+        if learned.backed(x, f"entry {place}"):
+            learned.gave(x, f"entry {place}")
+            count += 1
+        else:
+            learned.learn(x, f"entry {place}", wrong=0.0)
+    return count
+
+
+def test_the_figures_on_a_new_cache_are_what_its_evidence_comes_to():
+    text = " ".join(README.split())
+    similarities = (0.8, 0.85, 0.9, 0.95, 1.0)
+    assert {given(0.02, 10, similarity) for similarity in similarities} == {5}
+    assert "Of the first ten hits by meaning that it could give it gives five" in text
+    counts = [given(0.02, 100, similarity) for similarity in similarities]
+    ((strict,), (loose,)) = ({given(e, 100, s) for s in similarities} for e in (0.005, 0.05))
+    said = f"of the first hundred {min(counts)} to {max(counts)} ({strict} at `max_error=0.005`, {loose}"
+    assert said in text
+
+
+def test_a_new_cache_gives_no_fewer_hits_on_real_rewordings_and_waits_with_the_rest():
+    asked = [(text, q.id) for q in read_questions() for text in (q.question, *q.paraphrases)]
+    random.Random(0).shuffle(asked)
+    backed, right = [], []
+    with LECCache(same=operator.eq, max_error=0.02) as cache:
+        for text, answer in asked:
+            found = cache.find(text, "a model")
+            if isinstance(found, Hit):
+                backed.append(True)
+                right.append(read(found.entry.answer)[0].text == answer)
+                continue
+            if "a fresh answer is to show first" in found.reason:
+                backed.append(False)
+            cache.update(text, "a model", [Generation(text=answer)])
+    assert all(right)
+    assert len(backed) > 100
+    assert not all(backed[:10])
+    for possible in (10, 50, 100):
+        assert sum(backed[:possible]) >= given(0.02, possible, 0.9)
