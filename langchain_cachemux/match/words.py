@@ -13,6 +13,7 @@ import unicodedata
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from langchain_cachemux.match import english
 
@@ -55,16 +56,18 @@ class Text:
 
     def strange(self, other: Text) -> list[str]:
         """The names that another text has not, nor shortened to their initials, nor as an adjective."""
-        known = list(other.names)
+        missing = [name for name in self.names if name not in other.every]
+        if not missing:
+            return []
+        known, begun = set(other.names), {name[:2] for name in other.names}
         for one, two in pairwise(self.names):
-            known += [one, two] * any(name.startswith(one[0] + two[0]) for name in other.names)
+            if one[0] + two[0] in begun:
+                known |= {one, two}
         initials = tuple(one[0] + two[0] for one, two in pairwise(other.names))
         return [
             name
-            for name in self.names
-            if name not in other.every
-            and not name.startswith(initials)
-            and not any(_alike(name, one) for one in known)
+            for name in missing
+            if not name.startswith(initials) and not any(_alike(name, one) for one in known)
         ]
 
 
@@ -130,18 +133,24 @@ class _Clause:
 _MARKS = "".join(chr(c) for c in range(0x300, 0x3100) if unicodedata.category(chr(c))[0] == "M")
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 """Thai, Lao, Burmese, Khmer, kana and Chinese letters."""
-_TOKEN = re.compile(
+_SIMPLE = (
+    r"(?P<simple>[A-Za-z]{1,20}(?:'[A-Za-z]{1,9})?"
+    rf"(?:[.,;:?!]?(?: +|(?=\n)|\Z)|(?=[^\w'.,;:?!{_MARKS}])))"
+)
+"""Most words of most texts, each with the mark after it: what it comes to is remembered."""
+_ANY = (
     rf"(?P<number>\.?\d+(?:[.,:]\d+)*)"
     rf"|(?P<letter>[{_UNSPACED}][{_MARKS}]*)"
     rf"|(?P<word>(?:(?![{_UNSPACED}])(?:[^\W\d]|[{_MARKS}]))+(?:'[^\W\d{_UNSPACED}]+)*)"
-    r"|(?P<blank>[^\S\n]+)|(?P<other>.)",
-    re.DOTALL,
+    r"|(?P<blank>[^\S\n]+)|(?P<other>.)"
 )
+_TOKEN = re.compile(f"{_SIMPLE}|{_ANY}", re.DOTALL)
 _QUOTES = str.maketrans("’‘‛`“”„«»‹›「」『』《》", "''''" + '"' * 13)
 _STOPS = frozenset(".!?;:,。！？；：，、؟،؛।…")
 _SENTENCES = frozenset('.!?:\n"')
 _COLONS = frozenset(":：")
 _PLAIN = _STOPS | frozenset("\"'()（）¿¡·•")
+_SILENT = _PLAIN - frozenset(".!()")
 _DASHES = frozenset("-‐‑‒–—―−")
 
 
@@ -155,28 +164,57 @@ def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
         piece, kind = found[0], found.lastgroup
         if kind == "blank":
             continue
-        if kind == "word":
-            words += [_ROMAN[piece]] if piece in _ROMAN else _apart(piece.casefold())
-            named = _is_name(piece, first=first)
-            names += [piece.casefold().removesuffix("'s")] * named
-            capitals, inside, first = capitals + (named and not first), inside + (not first), False
-        elif kind == "letter":
-            words.append(piece)
-        elif kind == "number":
-            words.append(_figure(piece))
-            first = False
+        mark = after = ""
+        if kind in {"simple", "word"}:
+            word = _simple(piece) if kind == "simple" else _word(piece)
+            words += word.parts
+            mark = word.mark
+            if word.opening if first else word.name:
+                names.append(word.name or word.opening)
+                capitals += not first
+            inside, first = inside + (not first), False
+        elif kind in {"letter", "number"}:
+            words.append(piece if kind == "letter" else _figure(piece))
+            first = first and kind == "letter"
         elif _is_sign(text, found.start()):
             words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else piece)
         else:
-            first = first or piece in _SENTENCES
-            if words and _stops(piece, text[found.end() : found.end() + 1]):
+            mark, after = piece, text[found.end() : found.end() + 1]
+        if mark:
+            first = first or mark in _SENTENCES
+            if words and _stops(mark, after):
                 clauses.append(_Clause(_counted(words), quoted))
-                quoted = quoted or (piece in _COLONS and not _courteous(words))
+                quoted = quoted or (mark in _COLONS and not _courteous(words))
                 words = []
     if words:
         clauses.append(_Clause(_counted(words), quoted))
     titled = 2 * capitals > inside > SHORT or text.isupper()
     return clauses, [] if titled else names
+
+
+class _Word(NamedTuple):
+    """What a word as it is written comes to: its name "" where it is none, there or as a first word."""
+
+    parts: list[str]
+    name: str
+    opening: str
+    mark: str = ""
+
+
+def _word(piece: str, mark: str = "") -> _Word:
+    word = piece.casefold()
+    parts = [_ROMAN[piece]] if piece in _ROMAN else _apart(word)
+    name, opening = (
+        word.removesuffix("'s") if _is_name(piece, first=first) else "" for first in (False, True)
+    )
+    return _Word(parts, name, opening, mark)
+
+
+@lru_cache(maxsize=16_384)
+def _simple(piece: str) -> _Word:
+    """The same of a word with the mark and the blanks after it."""
+    word = piece.rstrip(" ")
+    return _word(word) if word[-1].isalpha() else _word(word[:-1], word[-1])
 
 
 _ROMAN = {"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9"}
@@ -194,9 +232,12 @@ def _stops(mark: str, after: str) -> bool:
 
 def _is_sign(text: str, at: int) -> bool:
     """Whether a character that is no letter or figure tells something: an emoji does, a comma not."""
-    sign, before, after = text[at], text[at - 1 : at], text[at + 1 : at + 2]
+    sign = text[at]
+    if sign in _SILENT:
+        return False
     if sign in _DASHES:
         return _is_minus(text, at)
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
     if sign == ".":
         return after.isalpha() and not before.isalnum()
     if sign == "!":
@@ -211,10 +252,14 @@ def _is_sign(text: str, at: int) -> bool:
 
 def _is_minus(text: str, at: int) -> bool:
     """Whether a dash says something: a hyphen between words and a dash between blanks do not."""
-    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    before, after, beyond = (
+        text[at - 1 : at],
+        text[at + 1 : at + 2],
+        text[at - 2 : at - 1] * (at > 1),
+    )
     if before.isalpha() and after.isalpha():
-        return not (text[at - 2 : at - 1].isalpha() or text[at + 2 : at + 3].isalpha())
-    near = before.strip() or text[at - 2 : at - 1], after.strip() or text[at + 2 : at + 3]
+        return not (beyond.isalpha() or text[at + 2 : at + 3].isalpha())
+    near = before.strip() or beyond, after.strip() or text[at + 2 : at + 3]
     return before.isalnum() or after.isalnum() or any(side.isdigit() for side in near)
 
 

@@ -1,9 +1,13 @@
 """A text read word by word: what is kept, what is passed over, what becomes one."""
 
+import re
+from itertools import pairwise
+
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from langchain_cachemux.match import words
 from langchain_cachemux.match.words import CACHED, read, stem
 
 
@@ -122,3 +126,52 @@ def test_whatever_is_read_every_word_is_whole_and_each_has_its_stem(text):
     assert len(found.stems) == len(found.words)
     assert set(found.words) <= found.every
     assert all(place <= len(found.words) for place in found.clauses)
+
+
+def slowly(text):
+    """The reading of a text in which no word is known from before, nor taken together with its mark."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(words, "_TOKEN", re.compile(words._ANY, re.DOTALL))
+        patch.setattr(words, "_SILENT", frozenset())
+        return words._read(text)
+
+
+PIECES = st.one_of(
+    st.sampled_from(
+        "is It don't Bob's II World War ok. yes, why? no! note: (see) a-b e.g. U.S. x_y 3.5 -5 5! & "
+        "== caf\u00e9 q\u0301 \u0e44\u0e17\u0e22 \u06cc' thanks one-two \"so\" it's's 7th.".split()
+    ),
+    st.text(st.sampled_from("aB'.,;:?!-& \n\t0_\u0301\u0e01\u00e9"), max_size=5),
+    st.text("abc", min_size=18, max_size=23),
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(st.tuples(PIECES, st.sampled_from(["", " ", "  ", "\n", "\t"])), max_size=25))
+@example([("Hi", " "), ("Bob", "")])
+def test_a_word_that_is_known_is_read_as_one_that_is_not(pieces):
+    text = "".join(f"{piece}{blank}" for piece, blank in pieces)
+    assert words._read(text) == slowly(text)
+
+
+@given(
+    *(st.lists(st.sampled_from("Bo Bonn Kim Kit Ada Ken BK Kb".split()), max_size=6),) * 2,
+)
+def test_a_strange_name_is_one_that_no_name_of_the_other_text_explains(mine, theirs):
+    one, other = read(f"see {' '.join(mine)} and so on and on"), read(f"see {' '.join(theirs)} so")
+    known = list(other.names)
+    for name, after in pairwise(one.names):
+        known += [name, after] * any(each.startswith(name[0] + after[0]) for each in other.names)
+    initials = tuple(name[0] + after[0] for name, after in pairwise(other.names))
+    assert one.strange(other) == [
+        name
+        for name in one.names
+        if name not in other.every
+        and not name.startswith(initials)
+        and not any(words._alike(name, each) for each in known)
+    ]
+
+
+def test_a_dash_at_the_very_beginning_is_no_minus_for_a_figure_at_the_very_end():
+    assert read("- buy milk on day 25.").signs == ()
+    assert read("- 25 is what?").signs == ("-",)
