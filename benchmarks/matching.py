@@ -40,6 +40,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -88,6 +89,17 @@ ERRORS = (0.005, 0.01, 0.02, 0.05)
 FLAWS = (0.0, 0.02, 0.05)
 """Shares of the pairs about which a judge is wrong."""
 SWEPT = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.97, 0.99)
+CONTRACTIONS = {
+    "can't": "can not",
+    "cannot": "can not",
+    "won't": "will not",
+    "n't": " not",
+    "'s": " is",
+    "'re": " are",
+    "'m": " am",
+    "'ve": " have",
+    "'ll": " will",
+}
 GREY = ((0.7, 0.9), (0.7, 0.95), (0.8, 0.95), (0.6, 0.99))
 """Lower and upper thresholds."""
 
@@ -523,18 +535,47 @@ def gptcache(folder: Path) -> list[Asked]:
 
 
 def polarity(folder: Path) -> list[Asked]:
-    """Sentences with a paraphrase or a contradiction, and sentences negated."""
-    found = []
+    """Sentences with a paraphrase or a contradiction, and sentences negated.
+
+    A sentence stands in several rows, now "it's", now "it is". Rows that share one are tied: what has a
+    label in one has it in all. Rows that call a sentence the opposite of itself are left out.
+    """
+    rows: list[tuple[Asked, Asked]] = []
     for path in sorted((folder / "polarity_cannot").glob("*.tsv.gz")):
         with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-            rows = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
-        for n, row in enumerate(rows):
+            told = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))[1:]
+        for n, row in enumerate(told):
             if len(row) < 2:
                 continue
             name = f"{path.name} {n}"
             opposite = len(row) == 2 or row[2] == "1"
-            found += [Asked(row[0], name), Asked(row[1], f"not {name}" if opposite else name)]
-    return found
+            if not opposite or spelt_out(row[0]) != spelt_out(row[1]):
+                other = f"not {name}" if opposite else name
+                rows.append((Asked(row[0], name), Asked(row[1], other)))
+    return tied([asked for row in rows for asked in row])
+
+
+def spelt_out(text: str) -> str:
+    """Words without case, signs and contractions."""
+    text = text.casefold().replace("\u2019", "'")
+    for short, long in CONTRACTIONS.items():
+        text = re.sub(rf"{short}\b", long, text)
+    return " ".join(re.findall(r"\w+", text))
+
+
+def tied(asked: list[Asked]) -> list[Asked]:
+    """The same, with one label for all labels of an equal sentence."""
+    above: dict[str, str] = {}
+
+    def root(label: str) -> str:
+        while above.setdefault(label, label) != label:
+            label = above[label]
+        return label
+
+    first: dict[str, str] = {}
+    for one in asked:
+        above[root(one.label)] = root(first.setdefault(spelt_out(one.text), one.label))
+    return [replace(one, label=root(one.label)) for one in asked]
 
 
 def cast(folder: Path) -> list[Asked]:
