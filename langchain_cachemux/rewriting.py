@@ -105,7 +105,8 @@ class Rewriter:
         """On that, in the user's unit."""
         self._price = price
         self._pay: Callable[[float], object] = lambda _cost: None
-        # by exact key, its context and words as a first turn; None where there are none
+        # by exact key and by conversation, whatever the model: its context and words as a first turn;
+        # None where there are none
         self._known: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
         self._flights = Flights(deadline)
         self._failed = self._skip = 0
@@ -159,11 +160,14 @@ class Rewriter:
         return self.known(query)
 
     def known(self, query: Query) -> Query:
-        """Return a turn as it was rewritten; unchanged when it was not."""
+        """Return a turn as it was rewritten, whichever model it was for; unchanged when it was not."""
+        names = query.key, _conversation(query)
         with self._lock:
-            known = self._known.get(query.key)
-            if known is not None:
-                self._known.move_to_end(query.key)
+            name = next((name for name in names if name in self._known), None)
+            if name is None:
+                return query
+            known = self._known[name]
+            self._remember(names, known)
         return query if known is None else self.reader.alone(query, *known)
 
     def stats(self) -> dict[str, Any]:
@@ -211,9 +215,16 @@ class Rewriter:
         with self._lock:
             self._failed = 0
             self.count += words is not None
-            self._known[query.key] = None if words is None else (turns.context, words)
-            while len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            known = None if words is None else (turns.context, words)
+            self._remember((query.key, _conversation(query)), known)
+
+    def _remember(self, names: Iterable[str], known: tuple[str, str] | None) -> None:
+        """Keep what a turn is on its own under these names, the latest used last."""
+        for name in names:
+            self._known[name] = known
+            self._known.move_to_end(name)
+        while len(self._known) > 2 * REMEMBERED:
+            self._known.popitem(last=False)
 
     def _paid(self, usages: Iterable[Usage]) -> None:
         cost = 0.0
@@ -236,6 +247,13 @@ class Rewriter:
         log.warning(
             "a turn was not rewritten, nor will the next %d be: %s", skipped, loggable(error)
         )
+
+
+def _conversation(query: Query) -> str:
+    """What names a conversation, whoever is asked; where its last turn is too long, as it is asked."""
+    if not query.text:
+        return query.key
+    return f"{query.namespace}:{query.context}:{query.text}"
 
 
 def _is_model(rewrite: Any) -> bool:

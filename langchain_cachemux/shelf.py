@@ -250,12 +250,7 @@ class Shelf:
 
     def asked(self, query: Query, context: str | None) -> list[str]:
         """The keys of all wordings that are a query's words, in this context or in any."""
-        return [
-            one.key
-            for one in self._visible(query)
-            if query.text == one.text != ""
-            and (context is None or one.partition.endswith(f":{context}"))
-        ]
+        return [one.key for one in self._visible(query, context) if query.text == one.text != ""]
 
     def found(self, asked: Asked) -> list[str]:
         """The keys of the answers that `Asked` means, those that are over included."""
@@ -294,21 +289,22 @@ class Shelf:
                 found.append(Match(wording.entry, similarity, wording.text, wording.key))
         yield from sorted(found, key=lambda match: -match.similarity)
 
-    def beside(self, query: Query) -> list[Match]:
-        """What is near a query's words, in whatever context and of whatever model it is."""
+    def beside(self, query: Query, context: str | None) -> list[Match]:
+        """What is near a query's words, in this context or in any, and of whatever model it is."""
         found = [
             Match(wording.entry, float(wording.vector @ query.vector), wording.text, wording.key)
-            for wording in self._visible(query)
+            for wording in self._visible(query, context)
             if wording.vector is not None is not query.vector and wording.entry is not None
         ]
         return sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
 
-    def _visible(self, query: Query) -> Iterator[Wording]:
-        """The wordings of what is held in a query's namespace, and is not over."""
+    def _visible(self, query: Query, context: str | None) -> Iterator[Wording]:
+        """The wordings of what is held in a query's namespace, in this context or any, and not over."""
         self._expect_life()
         for wording in self.ledger.wordings():
             entry = wording.entry
-            if entry is not None and self.expiry.sees(query, entry):
+            here = context is None or wording.partition.endswith(f":{context}")
+            if here and entry is not None and self.expiry.sees(query, entry):
                 yield wording
 
     def size_of(self, entry: Entry) -> int:

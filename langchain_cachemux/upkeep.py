@@ -81,7 +81,8 @@ class Upkeep:
 
         Args:
             question: Words, whatever was said before them; or a prompt or messages, which are all that
-                was said; or, with `llm_string`, the prompt as LangChain gives it to a cache.
+                was said, also as they were rewritten (`rewrite=`); or, with `llm_string`, the prompt as
+                LangChain gives it to a cache.
             llm_string: The model's parameters as LangChain writes them. With it an answer is found that
                 its words alone do not find: a long question's, or one that calls a tool.
             namespace: Whose, where that is found in the metadata of a run, and there is none.
@@ -95,10 +96,11 @@ class Upkeep:
         self._life.expect()
         prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
-        keys = [asked.key]
+        keys = {asked.key}
         if llm_string is None:
-            context = None if isinstance(question, str) else asked.context
-            keys = self._shelf.asked(asked, context)
+            words, both = isinstance(question, str), (asked, self.rewriter.known(asked))
+            wanted = [self._shelf.asked(one, None if words else one.context) for one in both]
+            keys = {key for found in wanted for key in found}
         return sum(self._forget(key) for key in keys)
 
     def invalidate(
@@ -213,24 +215,40 @@ class Upkeep:
         return self._shelf.compact()
 
     def explain(
-        self, prompt: str, llm_string: str | None = None, *, namespace: str | None = None
+        self,
+        question: LanguageModelInput,
+        llm_string: str | None = None,
+        *,
+        namespace: str | None = None,
     ) -> str:
-        """Say what would come of a prompt and why: the nearest wordings, and what is thought of each.
+        """Say what would come of a question and why: the nearest wordings, and what is thought of each.
 
         Args:
-            prompt: As for `lookup`; without `llm_string` just words, beside whatever is stored.
-            llm_string: As for `lookup`.
+            question: Words, beside whatever is stored; or a prompt or messages, beside what is stored
+                after the same, for whatever model; or, with `llm_string`, the prompt as LangChain gives
+                it to a cache.
+            llm_string: As for `forget`.
             namespace: As for `forget`.
 
         Raises:
-            ValueError: It is not known whose question it is.
+            ValueError: The question is none, or it is not known whose.
         """
-        query = self._asked(prompt, llm_string or "", namespace)
-        if llm_string is None:
-            query = replace(query, text=prompt, vector=self.reader.vector(prompt))
-            return explained(self.match, query, self._shelf.beside(query))
-        query = self.reader.embed(query)
-        return explained(self.match, query, list(self._shelf.near(query)))
+        self._life.expect()
+        prompt = written_down(question)
+        asked = self._asked(prompt, llm_string or "", namespace)
+        query = self.rewriter.known(asked)
+        if llm_string is not None:
+            query = self.reader.embed(query)
+            near = [*self._shelf.near(query)]
+        elif isinstance(question, str):
+            query = replace(asked, text=question, vector=self.reader.vector(question))
+            near = self._shelf.beside(query, None)
+        else:
+            query = self.reader.embed(query)
+            near = self._shelf.beside(query, query.context)
+        told = explained(self.match, query, near)
+        rewritten = query.context != asked.context
+        return f"On its own it asks {query.text!r}.\n{told}" if rewritten else told
 
     def check(self, *, fix: bool = False) -> list[str]:
         """Compare the index with the ledger, and the ledger with itself.
@@ -245,24 +263,28 @@ class Upkeep:
         return self._shelf.check(fix=fix)
 
     def _asked(self, prompt: str, llm_string: str, namespace: str | None) -> Query:
-        """A prompt as a query of a namespace that is named, or of the one under way.
+        """A prompt as a query of a namespace that is named, or of the one under way, not rewritten.
 
         Raises:
             ValueError: It is not known whose it is, or it has no stable key.
         """
-        return self._read(prompt, llm_string, self._fixed if namespace else None, namespace)
+        return self._as_said(prompt, llm_string, self._fixed if namespace else None, namespace)
 
-    def _read(
+    def _read(self, prompt: str, llm_string: str) -> Query:
+        """A prompt as a query of this epoch and the namespace under way, as it was rewritten."""
+        self._life.expect()
+        return self.rewriter.known(self._as_said(prompt, llm_string))
+
+    def _as_said(
         self, prompt: str, llm_string: str, outermost: str | None = None, named: str | None = None
     ) -> Query:
-        """A prompt as a query of this epoch, and of the namespace under way unless another is named."""
-        self._life.expect()
+        """As `_read`, but as it was said, and of the namespace under way unless another is named."""
         query = of_epoch(self.reader.read(prompt, llm_string), self._expiry.epoch)
         if outermost is None and self.namespace is not None:
             outermost = self.namespace.name()
         for name in self._names(named, outermost or ""):
             query = in_namespace(query, name)
-        return self.rewriter.known(query)
+        return query
 
     def _names(self, named: str | None, outermost: str) -> list[str]:
         """The namespaces that something is within, the outermost first."""

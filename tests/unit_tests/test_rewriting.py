@@ -187,9 +187,73 @@ def test_a_conversation_is_rewritten_once_and_an_exact_hit_not_at_all(cache, tab
 
 def test_what_was_known_longest_ago_is_forgotten(cache, table, monkeypatch):
     monkeypatch.setattr("langchain_cachemux.rewriting.REMEMBERED", 2)
-    for llm in "abcbca":
-        cache.lookup(dumps(FRANCE), llm)
+    for said in "abcbca":
+        cache.lookup(dumps([HumanMessage(said), *FRANCE[1:]]), "m")
     assert len(table.asked) == 4
+
+
+def test_a_conversation_is_rewritten_once_for_all_models_and_anew_for_another_user(table):
+    with LECCache(
+        embeddings=Words(), rewrite=table, namespace=lambda m: m.get("user", "ann")
+    ) as cache:
+        for llm in "mnm":
+            cache.lookup(dumps(FRANCE), llm)
+        assert len(table.asked) == 1
+        model = Fake(model="m", cache=cache)
+        model.invoke(FRANCE, {"metadata": {"user": "ben"}})
+        assert len(table.asked) == 2
+
+
+# What its owner asks
+
+
+def test_a_turn_is_explained_as_it_was_looked_up(cache):
+    asked(cache, FIRST)
+    asked(cache, FRANCE)
+    told = cache.explain(dumps(FRANCE), Fake(model="m")._get_llm_string())
+    assert told.startswith("On its own it asks 'What is the capital of Spain?'.\n")
+    assert "'What is the capital of Spain?': 1.000 similar, same" in told
+    assert cache.explain(FRANCE) == told
+    assert "on its own" not in cache.explain(FIRST).lower()
+
+
+def test_a_turn_that_was_never_looked_up_is_explained_as_it_was_said(cache, table):
+    asked(cache, FIRST)
+    told = cache.explain(FRANCE)
+    assert (
+        told
+        == "A miss: nothing near is stored.\nOf the answers so served at most 2.00% may be wrong."
+    )
+    assert table.asked == []
+
+
+@pytest.mark.parametrize("other", [SPAIN, FIRST])
+def test_what_answered_a_turn_is_forgotten_by_its_conversation(cache, other):
+    asked(cache, FRANCE)
+    assert asked(cache, other) == ("Madrid.", 0)
+    assert cache.forget(FRANCE) > 0
+    assert cache.stats().entries == 0
+    assert asked(cache, other, says="Barcelona.") == ("Barcelona.", 1)
+    assert cache.check() == []
+
+
+def test_what_was_stored_before_a_turn_could_be_rewritten_is_forgotten_with_it(cache, table):
+    table.raises = OSError("down")
+    asked(cache, FRANCE)
+    table.raises = None
+    for _ in range(2):
+        asked(cache, FRANCE, llm="n")
+    assert cache.stats().entries == 2
+    assert cache.forget(FRANCE) == 2
+
+
+def test_a_turn_that_was_answered_wrong_is_not_served_by_meaning_again(cache):
+    asked(cache, FIRST, says="Barcelona.")
+    answer = Fake(model="m", cache=cache).invoke(FRANCE)
+    assert answer.text == "Barcelona."
+    assert cache.feedback(answer, ok=False)
+    assert asked(cache, FRANCE) == ("Madrid.", 1)
+    assert asked(cache, FIRST, says="Seville.") == ("Barcelona.", 0)
 
 
 @pytest.mark.parametrize(
