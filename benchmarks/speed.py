@@ -206,20 +206,17 @@ def beside(
         wait(cache)
     chance = random.Random(SEED)
     taken: defaultdict[str, dict[str, list[float]]] = defaultdict(dict)
-    asks: dict[str, Callable[[BaseCache, int], object]] = {
-        "hit": lambda cache, number: cache.lookup(prompt(number), LLM),
-        "hit by meaning": lambda cache, number: cache.lookup(
-            prompt(number, greeting="Hello! "), LLM
-        ),
-        "update": store,
-    }
-    fresh = iter(range(size, size + UPDATES))
-    for what, ask in asks.items():
+    for what in ("hit", "hit by meaning", "update"):
+        greeting = "Hello! " if what == "hit by meaning" else ""
         times = {kind: list[float]() for kind in caches if what in asked_of(kind, size)}
-        for _ in range(UPDATES if what == "update" else HITS):
-            number = next(fresh) if what == "update" else chance.randrange(size)
+        for new in range(UPDATES if what == "update" else HITS):
+            number = size + new if what == "update" else chance.randrange(size)
+            asked, told = prompt(number, greeting=greeting), answer(number)
             for kind, seen in times.items():
-                seen.append(timed(partial(ask, caches[kind], number)))
+                work: Callable[[], object] = partial(caches[kind].lookup, asked, LLM)
+                if what == "update":
+                    work = partial(caches[kind].update, asked, LLM, told)
+                seen.append(timed(work))
         for kind, seen in times.items():
             taken[kind][what] = seen
     for cache in caches.values():

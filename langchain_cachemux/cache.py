@@ -190,6 +190,7 @@ class LECCache(Upkeep, Connected, BaseCache):
         self.flights = Flights(wait)
         """Equal questions that are being asked just now."""
         self._stopwatch, self._counters = Stopwatch(), Counters()
+        self._copies = metadata.Copies()
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
@@ -296,8 +297,8 @@ class LECCache(Upkeep, Connected, BaseCache):
             self.index.clear()
             self._worth.clear()
             self._shelf.doubted.clear()
-        self._stopwatch.clear()
-        self.rewriter.clear()
+        for what in (self._stopwatch, self._copies, self.rewriter):
+            what.clear()
         if self.lessons is not None:
             self.lessons.clear()
 
@@ -355,7 +356,7 @@ class LECCache(Upkeep, Connected, BaseCache):
             verdict = Miss(verdict.query, "a chain that used the answer came to nothing")
         if isinstance(verdict, Hit):
             try:
-                generations = metadata.handed_out(verdict)
+                generations = self._copies.handed_out(verdict)
             except ValueError as error:
                 self._fail("reading a stored answer", error)
                 with self._spared("forgetting"):
@@ -366,7 +367,8 @@ class LECCache(Upkeep, Connected, BaseCache):
             self._runs.used(self, verdict.entry.key)
             kind: Counted = "hits_exact" if verdict.kind == "exact" else "hits_semantic"
             self._counters.add(kind, saved=verdict.entry.cost)
-            self._counters.add("hits_judged", verdict.judged)
+            if verdict.judged:
+                self._counters.add("hits_judged")
         else:
             if self._expiry.due():
                 self._workers.begin(self._sweep)

@@ -66,9 +66,7 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
         output_tokens=outputs,
         cached_tokens=read,
         seconds=float(metadata.get("seconds", max(seconds - loading, 0.0))),
-        model=str(
-            metadata.get("model_name") or metadata.get("model") or metadata.get("model_id") or model
-        ),
+        model=model_named(metadata) or model,
         provider=str(metadata.get("model_provider") or ""),
         tier=str(metadata.get("service_tier") or ""),
         cache_write_tokens=write,
@@ -77,6 +75,12 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
         audio_input_tokens=into("audio"),
         audio_output_tokens=out("audio"),
     )
+
+
+def model_named(metadata: Mapping[str, Any]) -> str:
+    """Return the model that a message's `response_metadata` names; empty when it names none."""
+    named = metadata.get("model_name") or metadata.get("model") or metadata.get("model_id")
+    return str(named or "")
 
 
 class Meter(BaseCallbackHandler):

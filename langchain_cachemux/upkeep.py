@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.expiry import Expiry, Span
     from langchain_cachemux.life import Life
     from langchain_cachemux.match.threshold import Matcher
+    from langchain_cachemux.read.metadata import Copies
     from langchain_cachemux.read.prompts import Namespace, Reader
     from langchain_cachemux.rewriting import Rewriter
     from langchain_cachemux.shelf import Shelf
@@ -46,6 +47,7 @@ class Upkeep:
     _worth: Worth
     _workers: Workers
     _life: Life
+    _copies: Copies
 
     def keeping(
         self,
@@ -298,6 +300,7 @@ class Upkeep:
 
     def _forget(self, key: str) -> bool:
         """Forget the answer under a key, and its row; True when it was held."""
+        self._copies.clear()
         with self._shelf.lock:
             self._worth.gone([key])
             return self._shelf.forget(key)

@@ -7,10 +7,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.types import Entry
+
 if TYPE_CHECKING:
     from langchain_cachemux.keep.books import Account
     from langchain_cachemux.keep.wordings import Alias
-    from langchain_cachemux.types import Entry, Vector, Wording
+    from langchain_cachemux.types import Vector, Wording
 
 
 class Answers:
@@ -24,8 +26,20 @@ class Answers:
 
     def entry(self, account: Account) -> Entry:
         """A copy of an answer, with its cost and size by now and its slot."""
-        entry = self.entries[account.key]
-        return replace(entry, cost=account.cost, size=account.size, slot=account.slot)
+        kept = self.entries[account.key]
+        return Entry(  # `replace` takes three times as long, at every hit
+            kept.key,
+            account.cost,
+            account.size,
+            kept.partition,
+            kept.text,
+            kept.vector,
+            kept.answer,
+            account.slot,
+            kept.made,
+            kept.expires,
+            kept.labels,
+        )
 
     def wording(self, alias: Alias, account: Account) -> Wording:
         """A copy of an alias' words, with the entry that answers them."""

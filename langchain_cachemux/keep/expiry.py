@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -274,8 +273,11 @@ class Expiry:
 
 def label(kind: str, labels: Iterable[str]) -> str:
     """Return the value of the last label of a kind; empty when there is none."""
-    found = deque((one for one in labels if one.startswith(f"{kind}:")), maxlen=1)
-    return found[0].partition(":")[2] if found else ""
+    before, found = f"{kind}:", ""
+    for one in labels:
+        if one.startswith(before):
+            found = one[len(before) :]
+    return found
 
 
 def _namespaces(namespace: str) -> Iterator[str]:

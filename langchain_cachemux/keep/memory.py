@@ -6,7 +6,7 @@ import heapq
 import math
 from collections import OrderedDict
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from typing_extensions import override
 
@@ -451,57 +451,73 @@ class MemoryWordings(Wordings):
 class HeapShadow(Shadow):
     """A dictionary and a heap over (worth, last), O(log n).
 
-    A use leaves the old tuple in the heap, to be skipped when it surfaces; worths never change by
-    waiting, so the first tuple that is still true is the least.
+    In the heap each key has a place that is never above its worth. A use that lifts the worth, as most
+    do, leaves the place where it is: only when it surfaces the key sinks to where it belongs. One that
+    lowers it gives the key another place, and the old one is skipped when it surfaces.
     """
 
     def __init__(self, policy: Policy, *, capacity: int, age: int, stored: Container[str]) -> None:
         super().__init__(policy, capacity=capacity, age=age)
         self._stored = stored
-        self._heap: list[tuple[float, int, str]] = []
+        self._heap: list[_Place] = []
+        self._places: dict[str, _Place] = {}
+        """Of the keys held."""
         self._strays: OrderedDict[str, None] = OrderedDict()
 
     def resume(self, standings: Sequence[Standing], *, strays: Iterable[str]) -> None:
         """Go on with what it held before, and with its strays in their order."""
         self.held = {standing.key: standing for standing in standings}
         self.size = sum(standing.size for standing in standings)
-        self._heap = [(standing.worth, standing.last, standing.key) for standing in standings]
+        self._places = {key: _place(standing) for key, standing in self.held.items()}
+        self._heap = list(self._places.values())
         heapq.heapify(self._heap)
         self._strays = OrderedDict.fromkeys(strays)
 
     @override
     def check(self, stored: Mapping[str, int]) -> list[str]:
-        true = {key for _, _, key in filter(self._true, self._heap)}
-        missing = ["an entry is missing from the heap"] if true != set(self.held) else []
+        placed = {place[2]: place for place in self._heap if self._is_taken(place)}
+        wrong = placed.keys() != self.held.keys() or any(
+            place > _place(self.held[key]) for key, place in placed.items()
+        )
+        missing = ["an entry is missing from the heap"] if wrong else []
         return super().check(stored) + missing
 
     @override
     def least(self) -> Generator[Standing]:
         """The heap is whole again when it is closed."""
-        passed: list[tuple[float, int, str]] = []
+        passed: list[_Place] = []
         try:
-            while self._heap:
-                if self._true(self._heap[0]):
-                    yield self.held[self._heap[0][2]]
-                    passed.append(heapq.heappop(self._heap))
+            while heap := self._heap:
+                place = heap[0]
+                if not self._is_taken(place):
+                    heapq.heappop(heap)
+                elif place < (true := _place(self.held[place[2]])):
+                    self._places[place[2]] = true
+                    heapq.heapreplace(heap, true)
                 else:
-                    heapq.heappop(self._heap)
+                    yield self.held[place[2]]
+                    passed.append(heapq.heappop(heap))
         finally:
-            for item in passed:
-                heapq.heappush(self._heap, item)
+            for place in passed:
+                heapq.heappush(self._heap, place)
 
     @override
     def hold(self, standing: Standing) -> None:
         self.held[standing.key] = standing
         self.size += standing.size
-        self.renew(standing)
+        self._put(standing)
 
     @override
     def renew(self, standing: Standing) -> None:
-        heap = self._heap
-        heapq.heappush(heap, (standing.worth, standing.last, standing.key))
-        if len(heap) > 2 * len(self.held) + 64:
-            self._heap = [item for item in heap if self._true(item)]
+        if standing.worth < self._places[standing.key][0]:
+            self._put(standing)
+
+    def _put(self, standing: Standing) -> None:
+        """Give a key a place where it belongs."""
+        place = self._places[standing.key] = _place(standing)
+        heapq.heappush(self._heap, place)
+        if len(self._heap) > 2 * len(self.held) + 64:
+            self._heap = list(self._places.values())
             heapq.heapify(self._heap)
 
     @override
@@ -510,7 +526,7 @@ class HeapShadow(Shadow):
 
     @override
     def drop(self, standing: Standing) -> None:
-        del self.held[standing.key]
+        del self.held[standing.key], self._places[standing.key]
         self.size -= standing.size
 
     @override
@@ -534,6 +550,14 @@ class HeapShadow(Shadow):
     def strays(self) -> list[str]:
         return list(self._strays)
 
-    def _true(self, item: tuple[float, int, str]) -> bool:
-        standing = self.held.get(item[2])
-        return standing is not None and standing.worth == item[0] and standing.last == item[1]
+    def _is_taken(self, place: _Place) -> bool:
+        """Whether it is the place of its key."""
+        return self._places.get(place[2]) is place
+
+
+_Place: TypeAlias = tuple[float, int, str]
+
+
+def _place(standing: Standing) -> _Place:
+    """Where a key belongs."""
+    return standing.worth, standing.last, standing.key

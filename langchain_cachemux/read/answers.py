@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import copy
 from datetime import date, time, timedelta
 from decimal import Decimal
 from inspect import iscoroutine
@@ -36,6 +37,7 @@ _HIDDEN = ("text", "reasoning", "thinking", "redacted_thinking", "reasoning_cont
 """Blocks that show nothing, or show it in the answer's text."""
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _MESSAGES = ("ai", "AIMessageChunk")
+_NESTED = (dict, list)
 _TOOL_BLOCKS = ("tool_call", "tool_use", "function_call")
 
 
@@ -156,6 +158,40 @@ def read(text: str) -> list[Generation]:
         msg = "not a stored answer: it is empty"
         raise ValueError(msg)
     return generations
+
+
+def is_repeatable(generations: Sequence[Generation]) -> bool:
+    """Whether a copy is as good as reading it again: no call in it needs an id of its own."""
+    return not any(
+        m.tool_calls
+        or m.invalid_tool_calls
+        or m.model_extra
+        or "tool_calls" in m.additional_kwargs
+        or any(block.get("type") in _TOOL_BLOCKS for block in _blocks(m))
+        for m in filter(None, map(message_of, generations))
+    )
+
+
+def copied(generation: Generation) -> Generation:
+    """Return a copy that shares nothing that can be changed."""
+    fresh = copy(generation)
+    fields = vars(
+        fresh
+    )  # as they are: assigning would check again what was checked when it was read
+    fields["generation_info"] = _copied(generation.generation_info)
+    if isinstance(generation, ChatGeneration):
+        message = copy(generation.message)
+        fields["message"] = message
+        told = vars(message)
+        told |= {name: _copied(value) for name, value in told.items() if type(value) in _NESTED}
+    return fresh
+
+
+def _copied(value: Any) -> Any:
+    """A copy of what was read of JSON."""
+    if isinstance(value, dict):
+        return {n: _copied(one) if type(one) in _NESTED else one for n, one in value.items()}
+    return [*map(_copied, value)] if isinstance(value, list) else value
 
 
 def message_of(generation: Generation) -> AIMessage | None:

@@ -16,11 +16,14 @@ import re
 from itertools import pairwise
 
 _TOKEN = re.compile(r"[^\W_]+(?:'[^\W_]+)?|[^\w\s]|\n")
-_QUOTES = str.maketrans("’‘‛`", "''''")
+_QUOTES = re.compile("[’‘‛`]")
+_IS = re.compile(r"\b(it|that|there|what|who|where|how|when|he|she|here)'s\b")
+_ARE = re.compile(r"\b(they|those|these)'(?:re|ve)\b")
 
 PERSONS = frozenset("he him his she her hers they them their theirs its".split())
 POINTERS = frozenset("this that these those".split())
 SUBSTITUTES = frozenset("one ones".split())
+_REFERRING = PERSONS | POINTERS | SUBSTITUTES | {"it", "there"}
 _BE = frozenset("is are was were be been being 's 're isn't aren't wasn't weren't am".split())
 _AUXILIARIES = _BE | frozenset(
     "do does did don't doesn't didn't has have had hasn't haven't hadn't can could can't cannot"
@@ -56,6 +59,7 @@ _SAID = frozenset(
     " happened".split()
 )
 """Verbs by which one asks: never what a pronoun stands for."""
+_NAMELESS = _CLOSED | _SAID
 _SPEAKERS = frozenset("i my mine we us our you your".split())
 _ON = (
     _ASKED | _JOINS | _SAID | frozenset("yes no not ok okay more less again another really".split())
@@ -95,25 +99,27 @@ def dangles(text: str) -> bool:
     Args:
         text: As somebody wrote it; nothing was said before.
     """
-    line = text.translate(_QUOTES).casefold().strip()
+    line = _QUOTES.sub("'", text).casefold().strip()
     words = _TOKEN.findall(_apart(line))
     if not any(word[0].isalpha() for word in words):
         return False
     if _CONTINUES.match(line) or _goes_on(words):
         return True
-    return any(_refers(words, at) and not _named(words, at) for at in range(len(words)))
+    return any(
+        word in _REFERRING and _refers(words, at) and not _named(words, at)
+        for at, word in enumerate(words)
+    )
 
 
 def _apart(line: str) -> str:
     """Contractions as two words."""
-    line = re.sub(r"\b(it|that|there|what|who|where|how|when|he|she|here)'s\b", r"\1 is", line)
-    return re.sub(r"\b(they|those|these)'(?:re|ve)\b", r"\1 are", line)
+    return _ARE.sub(r"\1 are", _IS.sub(r"\1 is", line)) if "'" in line else line
 
 
 def _goes_on(words: list[str]) -> bool:
     """Whether it only asks or answers on, about nothing it names: "Why?", "And then?", "Yes"."""
     said = [word for word in words if word[0].isalnum()]
-    names = not _CLOSED.union(_SAID).issuperset(said) or not _SPEAKERS.isdisjoint(said)
+    names = not _NAMELESS.issuperset(said) or not _SPEAKERS.isdisjoint(said)
     return not names and not _ON.isdisjoint(said)
 
 

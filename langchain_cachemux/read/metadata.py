@@ -20,13 +20,14 @@ from typing import (
 
 from annotated_types import Ge, Le
 from langchain_core.messages import BaseMessage
-from langchain_core.outputs import ChatGeneration
 from pydantic import ConfigDict, FiniteFloat, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from langchain_cachemux.arguments import expect
-from langchain_cachemux.meter import usage_of
+from langchain_cachemux.meter import model_named
 from langchain_cachemux.read import answers
+from langchain_cachemux.read.answers import message_of
+from langchain_cachemux.read.recent import Recent
 from langchain_cachemux.types import Estimate
 
 if TYPE_CHECKING:
@@ -139,30 +140,55 @@ def name_of(answer: BaseMessage | str, field: Literal["id", "key"], *, of: str) 
     return str(name)
 
 
-def handed_out(hit: Hit) -> list[Generation]:
-    """A fresh copy of the stored answer, which says that it is one.
+class Copies:
+    """Fresh copies of stored answers; of recent ones it is remembered how they read.
 
-    Raises:
-        ValueError: It is not what `answers.write` returns.
+    Args:
+        size: Answers remembered.
+        longest: Characters of one that is remembered, in JSON.
     """
-    generations = answers.read(hit.entry.answer)
-    for generation in generations:
-        message = answers.message_of(generation)
-        if isinstance(generation, ChatGeneration) and message is not None:
-            generation.message = write(message, of_hit(hit, model_in(message)))
-    return generations
+
+    def __init__(self, size: int = 1024, *, longest: int = 10_000) -> None:
+        self._longest = longest
+        self._read: Recent[tuple[list[Generation], list[str | None]]] = Recent(size)
+
+    def handed_out(self, hit: Hit) -> list[Generation]:
+        """A fresh copy of the stored answer, which says that it is one.
+
+        Raises:
+            ValueError: It is not what `answers.write` returns.
+        """
+        text = hit.entry.answer
+        known = self._read.get(text)
+        if known is None:
+            generations = answers.read(text)
+            models = [None if m is None else model_in(m) for m in map(message_of, generations)]
+            if len(text) <= self._longest and answers.is_repeatable(generations):
+                self._read.put(text, (generations, models))
+                generations = [*map(answers.copied, generations)]
+        else:
+            generations, models = [*map(answers.copied, known[0])], known[1]
+        for generation, model in zip(generations, models, strict=True):
+            message = message_of(generation)
+            if message is not None:
+                message.response_metadata[NAME] = of_hit(hit, model)
+        return generations
+
+    def clear(self) -> None:
+        """Forget every answer."""
+        self._read.clear()
 
 
 def model_of(generations: Sequence[Generation]) -> str | None:
     """Which model gave an answer; None where nobody knows."""
-    message = answers.message_of(generations[0]) if generations else None
+    message = message_of(generations[0]) if generations else None
     return None if message is None else model_in(message)
 
 
 def model_in(message: BaseMessage) -> str | None:
     """Which model a message is of, as a multiplexer tells or the provider; None where nobody knows."""
     told = read(message)
-    return told["model"] if told else usage_of(message).model or None
+    return told["model"] if told else model_named(message.response_metadata) or None
 
 
 def of_hit(hit: Hit, model: str | None) -> HitMetadata:

@@ -13,11 +13,10 @@ import asyncio
 import hashlib
 import json
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 from langchain_core.embeddings import Embeddings
@@ -30,9 +29,9 @@ from langchain_core.messages import (
 )
 
 from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, shown, takes
-from langchain_cachemux.locks import Lock
 from langchain_cachemux.patience import Patience
 from langchain_cachemux.read.dangling import dangles
+from langchain_cachemux.read.recent import Recent
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.template import Split, split_of
 from langchain_cachemux.types import Query
@@ -45,6 +44,8 @@ if TYPE_CHECKING:
 Scope: TypeAlias = Callable[[str], str]
 """Reduces an `llm_string` to the part that must be equal for an answer to be shared."""
 
+_PIECE = re.compile(r"\w+|[^\w\s]")
+_ordered = json.JSONEncoder(sort_keys=True).encode
 _CLASS = re.compile(r"<(?:class|enum) '(.+?)'>")
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 _WORDS = ("text", "reasoning", "thinking", "redacted_thinking", "refusal")
@@ -95,38 +96,6 @@ class Turns(NamedTuple):
     """The system prompt and what was said, the last turn last; documents are left out."""
     context: str
     """Of the last turn if it were the first: hash of the system prompt and of all documents."""
-
-
-T = TypeVar("T")
-
-
-class Recent(Generic[T]):
-    """What came of recent questions; the one that was asked about longest ago is forgotten first.
-
-    Args:
-        size: Questions remembered.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._held: OrderedDict[str, T] = OrderedDict()
-        self._lock = Lock()
-
-    def get(self, key: str) -> T | None:
-        """Return what came of it, if that is remembered."""
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
-
-    def put(self, key: str, value: T) -> T:
-        """Remember what came of it, and return that."""
-        with self._lock:
-            self._held[key] = value
-            self._held.move_to_end(key)
-            if len(self._held) > self._size:
-                self._held.popitem(last=False)
-        return value
 
 
 class Reader:
@@ -204,7 +173,7 @@ class Reader:
             earlier, words, whole, first = "", prompt, prompt, True
         else:
             earlier, words = _split(messages)
-            whole, first = json.dumps(messages, sort_keys=True), _is_first(messages)
+            whole, first = _ordered(messages), _is_first(messages)
         words, material = self.split(words)
         return Query(
             key=_hash(scope, whole),
@@ -450,8 +419,8 @@ def conversation(messages: Sequence[BaseMessage]) -> list[str]:
 
 def _pieces(text: str) -> int:
     """Guess, from above, into how many pieces a tokenizer cuts a text: words by four, symbols by one."""
-    words = re.findall(r"\w+|[^\w\s]", text)
-    return sum(-(-len(word) // 4) if word.isascii() else len(word) for word in words)
+    words = _PIECE.findall(text)
+    return sum([-(-len(word) // 4) if word.isascii() else len(word) for word in words])
 
 
 def _is_name(name: object) -> bool:
@@ -493,6 +462,10 @@ def _messages(prompt: str) -> list[dict[str, Any]] | None:
         return None
     if not found or not all(_is_message(item) for item in found):
         return None
+    written = "\\u" in prompt or "not_implemented" in prompt
+    if written and '"type": "not_implemented"' in json.dumps(found):
+        msg = "a message holds an object that cannot be written down"
+        raise UnstableKeyError(msg)
     calls: dict[str, int] = {}
     return [_message(item, calls) for item in found]
 
@@ -509,9 +482,6 @@ def _message(item: Mapping[str, Any], calls: dict[str, int]) -> dict[str, Any]:
 
     A tool call's id is replaced by its ordinal, so that a replayed conversation is equal to itself.
     """
-    if '"type": "not_implemented"' in json.dumps(item):
-        msg = "a message holds an object that cannot be written down"
-        raise UnstableKeyError(msg)
     kwargs = item["kwargs"]
     role = item["id"][-1].removesuffix("Chunk")
     kept: dict[str, Any] = {"role": role, "content": _content(kwargs.get("content", ""))}
@@ -569,6 +539,6 @@ def _split(messages: list[dict[str, Any]]) -> tuple[str, str]:
     """Split into all that must be equal, and the last words when they are human and all text."""
     last = messages[-1]
     if last["role"] != "HumanMessage" or not isinstance(last["content"], str):
-        return json.dumps(messages, sort_keys=True), ""
+        return _ordered(messages), ""
     rest = [*messages[:-1], {**last, "content": None}]
-    return json.dumps(rest, sort_keys=True), last["content"]
+    return _ordered(rest), last["content"]

@@ -215,6 +215,23 @@ def test_the_heap_evicts_what_a_scan_for_the_least_worth_would(policy, seed, cap
     assert heap.check() == []
 
 
+@pytest.mark.parametrize("policy", [LEC, GDSF, robust], ids=["LEC", "GDSF", "the default"])
+@given(seed=st.integers(0, 10**9))
+@settings(max_examples=25)
+def test_the_heap_finds_the_least_also_where_worths_fall(policy, seed):
+    chance = random.Random(seed)
+    policies = [policy(6) if policy is robust else policy() for _ in range(2)]
+    heap, scan = MemoryLedger(6, policy=policies[0]), Scan(6, policies[1], None)
+    for key, _, _ in trace(400, seed=seed):
+        cost = chance.choice([0.01, 1.0, 100.0])
+        assert heap.use(key, cost=cost) == scan.use(key, cost=cost)
+        if heap.get(key) is None:
+            entry = Entry(key, cost)
+            assert heap.admit(entry).evicted == scan.admit(replace(entry))[1]
+    assert books(heap) == books(scan)
+    assert heap.check() == []
+
+
 def test_the_heap_does_not_grow_with_uses():
     ledger = MemoryLedger(3, policy=LRU())
     for turn in range(10_000):

@@ -568,8 +568,9 @@ class WeighedLFU(LFU):
 
 
 def test_the_work_of_a_request_grows_as_the_logarithm_of_what_is_held():
-    # A hundred times the entries is twice the logarithm, and a hundred times a scan. Three quarters
-    # of the requests are for keys that are held, the rest are new.
+    # A hundred times the entries is a hundred times a scan. In a small heap most keys are asked for
+    # again before their place surfaces, which then costs nothing, so more than the logarithm doubles.
+    # Three quarters of the requests are for keys that are held, the rest are new.
     def work(capacity):
         chance, ledger = random.Random(0), MemoryLedger(capacity, policy=WeighedLFU())
         start, requests = 2 * capacity, 2 * capacity + 20_000
@@ -586,8 +587,8 @@ def test_the_work_of_a_request_grows_as_the_logarithm_of_what_is_held():
         return Weighed.compared / (requests - start)
 
     small, large = work(100), work(10_000)
-    assert large < 3 * small
-    assert large < 20 * math.log2(10_000)
+    assert large < 10 * small
+    assert large < 2 * math.log2(10_000)
 
 
 # Names

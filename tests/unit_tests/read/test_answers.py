@@ -8,7 +8,7 @@ from decimal import Decimal
 from uuid import UUID, uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from langchain_core._api.beta_decorator import suppress_langchain_beta_warning
 from langchain_core.load import dumps, loads
@@ -32,6 +32,9 @@ from pydantic import BaseModel, Field
 from langchain_cachemux.read import answers
 
 USAGE = {"input_tokens": 3, "output_tokens": 5, "total_tokens": 8}
+
+
+INVALID = {"name": "f", "args": "{", "id": "1", "error": None, "type": "invalid_tool_call"}
 
 
 class Capital(BaseModel):
@@ -274,6 +277,42 @@ def test_a_user_may_change_what_was_handed_out():
     one.message.usage_metadata["total_cost"] = 0
     one.message = AIMessage("gone")
     assert answers.read(text) == [generation]
+
+
+@given(st.lists(CHATS | PLAIN, min_size=1, max_size=3))
+@settings(deadline=None)
+def test_a_copy_is_what_is_read_and_shares_nothing_with_what_it_was_made_of(generations):
+    text = answers.write(generations)
+    first = answers.read(text)
+    assume(answers.is_repeatable(first))
+    copies = [*map(answers.copied, first)]
+    assert copies == answers.read(text)
+    for one in copies:
+        spoil(vars(one))
+    assert first == answers.read(text)
+
+
+def spoil(value):
+    """Change whatever can be changed, however deep."""
+    if isinstance(value, BaseModel):
+        spoil(vars(value))
+    elif isinstance(value, dict | list):
+        for one in [*(value.values() if isinstance(value, dict) else value)]:
+            spoil(one)
+        value.clear()
+
+
+@pytest.mark.parametrize(
+    "generation",
+    [
+        chat(tool_calls=[tool()]),
+        chat(additional_kwargs={"tool_calls": [{"id": "call_1", "function": {"name": "f"}}]}),
+        chat([{"type": "tool_use", "id": "call_1", "name": "f", "input": {}}]),
+        ChatGeneration(message=AIMessage("", invalid_tool_calls=[INVALID])),
+    ],
+)
+def test_an_answer_whose_calls_need_ids_of_their_own_is_read_anew(generation):
+    assert not answers.is_repeatable([chat(), generation])
 
 
 def test_writing_changes_nothing_in_what_is_written():

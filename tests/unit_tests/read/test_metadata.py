@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, message_to_dict
+from langchain_core.outputs import ChatGeneration, Generation
 
-from langchain_cachemux.read import metadata
+from langchain_cachemux.read import answers, metadata
+from langchain_cachemux.types import Entry, Hit, Query
 
 HIT = {"hit": "semantic", "similarity": 0.9, "model": "small", "cost": 0.0, "saved": 2.5}
 ROUTE = {
@@ -81,3 +83,59 @@ JSON = st.recursive(
 def test_whatever_stands_there_nothing_is_raised(told):
     found = metadata.read(AIMessage("x", response_metadata={"cachemux": told}))
     assert found is None or found["cost"] >= 0
+
+
+# Copies
+
+
+def hit(key, *generations, of=None):
+    entry = Entry(of or key, cost=2.5, answer=answers.write(generations))
+    return Hit(Query(key), entry, "exact")
+
+
+def said(text, **metadata):
+    usage = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
+    message = AIMessage(text, usage_metadata=usage, response_metadata=metadata)
+    return ChatGeneration(message=message)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """The answers that are read from what is stored."""
+    seen, read = [], answers.read
+    monkeypatch.setattr(answers, "read", lambda text: seen.append(text) or read(text))
+    return seen
+
+
+def test_each_hit_says_what_it_is_however_often_the_answer_was_read(reads):
+    copies = metadata.Copies()
+    found = [copies.handed_out(hit(key, said("Paris", model_name="m"), of="a"))[0] for key in "abc"]
+    assert [metadata.read(one.message)["key"] for one in found] == ["a", "b", "c"]
+    assert {metadata.read(one.message)["model"] for one in found} == {"m"}
+    assert {one.message.text for one in found} == {"Paris"}
+    reads.clear()
+    copies.handed_out(hit("a", said("Paris", model_name="m")))
+    assert len(reads) == 1  # by `write` of this test
+    assert metadata.read(found[0].message)["key"] == "a"
+
+
+def test_what_is_too_long_or_was_forgotten_is_read_anew(reads):
+    copies, plain = metadata.Copies(size=1, longest=40), Generation(text="Paris")
+    for generation, read in ((plain, 1), (plain, 0), (Generation(text="x" * 40), 1), (plain, 0)):
+        asked = hit("a", generation)
+        reads.clear()
+        assert copies.handed_out(asked) == [generation]
+        assert len(reads) == read
+    copies.clear()
+    copies.handed_out(asked)
+    assert len(reads) == 1
+
+
+def test_a_call_has_another_id_at_every_hit():
+    call = {"name": "weather", "args": {}, "id": "call_1", "type": "tool_call"}
+    copies, asked = (
+        metadata.Copies(),
+        hit("a", ChatGeneration(message=AIMessage("", tool_calls=[call]))),
+    )
+    ids = {copies.handed_out(asked)[0].message.tool_calls[0]["id"] for _ in range(3)}
+    assert len(ids) == 3
