@@ -11,7 +11,7 @@ something else, when it is written out without its last mark, so that as a quest
 Two turns ask the same when what they were written out to is the same but for case and punctuation; an
 answer served to another turn is `other`, be that one a rewording of it or not. `could` were written out
 before, and `unsaid` are written out with a reference in them all the same, which is compared after equal
-turns alone. Arms:
+turns alone; `held back` would have been served but that labels had to bear such matches out first. Arms:
 
     turns        as they were said: earlier turns must be equal
     rewritten    by `rewrite=`, which is given what is written out in the data
@@ -46,7 +46,7 @@ from langchain_core.outputs import ChatGeneration
 from rich.console import Console
 from rich.table import Table
 
-from langchain_cachemux import Hit, LECCache
+from langchain_cachemux import Hit, LECCache, Miss
 from langchain_cachemux.lab.stamp import stamp
 from langchain_cachemux.match.verified import Verified
 from langchain_cachemux.read.dangling import dangles
@@ -126,10 +126,14 @@ def served(
     embeddings: Embeddings | None = None,
 ) -> dict[str, Any]:
     """What a cache with the default matcher serves of a stream, and how it came to it."""
-    counts: Counter[str] = Counter(dict.fromkeys(("exact", "by meaning", "other", "right"), 0))
+    counts: Counter[str] = Counter(
+        dict.fromkeys(("exact", "by meaning", "held back", "other", "right"), 0)
+    )
     kinds: list[str] = []
 
     def heard(event: object) -> None:
+        if isinstance(event, Miss):
+            counts["held back"] += "a fresh answer is to show first" in event.reason
         if isinstance(event, Hit):
             kinds.append("exact" if event.kind == "exact" else "by meaning")
 

@@ -67,6 +67,31 @@ class Alignment:
     common: float
     in_frame: bool
 
+    def other_role(self) -> bool:
+        """Whether one asks who did something and the other whom it was done to, and no more differs.
+
+        But "did" and the form of one verb: taught and teach begin alike.
+        """
+        if {self.new.asks_who, self.stored.asks_who} != {True, False}:
+            return False
+        mine, theirs = (Counter(text.stems) - Counter(["did"]) for text in (self.new, self.stored))
+        forms = [*(mine - theirs).elements()], [*(theirs - mine).elements()]
+        begun = [[word[0] for word in each] for each in forms]
+        return len(begun[0]) < 2 and begun[0] == begun[1]  # noqa: PLR2004
+
+    def other_way(self) -> str | None:
+        """Why one of `english.WAYS` leads to another word, while each text has both words; or None."""
+        shared = {*self.new.stems} & {*self.stored.stems}
+        for way in sorted(english.WAYS):
+            mine, theirs = (
+                [stem for stem, steps in text.steps.items() if way in steps]
+                for text in (self.new, self.stored)
+            )
+            both = {*mine, *theirs}
+            if len(mine) == len(theirs) == 1 < len(both) and both <= shared:
+                return f"'{way} {mine[0]}' is not '{way} {theirs[0]}'"
+        return None
+
 
 @lru_cache(maxsize=4)
 def align(new: str, stored: str) -> Alignment:

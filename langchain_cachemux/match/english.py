@@ -27,6 +27,10 @@ UNSAID = frozenset("my our".split())
 """May be left out."""
 AUXILIARIES = frozenset("can may must should will would did was had".split())
 """May stand before the subject or after it."""
+HELPING = AUXILIARIES | frozenset("is do have were been be".split())
+"""Helps another verb, or stands for one."""
+ANYBODY = frozenset("i you we one people someone".split())
+"""Whoever asks, or anybody: of such a subject a question is not about who did it."""
 NEGATIONS = frozenset(
     "not no never none nor neither without except nobody nothing nowhere unless unable lack lacks nicht"
     " kein keine keinen keiner nie ohne sin nunca pas sans jamais не нет नहीं मत بدون ليس لا".split()
@@ -85,5 +89,7 @@ ADJUNCTS = KINDS | frozenset(
     "in on at for from to with without before after during by if while since until how".split()
 )
 """Begins a part of a question that may be moved to its front or end."""
+WAYS = frozenset("from into than".split())
+"""Before the one of two that may not change places with the other: a stain from silk."""
 PAIRED = frozenset("and or vs versus".split())
 """Stands between two that may change places."""

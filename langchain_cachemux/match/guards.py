@@ -82,7 +82,11 @@ def small_words(new: str, stored: str) -> str | None:
 def order(new: str, stored: str) -> str | None:
     """Two parts have not changed places: who does what to whom."""
     pair = align(new, stored)
-    return f"in another order: {_show(pair.moved)}" if pair.exchanged else None
+    if pair.exchanged:
+        return f"in another order: {_show(pair.moved)}"
+    if pair.other_role():
+        return "one asks who did it, the other to whom"
+    return pair.other_way()
 
 
 def frame(new: str, stored: str) -> str | None:
@@ -92,6 +96,8 @@ def frame(new: str, stored: str) -> str | None:
         return None
     if both := [found for found in pair.differences if found.new and found.stored]:
         return f"{both[0].new!r} is not {both[0].stored!r}"
+    if pair.new.ones != pair.stored.ones:
+        return "only one of them says 'one'"
     if pair.differences:
         return f"only one of them says {pair.differences[0].new or pair.differences[0].stored!r}"
     return f"in another order: {_show(pair.moved)}" if pair.moved else None

@@ -36,10 +36,13 @@ class Text:
         names: Words with a capital elsewhere than at the start of a sentence.
         every: All words, with those that were passed over.
         prefixed: Of these, those that begin with a prefix by which opposites are made.
+        ones: How often "one", which is passed over as an article, may be a number.
         numbers: Figures and number words by value, ordinals with a # before them.
         signs: What is neither a letter, a number nor punctuation.
         steps: What words of closed classes stand before a stem.
         denies: Whether any of its words denies.
+        asks_who: Whether it asks who or what did something (True), or to whom or what it was done
+            (False); None where it does not show.
     """
 
     words: tuple[str, ...]
@@ -49,10 +52,12 @@ class Text:
     names: tuple[str, ...]
     every: frozenset[str]
     prefixed: frozenset[str]
+    ones: int
     numbers: tuple[str, ...]
     signs: tuple[str, ...]
     steps: dict[str, set[str]]
     denies: bool
+    asks_who: bool | None
 
     def strange(self, other: Text) -> list[str]:
         """The names that another text has not, nor shortened to their initials, nor as an adjective."""
@@ -112,10 +117,12 @@ def _read(text: str) -> Text:
         prefixed=frozenset(
             word for word in every.union(words) if word.startswith(english.PREFIXES)
         ),
+        ones=sum(_ones(clause.words) for clause in clauses),
         numbers=tuple(word for word in odd if word.lstrip("#")[:1].isdigit()),
         signs=tuple(word for word in odd if len(word) == 1 and not word.isalnum()),
         steps=steps,
         denies=not english.NEGATIONS.isdisjoint(words),
+        asks_who=_asks_who(clauses),
     )
 
 
@@ -202,7 +209,7 @@ class _Word(NamedTuple):
 
 
 def _word(piece: str, mark: str = "") -> _Word:
-    word = piece.casefold()
+    word = piece.lower() if "ß" in piece else piece.casefold()  # Buße is not Busse
     parts = [_ROMAN[piece]] if piece in _ROMAN else _apart(word)
     name, opening = (
         word.removesuffix("'s") if _is_name(piece, first=first) else "" for first in (False, True)
@@ -349,6 +356,20 @@ def _without_courtesy(clauses: list[_Clause]) -> list[_Clause]:
     return clauses[first:last]
 
 
+def _asks_who(clauses: list[_Clause]) -> bool | None:
+    """Who killed him needs no helping verb; whom did he kill has a "did" before its subject."""
+    asked = [c.words for c in clauses if c.words[0] in ("who", "what") and not c.quoted]
+    if not asked:
+        return None
+    words = asked[-1]
+    at = next((i for i, word in enumerate(words) if word in english.HELPING), None)
+    if at is None:
+        return True
+    subject = "".join(words[at + 1 : at + 2])
+    asks_whom = words[at] in ("do", "did") and subject not in ("", *english.ANYBODY)
+    return False if asks_whom and words[at - 1] != "to" else None
+
+
 _PHRASES = re.compile("|".join(rf"\b({pattern})\b" for pattern, _ in english.PHRASES))
 _OPENINGS = re.compile("|".join(rf"({pattern}) (?=.)" for pattern, _ in english.OPENINGS))
 
@@ -381,6 +402,14 @@ def _without_articles(words: list[str]) -> list[str]:
         or after in english.CLOSED
         or not after.lstrip("#")[:1].isalnum()
     ]
+
+
+def _ones(words: list[str]) -> int:
+    """How often "one" follows a word of an open class, as in season one: there it may be a number."""
+    if "one" not in words:
+        return 0
+    passing = english.CLOSED | english.LIGHT
+    return sum(word == "one" and before not in passing for before, word in pairwise(words))
 
 
 _SPELLINGS = tuple(

@@ -158,6 +158,55 @@ def test_a_number_or_a_denial_on_one_side_counts_only_where_most_words_are_share
     assert negation("My printer will not start", "Help, the printer is broken") is None
 
 
+@pytest.mark.parametrize(
+    ("who", "whom"),
+    [
+        ("Which company acquired YouTube?", "Which company did YouTube acquire?"),
+        ("Who taught Aristotle?", "Whom did Aristotle teach?"),
+        ("Who killed Hamlet's father?", "Hi, who did Hamlet's father kill?"),
+        ("What causes stress?", "What does stress cause?"),
+        ("Who beats Spain?", "Who did Spain beat?"),
+    ],
+)
+def test_who_did_it_is_not_to_whom_it_was_done(who, whom):
+    assert order(who, whom)
+    assert order(whom, who)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("What currency in Japan?", "What currency does Japan use?"),
+        ("What to do in Oslo?", "What things do people do in Oslo?"),
+        ("What did Einstein discover?", "What was discovered by Einstein?"),
+        ("Which countries require a visa?", "Which countries do I need a visa for?"),
+        ("Who wrote Emma?", "Who is the author of Emma?"),
+        ("What does Emma mean?", "What is meant by Emma?"),
+    ],
+)
+def test_a_question_without_a_verb_or_with_a_passive_one_asks_for_neither(one, other):
+    assert order(one, other) is order(other, one) is None
+
+
+def test_what_is_from_one_thing_is_not_from_the_other_however_it_is_asked():
+    asked = "How might one go about removing a stain from silk?"
+    assert order(asked, "How do I remove silk from a stain?")
+    assert order(asked, "From silk, how can a stain be removed?") is None
+    assert order("How do I get from Rome to Bonn?", "To Bonn from Rome, how?") is None
+
+
+def test_one_after_a_noun_may_be_its_number():
+    assert frame("When does season one start?", "When does the season start?")
+    assert frame("When does one season start?", "When does a season start?") is None
+    assert frame("How long is one mile?", "How long is a mile?") is None
+
+
+def test_a_sharp_s_is_no_double_s():
+    assert compare("Was kostet die Busse?", "Was kostet die Buße?").verdict == "another"
+    assert compare("wie hoch ist die busse?", "wie hoch ist die buße?").verdict == "unsure"
+    assert compare("Was kostet die BUSSE?", "Was kostet die Busse?").verdict == "same"
+
+
 def test_the_guards_are_the_vetoes_and_the_frame():
     assert (numbers, signs, negation, names, small_words, order) == VETOES
     assert (*VETOES, frame) == GUARDS
