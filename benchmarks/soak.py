@@ -11,7 +11,8 @@ drawn by its name: what is timed is the cache, not an encoder.
 
 Of each tenth: milliseconds of a hit and of an update, at the median and the 99th percentile; memory of
 the process and disk of the folder at its end. "Flat" compares the last tenth with the one in which the
-cache had become full.
+cache had become full. Other wordings and the counts of what left are remembered up to a bound that is
+reached later: with `--capacity 1000 --operations 400000` before the end.
 
 Fuzzing gives a cache prompts that are no JSON, or none that a model was ever asked, and writes at random
 into the rows of its database between two openings. Nothing may be raised, and no answer but the one that
@@ -45,7 +46,7 @@ from langchain_cachemux import LECCache
 from langchain_cachemux.lab.stamp import stamp
 
 LLM = "a model"
-PARTS = 10
+PARTS, CAPACITY = 10, 10_000
 NAMES = [
     "ba",
     "ce",
@@ -277,7 +278,7 @@ def main() -> None:
     """Measure, print, write `soak.json`; of fuzzing, its part of it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--operations", type=int, default=1_000_000)
-    parser.add_argument("--capacity", type=int, default=10_000)
+    parser.add_argument("--capacity", type=int, default=CAPACITY)
     parser.add_argument("--memory", action="store_true", help="no folder")
     parser.add_argument("--fuzz", type=int, metavar="N", help="malformed prompts and rows, N each")
     parser.add_argument("--out", type=Path, default=results.FOLDER, help="folder of the results")
@@ -291,6 +292,7 @@ def main() -> None:
         print(prompts, rows, sep="\n")
     else:
         where = "memory" if given.memory else "folder"
+        where += f", capacity {given.capacity}" * (given.capacity != CAPACITY)
         command = (
             f"python benchmarks/soak.py --operations {given.operations} --capacity {given.capacity}"
         )

@@ -38,6 +38,8 @@ SPARED = 20
 """Hits before the first may be audited: of a new cache some are held back, which tells enough."""
 CLOSE = 0.3
 """How far below the shipped threshold a wording may be in which something differs, but for a judge."""
+EVEN = 0.5
+"""What may be likelier another question than the same is never served, whatever is left to spend."""
 ENTRIES = 5
 """Entries that are compared with a question at most, and two where one of them may be served."""
 BREADTH = 0.04
@@ -142,7 +144,7 @@ class Verified:
 
     def pays(self, risk: float, saved: float, kind: str = "cache") -> bool:
         """Whether a bet of this risk may be placed, and is worth what it saves."""
-        return self.budget.charge(risk, kind) <= saved
+        return risk <= EVEN and self.budget.charge(risk, kind) <= saved
 
     def bet(self, risk: float, kind: str = "cache") -> Bet | None:
         """Place a bet on a hit; None of the first few, and where the multiplexer places it."""

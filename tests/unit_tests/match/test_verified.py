@@ -66,6 +66,19 @@ def test_what_the_surface_objects_to_is_never_served_however_often_it_was_right(
     assert asked(matcher, match("another", 1.0)).compared == ()
 
 
+@pytest.mark.parametrize("cost", [1.0, 1e6])
+def test_what_is_likelier_another_question_is_not_served_however_much_may_be_spent(surface, cost):
+    budget = ErrorBudget(0.2, seed=0)
+    matcher = Verified(budget=budget)
+    for _ in range(5000):
+        budget.missed(1.0)
+        budget.placed("cache", 0.0)
+    assert budget.charge(0.999, "cache") <= cost
+    found = asked(matcher, match("unsure", 0.51, cost=cost))
+    assert isinstance(found, Miss)
+    assert "at most" in found.reason
+
+
 def test_where_a_judge_is_to_be_asked_what_may_not_be_served_is_compared_too(surface):
     matcher = Verified(0.02)
     near = match("another", 0.95), match("reworded", 0.45)
