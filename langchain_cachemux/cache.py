@@ -17,6 +17,7 @@ from langchain_core.caches import BaseCache
 from langchain_cachemux.arguments import expect, is_number, shown, takes
 from langchain_cachemux.background import Workers
 from langchain_cachemux.discreet import loggable
+from langchain_cachemux.embedder import Embedder
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
 from langchain_cachemux.keep.encrypted import Encrypted, seal_of
@@ -230,6 +231,7 @@ class LECCache(Upkeep, Connected, BaseCache):
             life.close()
             raise
         self.ledger, self.index = self._shelf.ledger, self._shelf.index
+        self._embedder = Embedder(self.reader, self._shelf)
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -328,10 +330,9 @@ class LECCache(Upkeep, Connected, BaseCache):
 
     async def _aembedded(self, query: Query) -> Query:
         """The query as a natively asynchronous embedder embeds it; else as it is."""
-        aembed = getattr(self.reader, "aembed", None)
-        if aembed is not None and self.store_prompts:
+        if self.store_prompts:
             with self._spared("embedding"):
-                query = await aembed(query)
+                query = await self._embedder.aembed(query)
         return query
 
     def _brought(self, miss: Miss, brought: Entry | None) -> Hit | Miss:
@@ -477,7 +478,7 @@ class LECCache(Upkeep, Connected, BaseCache):
     def _near(self, query: Query) -> Hit | Miss:
         if not query.text or not self.store_prompts:
             return Miss(query, "only an exact match will do, and there is none")
-        query = self.reader.embed(query)
+        query = self._embedder.embed(query)
         verdict = self.match.judge(query, self._shelf.near(query))
         return verdict if self.lessons is None else self.lessons.rule(verdict)
 
@@ -516,11 +517,11 @@ class LECCache(Upkeep, Connected, BaseCache):
         if answers.calls_tools(generations) or not self.store_prompts:
             query = replace(query, text="", vector=None)
         try:
-            query = self.reader.embed(query)
+            query = self._embedder.embed(query)
         except Exception as error:  # noqa: BLE001
             self._fail("embedding", error)
         words = "" if query.vector is None else query.text
-        entry = replace(entry, text=words, vector=query.vector)
+        entry = replace(entry, partition=query.partition, text=words, vector=query.vector)
         cost = self._worth.cost(answers.read(entry.answer)[0], elapsed)
         lesson = Lesson() if self.lessons is None else self.lessons.fresh(query, entry.answer, cost)
         if cost is not None:

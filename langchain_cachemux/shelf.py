@@ -18,6 +18,7 @@ from langchain_cachemux.discreet import loggable
 from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.expiry import SWEPT, Expiry
 from langchain_cachemux.keep.memory import MemoryLedger
+from langchain_cachemux.keep.probes import apart, place_in
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import Index
@@ -295,6 +296,7 @@ class Shelf:
             Match(wording.entry, float(wording.vector @ query.vector), wording.text, wording.key)
             for wording in self._visible(query, context)
             if wording.vector is not None is not query.vector and wording.entry is not None
+            if place_in(wording.partition) == place_in(query.partition)
         ]
         return sorted(found, key=lambda match: -match.similarity)[:CANDIDATES]
 
@@ -303,7 +305,7 @@ class Shelf:
         self._expect_life()
         for wording in self.ledger.wordings():
             entry = wording.entry
-            here = context is None or wording.partition.endswith(f":{context}")
+            here = context is None or apart(wording.partition, 0).endswith(f":{context}")
             if here and entry is not None and self.expiry.sees(query, entry):
                 yield wording
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from langchain_cachemux.keep.probes import apart, place_in
 from langchain_cachemux.types import Answer, Entry, Query, Wording
 from langchain_cachemux.whole import whole
 
@@ -101,7 +102,11 @@ def export(
 
 
 def load(
-    shelf: Shelf, answers: Iterable[Answer], *, embed: Callable[[str], Vector] | None = None
+    shelf: Shelf,
+    answers: Iterable[Answer],
+    *,
+    embed: Callable[[str], Vector] | None = None,
+    moved: Callable[[Entry], Entry] | None = None,
 ) -> Iterator[bool]:
     """Store answers of a file, and yield of each whether it was kept.
 
@@ -112,25 +117,33 @@ def load(
         shelf: Where.
         answers: Such as an `Export`.
         embed: Makes the vectors anew, where those of the file are of another embedder.
+        moved: Returns an entry as one whose vector this embedder made; by default it is the first.
 
     Raises:
         ValueError: A line holds no answer; those before it are stored.
     """
     for entry, aliases in answers:
-        made = replace(entry, vector=_embedded(entry.text, entry.vector, embed))
+        made = (moved or _first)(replace(entry, vector=_embedded(entry, entry, embed)))
         sized = replace(made, size=shelf.size_of(made))
         kept = shelf.take(sized)
-        scope, _, context = entry.partition.partition(":")
+        scope, _, context = made.partition.partition(":")
         for alias in aliases if kept else ():
-            vector = _embedded(alias.text, alias.vector, embed)
+            vector = _embedded(alias, entry, embed)
             shelf.reword(Query(alias.key, scope, context, alias.text, vector), entry.key)
         yield kept
 
 
 def _embedded(
-    text: str, vector: Vector | None, embed: Callable[[str], Vector] | None
+    words: Entry | Wording, entry: Entry, embed: Callable[[str], Vector] | None
 ) -> Vector | None:
-    return embed(text) if embed is not None and vector is not None and text else vector
+    """The vector of words; none where their cache knew it to be another embedder's."""
+    if embed is not None and words.vector is not None and words.text:
+        return embed(words.text)
+    return None if place_in(entry.partition) else words.vector
+
+
+def _first(entry: Entry) -> Entry:
+    return replace(entry, partition=apart(entry.partition, 0))
 
 
 def _head(line: str) -> dict[str, str] | None:

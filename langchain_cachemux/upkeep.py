@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
 
     from langchain_cachemux.background import Workers
+    from langchain_cachemux.embedder import Embedder
     from langchain_cachemux.keep.expiry import Expiry, Span
     from langchain_cachemux.life import Life
     from langchain_cachemux.match.threshold import Matcher
@@ -48,6 +49,7 @@ class Upkeep:
     _workers: Workers
     _life: Life
     _copies: Copies
+    _embedder: Embedder
 
     def keeping(
         self,
@@ -182,7 +184,8 @@ class Upkeep:
 
         Args:
             path: The file.
-            embed: Whether the questions are embedded anew, where the file is of another embedder.
+            embed: Whether the questions are embedded anew; they must be where the file is of another
+                embedder.
 
         Returns:
             How many are kept.
@@ -199,8 +202,8 @@ class Upkeep:
                 "embed=True embeds its questions anew"
             )
             raise ValueError(msg)
-        vector = None if answers.embeddings == name else self.reader.vector
-        return sum(load(self._shelf, answers, embed=vector))
+        vector = self.reader.vector if embed else None
+        return sum(load(self._shelf, answers, embed=vector, moved=self._embedder.moved))
 
     def compact(self) -> int:
         """Forget what is over, and leave nothing on the disk of what was ever forgotten.
@@ -238,18 +241,16 @@ class Upkeep:
         self._life.expect()
         prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
-        query = self.rewriter.known(asked)
+        alone = self.rewriter.known(asked)
+        if llm_string is None and isinstance(question, str):
+            alone = replace(asked, text=question)
+        query = self._embedder.embed(alone)
         if llm_string is not None:
-            query = self.reader.embed(query)
             near = [*self._shelf.near(query)]
-        elif isinstance(question, str):
-            query = replace(asked, text=question, vector=self.reader.vector(question))
-            near = self._shelf.beside(query, None)
         else:
-            query = self.reader.embed(query)
-            near = self._shelf.beside(query, query.context)
+            near = self._shelf.beside(query, None if isinstance(question, str) else alone.context)
         told = explained(self.match, query, near)
-        rewritten = query.context != asked.context
+        rewritten = alone.context != asked.context
         return f"On its own it asks {query.text!r}.\n{told}" if rewritten else told
 
     def check(self, *, fix: bool = False) -> list[str]:

@@ -69,6 +69,7 @@ def import_folder(
     late. Nothing has to leave for them: the cache that opens the folder next keeps what its capacity
     allows.
     """
+    from langchain_cachemux.embedder import Embedder
     from langchain_cachemux.keep.books import Capacity
     from langchain_cachemux.keep.policies import robust
     from langchain_cachemux.read.encoder import SentenceEncoder, name_of
@@ -98,7 +99,11 @@ def import_folder(
             seal=_seal(key_in),
         )
         watched = _watched(answers, "importing", number)
-        stored = sum(load(shelf, watched, embed=None if reader is None else reader.vector))
+        if reader is None:
+            stored = sum(load(shelf, watched))
+        else:
+            moved = Embedder(reader, shelf).moved
+            stored = sum(load(shelf, watched, embed=reader.vector, moved=moved))
     console.print(f"{many(stored, 'answer')} of {number:,} stored in {path}", markup=False)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from langchain_cachemux.keep import probes
 from langchain_cachemux.keep.books import Account
 from langchain_cachemux.keep.durable.tables import ABOUT, ENDS, SCHEMA, TABLES, upgrade
 from langchain_cachemux.keep.durable.unwritten import row_of
@@ -407,7 +408,7 @@ _DAMAGED = {
     sqlite3.SQLITE_FORMAT,
     sqlite3.SQLITE_NOTADB,
 }
-_CHANGING = {"checksum", "policy", "half-lives"}
+_CHANGING = {"checksum", "policy", "half-lives", probes.NAME}
 _STATE = ("now", "held", "size", "slots", "leader", "ghosts")
 _ALL_WORDS = ("key", "of", "size", "slot", "turn", "text", "vector", "seal")
 _PAIR = ("one", "other", "seal")

@@ -20,6 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from langchain_cachemux.discreet import loggable
+from langchain_cachemux.keep import probes
 from langchain_cachemux.keep.books import Rules
 from langchain_cachemux.keep.durable import advice, marks
 from langchain_cachemux.keep.durable.advice import StoppedError
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Row, Seal
     from langchain_cachemux.keep.wordings import Alias
+    from langchain_cachemux.types import Vector
 
 T = TypeVar("T")
 
@@ -417,6 +419,21 @@ class SqlLedger:
         self._flushing.ask(now=len(self._unwritten) >= MANY)
 
     # Opening and closing
+
+    def embedder(self, vector: Vector) -> int | None:
+        """Return the place of an embedder among those that vectors are of (`probes.found`).
+
+        Raises:
+            sqlite3.Error: The database cannot be asked, or written to.
+        """
+        stored = {n: v for rows in self._database.scan("about", ("name", "value")) for n, v in rows}
+        place, told = probes.found(stored.get(probes.NAME), vector)
+        if told != stored.get(probes.NAME):
+            self._know(told)
+        return place
+
+    def _know(self, embedders: str) -> None:
+        self._database.write(Batch(about={probes.NAME: embedders}))
 
     def _anew(self) -> None:
         """Books that nothing is in."""

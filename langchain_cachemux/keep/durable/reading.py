@@ -104,6 +104,10 @@ class ReadLedger(SqlLedger):
         raise PermissionError(READ_ONLY)
 
     @override
+    def _know(self, embedders: str) -> None:
+        """Nothing is written: nothing was stored with it either."""
+
+    @override
     def flush(self) -> None:
         """Nothing waits."""
 

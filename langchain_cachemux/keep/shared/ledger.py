@@ -34,7 +34,7 @@ from langchain_cachemux.keep.shared.books import (
 )
 from langchain_cachemux.keep.shared.connections import Connections
 from langchain_cachemux.keep.shared.counts import Batch, Votes, fresh
-from langchain_cachemux.keep.shared.opening import ENDED, made
+from langchain_cachemux.keep.shared.opening import ENDED, embedder, made
 from langchain_cachemux.keep.shared.reads import (
     NEWS,
     NUMBERS,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
-    from langchain_cachemux.types import Admission, Entry, Wording
+    from langchain_cachemux.types import Admission, Entry, Vector, Wording
 
 PENDING = 4096
 """Requests that may wait to be written down; one more, and they are written at once."""
@@ -235,6 +235,10 @@ class SharedLedger(SharedReads):
     def labelled(self, labels: Collection[str] = (), *, before: float = math.inf) -> list[str]:
         """The keys of entries that bear all of these labels, and were made before then."""
         return self.database.read(lambda db: marks.labelled(db, labels, before))
+
+    def embedder(self, vector: Vector) -> int | None:
+        """Return the place of an embedder among those that vectors are of (`probes.found`)."""
+        return self.database.write(lambda db: embedder(db, vector))
 
     def compact(self) -> None:
         """Write all tables anew, without what was forgotten."""

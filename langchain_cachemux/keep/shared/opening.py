@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from langchain_cachemux.arguments import expect
+from langchain_cachemux.keep import probes
 from langchain_cachemux.keep.shared.books import Course, SharedBooks
 from langchain_cachemux.keep.shared.tables import (
     ABOUT,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.keep.books import Rules
     from langchain_cachemux.keep.policies import Policy
     from langchain_cachemux.keep.sealed import Seal
+    from langchain_cachemux.types import Vector
 
 ENDED = 60.0
 """Seconds after which a process that has not written its row is taken to have ended."""
@@ -77,6 +79,18 @@ def made(
     books = SharedBooks(rules, on(row.place, row.era), db, seal=seal)
     books.resize(rules.capacity - int(stored["capacity"]))
     books.settle()
+
+
+def embedder(db: sa.Connection, vector: Vector) -> int | None:
+    """Return the place of an embedder among those that vectors are of, in a transaction."""
+    if db.dialect.name == "postgresql":
+        db.execute(_ONE_AT_A_TIME)
+    written = db.scalar(sa.select(ABOUT.c.value).where(ABOUT.c.name == probes.NAME))
+    place, told = probes.found(written, vector)
+    if told != written:
+        db.execute(sa.delete(ABOUT).where(ABOUT.c.name == probes.NAME))
+        db.execute(sa.insert(ABOUT), {"name": probes.NAME, "value": told})
+    return place
 
 
 def _change_policy(db: sa.Connection, rules: Rules, *, before: Sequence[float]) -> None:
