@@ -54,6 +54,8 @@ class Embedder:
     def __init__(self, reader: Reader, shelf: Shelf) -> None:
         self.reader = reader
         self._shelf = shelf
+        self._find: Any = getattr(shelf.ledger, "embedder", None)
+        """Of a ledger that is kept; in memory all vectors are of one process."""
         self._known: _Known | None = None
         """Once it was asked."""
 
@@ -79,7 +81,7 @@ class Embedder:
         if aembed is None:
             return query
         embedded: Query = await aembed(query)
-        if self._known is None and embedded.vector is not None:
+        if self._find is not None and self._known is None and embedded.vector is not None:
             await aembed(replace(query, text=PROBE))
         return embedded
 
@@ -89,12 +91,9 @@ class Embedder:
         return replace(entry, partition=apart(entry.partition, known.place or 0))
 
     def _asked(self) -> _Known:
-        find: Any = getattr(self._shelf.ledger, "embedder", None)
-        if find is None:
-            self._known = _Known(0)  # in memory all vectors are of this process
-            return self._known
-        vector = self.reader.probe()
-        place = self._shelf.change(partial(find, vector))
+        place: int | None = 0
+        if self._find is not None:
+            place = self._shelf.change(partial(self._find, self.reader.probe()))
         if place != 0:
             log.warning(LENGTH if place is None else OTHER)
         self._known = _Known(place)
