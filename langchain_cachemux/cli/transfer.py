@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from contextlib import ExitStack
@@ -12,26 +11,17 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.progress import track
 
-from langchain_cachemux.cli.folder import Place, many
+from langchain_cachemux.cli.folder import Key, Place, many, seal_in
 from langchain_cachemux.cli.terminal import console, progress_console
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from langchain_cachemux.keep.durable.folder import Folder
-    from langchain_cachemux.keep.sealed import Seal
 
 T = TypeVar("T")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Lines of JSON, one an answer.")]
-Key = Annotated[
-    str,
-    typer.Option(
-        "--key-in",
-        metavar="VARIABLE",
-        help="The environment variable with the key of an encrypted folder.",
-    ),
-]
 
 
 def export_folder(path: Place, file: File, *, key_in: Key = "") -> None:
@@ -96,7 +86,7 @@ def import_folder(
             counters=Counters(),
             deadline=60.0,
             closing=closing,
-            seal=_seal(key_in),
+            seal=seal_in(key_in),
         )
         watched = _watched(answers, "importing", number)
         if reader is None:
@@ -126,24 +116,7 @@ def compact_folder(path: Place) -> None:
 def _opened(path: Path, key_in: str) -> Folder:
     from langchain_cachemux.keep.durable.folder import Folder
 
-    return Folder(path, seal=_seal(key_in))
-
-
-def _seal(key_in: str) -> Seal | None:
-    """What a folder is sealed under whose key is in a variable of the environment.
-
-    Raises:
-        ValueError: There is no such variable, or no key in it.
-    """
-    if not key_in:
-        return None
-    from langchain_cachemux.keep.encrypted import Encrypted
-
-    key = os.environ.get(key_in)
-    if key is None:
-        msg = f"--key-in names a variable that is not set: {key_in}"
-        raise ValueError(msg)
-    return Encrypted(key.strip())
+    return Folder(path, seal=seal_in(key_in))
 
 
 def _watched(answers: Iterable[T], what: str, total: int) -> Iterable[T]:

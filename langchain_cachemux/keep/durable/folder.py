@@ -137,7 +137,8 @@ class Folder:
         if not (path / LEDGER).is_file():
             msg = f"{path} holds no cache: there is no {LEDGER} in it"
             raise ValueError(msg)
-        self._database = Database(f"sqlite:///{path / LEDGER}", seal or Checksum())
+        self.seal = seal or Checksum()
+        self._database = Database(f"sqlite:///{path / LEDGER}", self.seal)
         self._engine = self._database.engine
         try:
             self.about = self._database.look()

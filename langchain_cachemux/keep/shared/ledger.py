@@ -42,19 +42,14 @@ from langchain_cachemux.keep.shared.reads import (
     SharedReads,
 )
 from langchain_cachemux.keep.shared.tables import (
-    DIFFERENCES,
     ENTRIES,
     FOLLOWED,
-    GHOSTS,
-    PAYLOADS,
     PROCESSES,
-    PURSES,
-    SLOTS,
 )
 from langchain_cachemux.keep.shared.upkeep import (
     PURSES_AT_MOST,
     RENEWED,
-    fill,
+    cleared,
     fold,
     forget_ghosts,
     problems,
@@ -251,14 +246,7 @@ class SharedLedger(SharedReads):
             self._now = 0
             self._votes.clear()
             self._known.clear()
-
-            def cleared(books: SharedBooks) -> None:
-                for table in (ENTRIES, PAYLOADS, GHOSTS, DIFFERENCES, PROCESSES, PURSES):
-                    books.db.execute(sa.delete(table))
-                books.vacate(SLOTS.c.key.is_not(None))
-                fill(books.db, self.capacity)
-
-            self._changed(cleared)
+            self._changed(lambda books: cleared(books, self.capacity))
 
     # What the processes tell each other
 

@@ -10,6 +10,7 @@ from langchain_cachemux.keep.books import Account
 from langchain_cachemux.keep.shared.books import SharedBooks, valued
 from langchain_cachemux.keep.shared.tables import (
     ABOUT,
+    DIFFERENCES,
     ENTRIES,
     GHOSTS,
     PAYLOADS,
@@ -102,6 +103,14 @@ def forget_ghosts(db: sa.Connection, *, bound: int) -> None:
         gone = sa.select(GHOSTS.c.key).where(GHOSTS.c.turn < last)
         keys = db.scalars(gone.with_for_update(skip_locked=True)).all()
         db.execute(sa.delete(GHOSTS).where(GHOSTS.c.key.in_(keys)))
+
+
+def cleared(books: SharedBooks, capacity: int) -> None:
+    """Drop everything; each slot is nobody's."""
+    for table in (ENTRIES, PAYLOADS, GHOSTS, DIFFERENCES, PROCESSES, PURSES):
+        books.db.execute(sa.delete(table))
+    books.vacate(SLOTS.c.key.is_not(None))
+    fill(books.db, capacity)
 
 
 def problems(books: SharedBooks) -> list[str]:
