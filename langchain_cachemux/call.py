@@ -17,7 +17,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
-from langchain_core.load import dumps
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
@@ -25,9 +24,10 @@ from langchain_core.messages import (
     message_chunk_to_message,
 )
 from langchain_core.outputs import ChatGeneration
+from langchain_core.runnables.config import run_in_executor
 
 from langchain_cachemux.audits import Audits, Given
-from langchain_cachemux.candidates import Candidates
+from langchain_cachemux.candidates import FORBIDDEN, Candidates
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.experience import Asked, Attempt
 from langchain_cachemux.parts import spared
@@ -35,15 +35,16 @@ from langchain_cachemux.read import metadata
 from langchain_cachemux.read.answers import NoMessageError
 from langchain_cachemux.read.needs import bound
 from langchain_cachemux.read.prompts import conversation, messages_of
-from langchain_cachemux.read.replay import Replay, chunk_of, free, untold
+from langchain_cachemux.read.replay import Replay, chunk_of, ending, free, untold
 from langchain_cachemux.read.runnables import altered
 from langchain_cachemux.read.runs import asked_by
 from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.twins import twins_of
+from langchain_cachemux.read.written import written_down
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
-from langchain_cachemux.types import Needs, Query, Route
+from langchain_cachemux.types import Query, Route
 
 if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
@@ -53,8 +54,6 @@ if TYPE_CHECKING:
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.read.metadata import HitMetadata, RouteMetadata
     from langchain_cachemux.route.judges import Verdict
-
-FORBIDDEN = "{} may not answer within the error budget"
 
 log = logging.getLogger(__name__)
 
@@ -101,12 +100,10 @@ class Call:
             Sharing(parts.cached_in, flights, use, ttl=ttl),
         )
         with spared("writing the call down"):
-            prompt = dumps([m.model_copy(update={"id": None}) for m in self.messages])
-            self._key = prompt, parts.written(config, kwargs)
+            self._key = written_down(self.messages), parts.written(config, kwargs)
             self._cache = sharing
         self._name = uuid4().hex
         self._query = Query(key="")
-        self._needs = Needs()
         self._way: list[Attempt] = []
         self._judging = False
         self._will_do = False
@@ -152,6 +149,12 @@ class Call:
         self._way.append(Attempt(name))
         self._way[-1].draft = not self.final
         return name
+
+    async def anext(self) -> str | None:
+        """As `next`; the router is asked in a thread, as it may have to wait for what is learned."""
+        if self._way or self._alone:
+            return self.next()
+        return await run_in_executor(self._config, self.next)
 
     @property
     def final(self) -> bool:
@@ -251,6 +254,8 @@ class Call:
     def settle(self) -> None:
         """Learn, have answers compared where that is due, say how it was routed."""
         parts, given = self.parts, self._given
+        if self._alone:
+            self._estimate()
         cost = self._learn()
         self._message = metadata.write(self._message, self._described(cost))
         parts.experience.count("answers", given.model)
@@ -291,15 +296,7 @@ class Call:
             return message
         if self._shown is None:
             return chunk_of(message)
-        told = {metadata.NAME: message.response_metadata[metadata.NAME]}
-        usage = None if self.untold is None else message.usage_metadata
-        return AIMessageChunk(
-            content="" if isinstance(message.content, str) else [],
-            id=message.id,
-            response_metadata=told,
-            usage_metadata=usage,
-            chunk_position="last",
-        )
+        return ending(message, usage=self.untold is not None)
 
     @property
     def replay(self) -> Runnable[Any, AIMessage]:
@@ -373,14 +370,7 @@ class Call:
     def explain(self) -> str:
         """Say which model would be asked and why, as a table of all; nothing is asked or learned."""
         self._read()
-        candidates = Candidates(self.parts, self._needs)
-        terms = candidates.terms(self.messages)
-        route = self.parts.router.choose(self._query, **terms)
-        told = [self.parts.router.explain(self._query, **terms)]
-        budget, risk = self.parts.budget, candidates.risk(route)
-        if budget is not None and risk is not None and math.isinf(budget.charge(risk)):
-            told.append(f"{candidates.standard} is asked: {FORBIDDEN.format(route.model)}")
-        return "\n".join([*told, *candidates.excluded])
+        return Candidates(self.parts, self.messages, self._kwargs).explain(self._query)
 
     def read(self) -> Query:
         """Return the question as the router reads it."""
@@ -389,23 +379,39 @@ class Call:
 
     def _start(self) -> str:
         """Route the question; which model, and whether its answer is judged, is settled here."""
-        parts = self.parts
-        self._read()
-        self._candidates = Candidates(parts, self._needs)
-        standard, terms = self._candidates.standard, self._candidates.terms(self.messages)
+        self._candidates = Candidates(self.parts, self.messages, self._kwargs)
+        only = self._candidates.standard
+        self._route = Route(only, "no other model can", {}, ladder=(only,))
+        if not self._alone:
+            self._read()
+            self._choose()
+        if self._candidates.excluded:
+            reason = "; ".join([self._route.reason, *self._candidates.excluded])
+            self._route = replace(self._route, reason=reason)
+        log.debug("%s is asked: %s", self._route.model, self._route.reason)
+        return self._route.model
+
+    def _choose(self) -> None:
+        """Choose between several models."""
+        standard, terms = self._candidates.standard, self._candidates.terms
         route = Route(standard, "the router failed", {}, ladder=(standard,))
         with spared("routing"):
-            route = parts.router.choose(self._query, **terms)
+            route = self.parts.router.choose(self._query, **terms)
         # an estimator of a whole cost takes for granted that all is judged
         judged = route.model not in route.chances or route.strategy == "cascade"
         self._judging = judged and terms["judged"]
-        reason = "; ".join([route.reason, *self._candidates.excluded])
         if not self._judging and not self._may_answer(route):
-            reason = f"{FORBIDDEN.format(route.model)}; {reason}"
-            route = replace(route, model=standard, ladder=(standard,))
-        self._route = replace(route, reason=reason)
-        log.debug("%s is asked: %s", route.model, reason)
-        return route.model
+            reason = f"{FORBIDDEN.format(route.model)}; {route.reason}"
+            route = replace(route, model=standard, ladder=(standard,), reason=reason)
+        self._route = route
+
+    def _estimate(self) -> None:
+        """Estimate what the only model was to cost, before it is learned what it did."""
+        self._read()
+        with spared("routing"):
+            terms = self._candidates.terms
+            estimates = self.parts.router.choose(self._query, **terms).estimates
+            self._route = replace(self._route, estimates=estimates)
 
     def _may_answer(self, route: Route) -> bool:
         """Whether the routed model's answer may be given unjudged: a bet, unless it is the standard."""
@@ -419,11 +425,16 @@ class Call:
 
     def _read(self) -> None:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
-        parts = self.parts
-        self._needs = parts.needs(self.messages, self._kwargs)
         with spared("reading the question"):
-            self._query = parts.reader.read(*self._key)
-            self._query = parts.routed(self._query, *conversation(self.messages))
+            self._query = self.parts.reader.read(*self._key)
+            if not self._alone:
+                turns = conversation(self.messages)
+                self._query = self.parts.reader.routed(self._query, *turns)
+
+    @property
+    def _alone(self) -> bool:
+        """Whether there is one model: what it will cost is of use to nobody before it is asked."""
+        return len(self.parts.models) == 1
 
     @property
     def _given(self) -> Attempt:
@@ -456,7 +467,7 @@ class Call:
         parts, answered = self.parts, [attempt for attempt in self._way if not attempt.raised]
         for attempt in self._way:
             if attempt.raised and (answered or self._shown is not None):
-                parts.raised(attempt.model, self._needs)
+                parts.raised(attempt.model, self._candidates.needs)
         for place, attempt in enumerate(answered):
             alone = isinstance(parts.router.estimators[attempt.model], Costs)
             parts.learn(
@@ -487,7 +498,7 @@ class Call:
         self._will_do = not attempt.unparsed
         if structure is not None and parts.budget is None:
             attempt.failed = float(attempt.unparsed)
-        parts.answered(attempt.model, self._needs)
+        parts.answered(attempt.model, self._candidates.needs)
         parts.experience.count("calls", attempt.model, cost=attempt.cost)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from langchain_core.messages.utils import count_tokens_approximately
@@ -11,13 +12,16 @@ from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.types import LARGEST_COST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from typing import Any
 
     from langchain_core.messages import BaseMessage
 
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.route.router import Terms
-    from langchain_cachemux.types import Needs, Route
+    from langchain_cachemux.types import Query, Route
+
+FORBIDDEN = "{} may not answer within the error budget"
 
 
 class Candidates:
@@ -25,12 +29,17 @@ class Candidates:
 
     Args:
         parts: Whose models these are.
-        needs: What the request needs of a model beside words.
+        messages: The conversation whose last turn is asked.
+        kwargs: Parameters of the call.
     """
 
-    def __init__(self, parts: Parts, needs: Needs) -> None:
+    def __init__(
+        self, parts: Parts, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]
+    ) -> None:
         self._parts = parts
-        self._needs = needs
+        self._messages = messages
+        self.needs = needs = parts.needs(messages, kwargs)
+        """What the request needs of a model beside words."""
         self.doubtful: list[str] = []
         """Those that failed lately on what asked no more: asked only when nobody else answers."""
         excluded = {}
@@ -56,12 +65,13 @@ class Candidates:
         """The most expensive of those that can."""
         return self.able[-1]
 
-    def terms(self, messages: Sequence[BaseMessage]) -> Terms:
-        """On what terms a conversation's last turn is routed."""
-        parts, earlier = self._parts, author(messages)
+    @property
+    def terms(self) -> Terms:
+        """On what terms the turn is routed."""
+        parts, messages, earlier = self._parts, self._messages, author(self._messages)
         stay, switch_price, among = None, 0.0, parts.eligible(self.able)
         if earlier is not None and earlier[0] in self.able:
-            again = count_tokens_approximately(messages[:-1]) / max(self._needs.tokens, 1)
+            again = count_tokens_approximately(messages[:-1]) / max(self.needs.tokens, 1)
             stay, switch_price = earlier[0], parts.stickiness * earlier[1] * min(again, 1.0)
             if unfinished(messages):
                 among = [stay]
@@ -79,3 +89,12 @@ class Candidates:
         """The model below the standard that may turn out cheapest, if one was weighed."""
         weighed = (n for n in self.able[:-1] if n in route.estimates and n not in self.missed)
         return min(weighed, key=lambda name: route.estimates[name].optimistic, default=None)
+
+    def explain(self, query: Query) -> str:
+        """Say which model would be asked and why, as a table of all; nothing is asked or learned."""
+        budget, router, terms = self._parts.budget, self._parts.router, self.terms
+        route, told = router.choose(query, **terms), [router.explain(query, **terms)]
+        risk = self.risk(route)
+        if budget is not None and risk is not None and math.isinf(budget.charge(risk)):
+            told.append(f"{self.standard} is asked: {FORBIDDEN.format(route.model)}")
+        return "\n".join([*told, *self.excluded])

@@ -38,7 +38,7 @@ from langchain_cachemux.living import pickled
 from langchain_cachemux.parts import Parts, joined, spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.needs import common_profile
-from langchain_cachemux.read.runnables import altered, atold, chat_model, told
+from langchain_cachemux.read.runnables import altered, atold, chat_model, signed, told
 from langchain_cachemux.read.structure import Structure
 from langchain_cachemux.route.costs import Costs, Strategy
 from langchain_cachemux.route.judges import Accept, judge_of
@@ -346,7 +346,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         if kwargs.get("version") != "v3":
             return self, config, kwargs
         model = self.model_copy(update={"callbacks": None})
-        return model, UNHEARD, {**kwargs, HEARD: self._config(config)}
+        return model, UNHEARD, {**kwargs, HEARD: ensure_config(self._config(config))}
 
     def generate(
         self,
@@ -449,8 +449,10 @@ class MultiplexedLLM(Parts, BaseChatModel):
         """What all models can do, as LangChain's profiles say it of one."""
         return common_profile(self.models.values())
 
-    def _config(self, config: RunnableConfig | None) -> RunnableConfig:
+    def _config(self, config: RunnableConfig | None) -> RunnableConfig | None:
         """The caller's, and what is to be heard of every run."""
+        if not self.callbacks and not self.tags:
+            return config
         own = RunnableConfig(callbacks=self.callbacks, tags=self.tags or [])
         return merge_configs(own, ensure_config(config))
 
@@ -512,6 +514,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         async for chunk in self.astream(messages, config, stop=stop, **kwargs):
             yield ChatGenerationChunk(message=chunk)
 
+    @signed
     def _invoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
         call = Call(self, input, config, kwargs)
         if not call.hit():
@@ -525,10 +528,11 @@ class MultiplexedLLM(Parts, BaseChatModel):
             call.replayed(call.replay.invoke(call.messages, call.untold))
         return call.result()
 
+    @signed
     async def _ainvoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
-        call = await run_in_executor(config, Call, self, input, config, kwargs)
+        call = Call(self, input, config, kwargs)
         if not await call.ahit():
-            while await run_in_executor(config, call.next) is not None:
+            while await call.anext() is not None:
                 with call.answering():
                     call.answer = await call.model.ainvoke(call.conversation, call.config, **kwargs)
                 await call.ajudge()
@@ -538,6 +542,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
             call.replayed(await call.replay.ainvoke(call.messages, call.untold))
         return call.result()
 
+    @signed
     def _streamed(
         self, inputs: Iterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
@@ -557,13 +562,13 @@ class MultiplexedLLM(Parts, BaseChatModel):
                 yield from call.replayed(chunk)
         yield call.rest()
 
+    @signed
     async def _astreamed(
         self, inputs: AsyncIterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        question = await anext(inputs)
-        call = await run_in_executor(config, Call, self, question, config, kwargs)
+        call = Call(self, await anext(inputs), config, kwargs)
         if not await call.ahit():
-            while await run_in_executor(config, call.next) is not None:
+            while await call.anext() is not None:
                 with call.answering():
                     asked = call.conversation, call.config
                     async for chunk in atold(call.model, *asked, whole=not call.live, **kwargs):

@@ -28,7 +28,7 @@ from langchain_cachemux.read.needs import STRUCTURE, bound, needs_of
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import chat_model, name_of, plain, written
 from langchain_cachemux.read.structure import Structure
-from langchain_cachemux.read.thoughts import without_foreign_thoughts
+from langchain_cachemux.read.thoughts import may_think, without_foreign_thoughts
 from langchain_cachemux.rewriting import Rewriter
 from langchain_cachemux.route.judges import Judge
 from langchain_cachemux.route.observations import Observations
@@ -129,6 +129,8 @@ class Parts(BaseModel):
 
     def shown(self, messages: Sequence[BaseMessage], name: str) -> list[BaseMessage]:
         """Return a conversation as a model may be shown it."""
+        if not any(map(may_think, messages)):
+            return [*messages]
         return without_foreign_thoughts(messages, {name, name_of(self.models[name]) or name})
 
     def needs(self, messages: Sequence[BaseMessage], kwargs: Mapping[str, Any]) -> Needs:

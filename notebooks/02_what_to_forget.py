@@ -335,7 +335,7 @@ label(below, "thousand requests", "")
 # for the rule that has both a memory and a clock. The default even passes the *best set in hindsight*: that one
 # may not swap, and what is asked here moves.
 #
-# **Here a simpler policy would have done as well**: `GDSF(remember=True)` alone costs the same, in a sixth of the
+# **Here a simpler policy would have done as well**: `GDSF(remember=True)` alone costs the same, in a third of the
 # time. One would have had to know. On other traces it is another one that wins. `replay` is `serve` in one
 # line; two more traces, one of queries to a knowledge base (`the-qa-company/qEndpointWDQueries`), one of web
 # searches, a sample a day (`microsoft/BingCoronavirusQuerySet`):
@@ -381,7 +381,7 @@ compared(
 
 # %% [markdown]
 # The rule that is best for the pages costs a good deal too much on the searches, and the other way round. The
-# default is never far from the best. That is all it promises; it costs some thirty microseconds a request, next
+# default is never far from the best. That is all it promises; it costs some forty microseconds a request, next
 # to nothing beside a call of a model.
 
 # %% [markdown]

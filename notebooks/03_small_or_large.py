@@ -151,7 +151,7 @@ for axes, (name, (asked, failed)) in zip(panels.flat, tests.items(), strict=True
     longest = np.argsort([-len(text) for text in asked], kind="stable")
     axes.plot(*trade(longest, failed), color=charts.GOLD, lw=2.5, label="the longest first")
     axes.set_title(name, fontsize=10)
-panels.flat[0].legend(loc="lower right", fontsize=8)
+_ = panels.flat[0].legend(loc="lower right", fontsize=8)
 
 # %% [markdown]
 # Better than a coin, and far from the ceiling. That is all that can be had for nothing, and on other questions than
@@ -195,7 +195,7 @@ charts.calibrated(right, report)
 
 # %% [markdown]
 # To the left, the router's curve. Each point of it is a *price of an error*: at a price of 0 everything goes to the
-# small model, and the dearer an error, the more goes to the large one. The curve bulges over the straight line, and how
+# small model, and the more an error costs, the more goes to the large one. The curve bulges over the straight line, and how
 # far it bulges is all that a router is worth. It does not come near the ceiling; nobody does, for whether a model errs
 # on a question is to a good part chance.
 #
@@ -395,7 +395,7 @@ for max_error, (spent, *_) in turned.items():
     axes.plot(n, share, color=DIAL[max_error], lw=2, label=f"max_error={max_error:g}")
 axes.set(xlabel="questions", ylabel="paid so far, of always large", ylim=(0, 1.3), xlim=(20, None))
 axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-axes.legend(loc="lower left", ncols=3, fontsize=8)
+_ = axes.legend(loc="lower left", ncols=3, fontsize=8)
 
 # %% [markdown]
 # What came of the promise? Here the truth is known; in life there is only what the audits say, with its interval, in
@@ -426,7 +426,7 @@ Markdown("\n".join(rows))
 # ## 6. More than two
 #
 # Nothing in this is about two. With several models each has its price and its chances, and the best *single* model
-# is the one to beat: it is not always the dearest. With data there are five of the models that were asked all of
+# is the one to beat: it is not always the most expensive. With data there are five of the models that were asked all of
 # MMLU-Pro (`routing/mmlu_pro`), at prices that grow with their size; without, five simulated ones.
 
 
@@ -455,7 +455,7 @@ asked, prices, failed = several(1000)
 _, report = fit(lines(asked, failed, prices), models=list(prices))
 figure, axes = plt.subplots(figsize=(7.5, 3.8), layout="constrained")
 charts.traded(axes, report)
-axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
+_ = axes.legend(fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
 
 # %% [markdown]
 # The lot is now drawn between the models that are worth it, the corners of the thin line. One that lies below it is of

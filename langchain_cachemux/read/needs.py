@@ -34,7 +34,8 @@ def needs_of(messages: Sequence[BaseMessage], parameters: Mapping[str, Any]) -> 
         messages: The conversation. Tokens are counted approximately, as LangChain does.
         parameters: Of the call; tools among them are a kind of their own.
     """
-    kinds = {kind for message in messages for kind in _kinds(message)}
+    blocks = [message for message in messages if isinstance(message.content, list)]
+    kinds = {kind for message in blocks for kind in _kinds(message)}
     if parameters.get("tools") or parameters.get("functions"):
         kinds.add(TOOLS)
     if _is_schema(parameters.get("response_format")):
@@ -81,10 +82,9 @@ def _profile(model: Any) -> Mapping[str, Any]:
 
 
 def _kinds(message: BaseMessage) -> Iterator[str]:
-    if isinstance(message.content, list):
-        for block in message.content_blocks:
-            if block["type"] in _BLOCKS:
-                yield "PDF" if block.get("mime_type") == "application/pdf" else block["type"]
+    for block in message.content_blocks:
+        if block["type"] in _BLOCKS:
+            yield "PDF" if block.get("mime_type") == "application/pdf" else block["type"]
 
 
 def _is_schema(response_format: Any) -> bool:

@@ -34,6 +34,7 @@ from langchain_cachemux.read.dangling import dangles
 from langchain_cachemux.read.recent import Recent
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.template import Split, split_of
+from langchain_cachemux.read.written import written_down
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
@@ -308,7 +309,8 @@ class Reader:
                 parts.append((part, self.vector(part)))
         vector = parts[0][1] if parts else None
         if len(parts) > 1:
-            vector = self._unit(np.sum([len(part) * v for part, v in parts], axis=0))
+            lengths = np.array([len(part) for part, _ in parts], dtype=np.float32)
+            vector = self._unit(lengths @ np.stack([v for _, v in parts]))
         return replace(query, text="\n".join(turns), vector=vector)
 
     def _unit(self, raw: list[float] | Vector) -> Vector:
@@ -389,17 +391,13 @@ def of_epoch(query: Query, epoch: str) -> Query:
     )
 
 
-def written_down(question: LanguageModelInput) -> str:
+def as_written(question: LanguageModelInput) -> str:
     """Return a question as LangChain writes it for a cache; words of one's own are left as they are.
 
     Raises:
         ValueError: It is none.
     """
-    if isinstance(question, str):
-        return question
-    from langchain_core.load import dumps
-
-    return dumps([one.model_copy(update={"id": None}) for one in messages_of(question)])
+    return question if isinstance(question, str) else written_down(messages_of(question))
 
 
 def messages_of(question: LanguageModelInput) -> list[BaseMessage]:
@@ -425,7 +423,11 @@ def conversation(messages: Sequence[BaseMessage]) -> list[str]:
 
     "Go on" says little; what it goes on with says how hard it is.
     """
-    return [message.text for message in messages if isinstance(message, HumanMessage)]
+    return [
+        said.content if isinstance(said.content, str) else said.text
+        for said in messages
+        if isinstance(said, HumanMessage)
+    ]
 
 
 def _pieces(text: str) -> int:

@@ -113,6 +113,22 @@ def untold(chunk: AIMessageChunk) -> AIMessageChunk:
     return chunk.model_copy(update={"response_metadata": told, "usage_metadata": None})
 
 
+def ending(message: AIMessage, *, usage: bool) -> AIMessageChunk:
+    """Return the last chunk of a stream of which the answer was shown: empty, it tells of the route.
+
+    Args:
+        message: The whole answer.
+        usage: Whether it also tells what tokens the answer took, because no chunk has told it.
+    """
+    return AIMessageChunk(
+        content="" if isinstance(message.content, str) else [],
+        id=message.id,
+        response_metadata={metadata.NAME: message.response_metadata[metadata.NAME]},
+        usage_metadata=message.usage_metadata if usage else None,
+        chunk_position="last",
+    )
+
+
 def _generation(chunk: AIMessageChunk) -> ChatGenerationChunk:
     return ChatGenerationChunk(message=chunk)
 

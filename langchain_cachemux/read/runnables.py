@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from inspect import signature
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.load import dumps
@@ -15,6 +16,8 @@ from langchain_core.runnables.configurable import DynamicRunnable
 from pydantic import BaseModel
 
 from langchain_cachemux.read.structure import fields
+
+Way = TypeVar("Way", bound=Callable[..., Any])
 
 
 def inside(model: Any) -> list[Runnable[Any, Any]]:
@@ -80,6 +83,12 @@ def written(model: Any, bound: Mapping[str, Any], config: RunnableConfig) -> str
         return dumps(model)
     told = repr(model)  # a Runnable that cannot tell its parameters is known by its name alone
     return told if " at 0x" not in told else f"{type(model).__qualname__} {model.get_name()}"
+
+
+def signed(method: Way) -> Way:
+    """Read a method's signature now: LangChain asks for it twice a call, and reads it each time."""
+    method.__signature__ = signature(method)  # type: ignore[attr-defined]
+    return method
 
 
 def told(

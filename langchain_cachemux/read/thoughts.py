@@ -44,6 +44,13 @@ def without_foreign_thoughts(
     ]
 
 
+def may_think(message: BaseMessage) -> bool:
+    """Whether it is an answer that holds more than words, among which thinking may be."""
+    return isinstance(message, AIMessage) and bool(
+        message.additional_kwargs or message.tool_calls or not isinstance(message.content, str)
+    )
+
+
 def author(messages: Sequence[BaseMessage]) -> tuple[str, float] | None:
     """Return who answered the turn before, and at what cost, where a multiplexer was asked."""
     told = metadata.read(_last(messages))

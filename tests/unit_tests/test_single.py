@@ -1,6 +1,7 @@
 """`cached`: a single model before a cache, in every way that LangChain has of asking."""
 
 import asyncio
+from unittest.mock import patch
 
 import pytest
 from fakes import (
@@ -56,6 +57,19 @@ def test_only_the_last_chunk_of_a_hit_tells_the_usage_and_where_it_is_from(chunk
     assert ["cachemux" in c.response_metadata for c in chunks][-2:] == [False, True]
     assert chunks[-1].usage_metadata["total_tokens"] == 10
     assert {chunk.id for chunk in chunks} == {chunks[-1].id}
+
+
+def test_what_the_only_model_is_to_cost_is_estimated_after_its_first_chunk_as_nobody_chooses():
+    prices = [3.0]
+    llm = cached(Streaming(model="small"), lec(), price=lambda usage: prices[-1])
+    llm.invoke(QUESTION)
+    prices.append(5.0)
+    stream = llm.stream("And of Spain?")
+    with patch.object(llm.router, "choose", side_effect=AssertionError):
+        next(stream)
+    end = list(stream)[-1]
+    assert told(end)["reason"] == "no other model can"
+    assert told(end)["estimates"]["small"]["mean"] == 3.0  # before the 5.0 was learned
 
 
 def test_what_the_model_itself_stored_is_found_and_the_other_way_round():
