@@ -218,6 +218,7 @@ class LECCache(Upkeep, Connected, BaseCache):
                 how["wait"] = self.flights.longest
                 self._shelf, self.flights = opened(self._together, room, policy, **how)
             if self.lessons is not None:
+                self.rewriter.judged = self.lessons.matcher.judged
                 end = self.lessons.open(self._shelf, alone, read_only=self.read_only)
                 closing.callback(end)
             if self.notes is not None and self._worth.is_kept():

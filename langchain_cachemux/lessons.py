@@ -372,7 +372,10 @@ class Lessons:
     def _learn(self, compared: Compared, *, wrong: float, of: str) -> None:
         with self._lock:
             self.labels[of] += 1
-        self.matcher.learn(compared, wrong=wrong)
+        if (
+            not compared.match.elsewhere
+        ):  # such pairs are a judge's alone, and tell nothing of others
+            self.matcher.learn(compared, wrong=wrong)
 
     def _same(self, stored: str, fresh: str) -> bool | None:
         """Whether two answers say the same; None when that cannot be said."""

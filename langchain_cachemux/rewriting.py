@@ -4,11 +4,15 @@ Equal words mean different things in different conversations, so a turn is compa
 follow the same ones. Rewritten as a question that stands on its own, it is compared with first turns and
 with rewritten turns of all conversations under one system prompt, and what answers it is stored under
 those words. It is a match by meaning like any other: the matcher and its budget decide.
+
+Where nobody rewrites, and a judge may be asked, turns that follow others are compared too if those
+differ in greetings and thanks alone; such a pair is the judge's, and is served on no other's word.
 """
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import logging
 import math
@@ -17,6 +21,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import copy_context
+from dataclasses import replace
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +32,7 @@ from langchain_cachemux.arguments import accepts, expect, is_made, shown
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.locks import Lock
+from langchain_cachemux.match.words import without_courtesy
 from langchain_cachemux.meter import Meter, aask, ask, within
 from langchain_cachemux.types import Usage
 
@@ -105,9 +111,11 @@ class Rewriter:
         """On that, in the user's unit."""
         self._price = price
         self._pay: Callable[[float], object] = lambda _cost: None
-        # by exact key and by conversation, whatever the model: its context and words as a first turn;
-        # None where there are none
-        self._known: OrderedDict[str, tuple[str, str] | None] = OrderedDict()
+        self.judged = False
+        """Whether a judge may be asked about turns that follow others, if only in their courtesy."""
+        # by exact key and by conversation, whatever the model: its context and words as a first turn,
+        # or the context that tells what it has in common with others; None where there are none
+        self._known: OrderedDict[str, tuple[str, str] | str | None] = OrderedDict()
         self._flights = Flights(deadline)
         self._failed = self._skip = 0
         self._lock = Lock()
@@ -168,6 +176,8 @@ class Rewriter:
                 return query
             known = self._known[name]
             self._remember(names, known)
+        if isinstance(known, str):
+            return replace(query, context=known)
         return query if known is None else self.reader.alone(query, *known)
 
     def stats(self) -> dict[str, Any]:
@@ -187,12 +197,17 @@ class Rewriter:
 
     def _to_ask(self, query: Query, prompt: str) -> Turns | None:
         """The conversation, where there is somebody to ask about it and its last turn is not known."""
-        if self.rewrite in (None, "small") or query.key in self._known:
+        asks = self.rewrite not in (None, "small")
+        if query.key in self._known or not (asks or self.judged):
             return None
         turns = self.reader.turns(prompt)
         if turns is None:
             return None
         with self._lock:
+            if not asks:
+                context = f"{_gist(turns)}+{query.context}"
+                self._remember((query.key, _conversation(query)), context)
+                return None
             self._skip = max(self._skip - 1, 0)
             return None if self._skip else turns
 
@@ -218,7 +233,7 @@ class Rewriter:
             known = None if words is None else (turns.context, words)
             self._remember((query.key, _conversation(query)), known)
 
-    def _remember(self, names: Iterable[str], known: tuple[str, str] | None) -> None:
+    def _remember(self, names: Iterable[str], known: tuple[str, str] | str | None) -> None:
         """Keep what a turn is on its own under these names, the latest used last."""
         for name in names:
             self._known[name] = known
@@ -254,6 +269,13 @@ def _conversation(query: Query) -> str:
     if not query.text:
         return query.key
     return f"{query.namespace}:{query.context}:{query.text}"
+
+
+def _gist(turns: Turns) -> str:
+    """Hash of a conversation up to its last turn, but for greetings and thanks in what its user said."""
+    said = [without_courtesy(one.text) if one.type == "human" else one.text for one in turns.said]
+    shared = json.dumps([turns.context, *said[:-1]])
+    return hashlib.sha256(shared.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _is_model(rewrite: Any) -> bool:

@@ -24,7 +24,7 @@ from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.index import Index
 from langchain_cachemux.patience import Patience, together
 from langchain_cachemux.stats import Counters
-from langchain_cachemux.types import Admission, Match, Query, Wording
+from langchain_cachemux.types import Admission, Match, Query, Wording, kin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -281,13 +281,17 @@ class Shelf:
                 and wording.entry is not None
                 and wording.vector is not None
                 and wording.slot == row.slot
-                and wording.entry.partition == query.partition
+                and kin(wording.entry.partition) == kin(query.partition)
                 and wording.text
                 and self.expiry.holds(wording.entry)
                 and not (wording.of != row.key and self.ledger.differs(query.key, wording.of))
             ):
                 similarity = min(float(wording.vector @ query.vector), 1.0)
-                found.append(Match(wording.entry, similarity, wording.text, wording.key))
+                elsewhere = wording.entry.partition != query.partition
+                one = Match(
+                    wording.entry, similarity, wording.text, wording.key, elsewhere=elsewhere
+                )
+                found.append(one)
         yield from sorted(found, key=lambda match: -match.similarity)
 
     def beside(self, query: Query, context: str | None) -> list[Match]:
@@ -305,7 +309,8 @@ class Shelf:
         self._expect_life()
         for wording in self.ledger.wordings():
             entry = wording.entry
-            here = context is None or apart(wording.partition, 0).endswith(f":{context}")
+            whole, partition = (context or "").rpartition("+")[2], apart(wording.partition, 0)
+            here = context is None or partition.endswith((f":{whole}", f"+{whole}"))
             if here and entry is not None and self.expiry.sees(query, entry):
                 yield wording
 

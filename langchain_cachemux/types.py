@@ -57,7 +57,8 @@ class Query:
     scope: str = ""
     """Hash of the model's parameters: stop words, tools, schema, and the model unless it is shared."""
     context: str = ""
-    """Hash of the system prompt and the earlier turns: equal, or it is another question."""
+    """Hash of the system prompt and the earlier turns: equal, or it is another question. Where a judge
+    may be asked, after a "+" and the same hash without the greetings and thanks in those turns."""
     text: str = field(default="", repr=False)
     """The last human words; empty when nothing but an exact match will do."""
     vector: Vector | None = field(default=None, repr=False)
@@ -67,8 +68,15 @@ class Query:
 
     @property
     def partition(self) -> str:
-        """What two queries must share before their words are compared at all."""
+        """What two queries must share before their words are compared at all, or the `kin` of it."""
         return f"{self.scope}:{self.context}"
+
+
+def kin(partition: str) -> str:
+    """Return what of a partition must be equal where a judge decides: all but from a "+" to an "@"."""
+    head, _, rest = partition.partition("+")
+    _, mark, place = rest.partition("@")
+    return f"{head}{mark}{place}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,6 +179,8 @@ class Match:
     """The words that are near: those of the entry, unless an alias of it is nearer."""
     key: str = ""
     """Of those words: the entry's or the alias'."""
+    elsewhere: bool = False
+    """Whether it was asked after other turns, which differ in greetings or thanks alone."""
 
     def __post_init__(self) -> None:
         """Take the entry's own words where no others are given."""

@@ -100,11 +100,11 @@ class Upkeep:
         self._life.expect()
         prompt = as_written(question)
         asked = self._asked(prompt, llm_string or "", namespace)
-        keys = {asked.key}
+        keys = [asked.key]
         if llm_string is None:
             words, both = isinstance(question, str), (asked, self.rewriter.known(asked))
             wanted = [self._shelf.asked(one, None if words else one.context) for one in both]
-            keys = {key for found in wanted for key in found}
+            keys = list(dict.fromkeys(key for found in wanted for key in found))
         return sum(self._forget(key) for key in keys)
 
     def invalidate(
@@ -250,7 +250,7 @@ class Upkeep:
         else:
             near = self._shelf.beside(query, None if isinstance(question, str) else alone.context)
         told = explained(self.match, query, near)
-        rewritten = alone.context != asked.context
+        rewritten = alone.context != asked.context and query.text != asked.text
         return f"On its own it asks {query.text!r}.\n{told}" if rewritten else told
 
     def check(self, *, fix: bool = False) -> list[str]:

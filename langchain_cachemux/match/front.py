@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from langchain_cachemux.locks import Lock
+from langchain_cachemux.types import kin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,8 +45,9 @@ class Rows(NamedTuple):
 
 
 def mark_of(partition: str) -> np.uint64:
-    """64 bits of a partition's hash: rows of two partitions that share one are told apart later."""
-    return np.uint64(int.from_bytes(hashlib.sha256(partition.encode()).digest()[:8], "big"))
+    """64 bits of the hash of a partition's `kin`: rows of two that share them are told apart later."""
+    digest = hashlib.sha256(kin(partition).encode()).digest()
+    return np.uint64(int.from_bytes(digest[:8], "big"))
 
 
 class Front:

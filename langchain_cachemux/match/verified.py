@@ -44,6 +44,8 @@ ENTRIES = 5
 """Entries that are compared with a question at most, and two where one of them may be served."""
 BREADTH = 0.04
 """How much less similar a wording counts e times less among those that are near."""
+ELSEWHERE = "the turns before differ in greetings or thanks"
+"""The difference of what is asked in the same words after other turns."""
 VERSION = 1
 """Of what `Verified.dump` returns."""
 
@@ -211,11 +213,12 @@ class Verified:
             far = surface.verdict != "same" and match.similarity < self.similarity - CLOSE
             if surface.verdict == "another" and not far:
                 objection = objection or surface.reason
-            barred = far or surface.verdict == "another"
+            barred = far or surface.verdict == "another" or match.elsewhere
             if barred and not self.judged:
                 continue
+            elsewhere = match.elsewhere and surface.verdict == "same"
             x = seen(
-                surface.verdict,
+                "unsure" if elsewhere else surface.verdict,
                 match.similarity,
                 least=self.similarity,
                 rivals=rivals,
@@ -224,11 +227,11 @@ class Verified:
             claim = self.evidence.claim(x, match.entry.key)
             one = Compared(
                 match,
-                surface.verdict,
+                "another" if match.elsewhere else surface.verdict,
                 p=1 - claim.mean,
                 risk=1.0 if barred else claim.upper,
                 seen=x,
-                difference=surface.reason,
+                difference=ELSEWHERE if elsewhere else surface.reason,
             )
             compared.append(one)
             payable = payable or self._payable([one])

@@ -81,10 +81,13 @@ def read(text: str) -> Text:
     return _remembered(text) if len(text) <= CACHED else _read(text)
 
 
+def _written(text: str) -> str:
+    """A text in composed form, with quotation marks of one kind."""
+    return (text if text.isascii() else unicodedata.normalize("NFC", text)).translate(_QUOTES)
+
+
 def _read(text: str) -> Text:
-    if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
-    text = text.translate(_QUOTES)
+    text = _written(text)
     clauses, names = _clauses(text)
     every = {word for clause in clauses for word in clause.words}
     words: list[str] = []
@@ -127,6 +130,12 @@ def _read(text: str) -> Text:
 
 
 _remembered = lru_cache(maxsize=4096)(_read)
+
+
+def without_courtesy(text: str) -> str:
+    """Return a text's words without the clauses of greeting and thanks around others."""
+    clauses, _ = _clauses(_written(text))
+    return "\n".join(" ".join(clause.words) for clause in _without_courtesy(clauses))
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_cachemux import LECCache, MultiplexedLLM, Reader, SentenceEncoder, Spending
 from langchain_cachemux.rewriting import Rewriter
+from langchain_cachemux.types import Match
 
 SYSTEM = SystemMessage("Be brief.")
 ALONE = {
@@ -463,3 +464,140 @@ async def test_the_event_loop_goes_on_meanwhile(table):
             await Fake(model="m", cache=cache).ainvoke(FIRST)
             await Fake(model="m", cache=cache).ainvoke(FRANCE)
         assert cache.stats().hits_semantic == 1
+
+
+# Turns that follow others which differ in courtesy
+
+PLAIN = [
+    HumanMessage("What is the capital of France?"),
+    AIMessage("Paris."),
+    HumanMessage("How many people live in that city?"),
+]
+POLITE = [HumanMessage("Hi there! what is the capital of France? Thanks a lot."), *PLAIN[1:]]
+
+
+class Judge:
+    """Says what it was told to, hardly ever errs, and remembers what it was shown."""
+
+    error = 1e-4
+
+    def __init__(self, *, same=True):
+        self.same = same
+        self.shown = []
+
+    def __call__(self, new, stored):
+        self.shown.append((new, stored))
+        return self.same
+
+
+@pytest.fixture
+def judged():
+    opened = []
+
+    def judged(judge, path=None, **arguments):
+        arguments = {"embeddings": SentenceEncoder(), "price": lambda usage: 1.0, **arguments}
+        opened.append(LECCache(path, judge=judge, **arguments))
+        if judge is not None:
+            opened[-1].lessons.referee._price = lambda usage: 0.01
+        return opened[-1]
+
+    yield judged
+    for cache in opened:
+        cache.close()
+
+
+@pytest.mark.parametrize(("first", "second"), [(PLAIN, POLITE), (POLITE, PLAIN)])
+def test_after_turns_that_differ_in_courtesy_a_judge_decides(judged, first, second):
+    judge = Judge()
+    cache = judged(judge)
+    assert asked(cache, first, says="Two millions.") == ("Two millions.", 1)
+    told = Fake(model="m", cache=cache).invoke(second).response_metadata["cachemux"]
+    assert (told["hit"], told["judged"]) == ("semantic", True)
+    assert judge.shown == [(PLAIN[-1].text,) * 2]
+    assert asked(cache, second) == ("Two millions.", 0)
+    assert cache.stats().hits_exact == 1
+    assert cache.check() == []
+
+
+def test_what_the_judge_turns_down_is_a_miss(judged):
+    cache = judged(Judge(same=False))
+    asked(cache, PLAIN, says="Two millions.")
+    assert asked(cache, POLITE, says="2.1 millions.") == ("2.1 millions.", 1)
+
+
+@pytest.mark.parametrize("judge", [None, "local"])
+def test_without_a_judge_of_any_question_it_is_never_served(judged, judge):
+    cache = judged(judge, max_error=0.2)
+    asked(cache, PLAIN, says="Two millions.")
+    for place in range(40):  # labels enough to serve whatever is near
+        cache.match.evidence.learn(_seen_of(cache), f"entry {place}", wrong=0.0)
+    assert asked(cache, POLITE, says="2.1 millions.") == ("2.1 millions.", 1)
+
+
+def _seen_of(cache):
+    """What is seen of a pair in which nothing differs."""
+    asked(cache, FIRST)
+    query = cache.reader.embed(cache.reader.read(dumps([HumanMessage(FIRST[0].text + "!")]), "m"))
+    entry = next(iter(cache.ledger.wordings())).entry
+    return cache.match._compared(query, [Match(entry, 1.0, query.text)])[0][0].seen
+
+
+def test_a_turn_of_courtesy_alone_may_be_an_answer(judged):
+    asks = [HumanMessage("Book a table."), AIMessage("For eight?")]
+    last = [AIMessage("Well."), PLAIN[2]]
+    judge = Judge()
+    cache = judged(judge)
+    asked(cache, [*asks, HumanMessage("Okay."), *last])
+    assert asked(cache, [*asks, HumanMessage("Sorry."), *last], says="None.") == ("None.", 1)
+    assert judge.shown == []
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [HumanMessage("What is the capital of Spain?"), *PLAIN[1:]],
+        [PLAIN[0], AIMessage("Paris, of course."), PLAIN[2]],
+        [SYSTEM, *PLAIN],
+        [HumanMessage("Hi, how are you? what is the capital of France?"), *PLAIN[1:]],
+        [*PLAIN[:2], HumanMessage("Okay."), AIMessage("Yes?"), PLAIN[2]],
+        PLAIN[2:],
+    ],
+    ids=["facts", "answer", "system", "question", "turn", "none"],
+)
+def test_after_turns_that_differ_in_more_nobody_is_asked(judged, others):
+    judge = Judge()
+    cache = judged(judge)
+    asked(cache, others)
+    assert asked(cache, PLAIN, says="Two millions.") == ("Two millions.", 1)
+    assert judge.shown == []
+
+
+def test_after_equal_turns_no_judge_is_needed(judged):
+    judge = Judge()
+    cache = judged(judge)
+    asked(cache, PLAIN, says="Two millions.")
+    again = [*PLAIN[:2], HumanMessage("how many people live in that city? thanks")]
+    assert asked(cache, again) == ("Two millions.", 0)
+    assert judge.shown == []
+
+
+def test_it_is_so_after_a_restart_and_all_is_forgotten_by_its_conversation(judged, tmp_path):
+    judge = Judge()
+    asked(kept := judged(judge, tmp_path / "kept"), PLAIN, says="Two millions.")
+    kept.close()
+    cache = judged(judge, tmp_path / "kept")
+    assert asked(cache, POLITE) == ("Two millions.", 0)
+    assert "the turns before differ" not in cache.explain(PLAIN)
+    assert cache.forget(PLAIN) == 1  # its other wording goes with it
+    assert cache.stats().entries == 0
+    assert cache.check() == []
+
+
+def test_what_a_judge_passes_so_teaches_nothing_of_other_pairs(judged):
+    cache = judged(Judge())
+    asked(cache, PLAIN, says="Two millions.")
+    answer = Fake(model="m", cache=cache).invoke(POLITE)
+    assert len(cache.match.evidence) == 0
+    assert cache.feedback(answer, ok=False)
+    assert len(cache.match.evidence) == 0
+    assert asked(cache, POLITE, says="2.1 millions.") == ("2.1 millions.", 1)

@@ -132,3 +132,10 @@ def test_a_key_is_told_with_its_own_slot_while_rows_come_and_go():
     for thread in searching:
         thread.join()
     assert wrong == []
+
+
+def test_a_mark_is_that_of_what_two_partitions_must_share():
+    whole = mark_of("scope:gist+all")
+    assert whole == mark_of("scope:gist+other") == mark_of("scope:gist")
+    assert whole != mark_of("scope:gist+all@1") == mark_of("scope:gist+other@1")
+    assert mark_of("scope:all") != mark_of("scope:all@1")
