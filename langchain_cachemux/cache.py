@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.agree import Same
     from langchain_cachemux.budget import ErrorBudget
+    from langchain_cachemux.keep.shared.notes import Notes
     from langchain_cachemux.match.judges import Judging
     from langchain_cachemux.match.threshold import Matcher
     from langchain_cachemux.referee import When
@@ -205,8 +206,7 @@ class LECCache(Upkeep, Connected, BaseCache):
         self._life = life = Life(self, closing.close, folder=alone)
         self._workers = Workers(1 if getattr(self.reader.embeddings, "in_process", False) else 4)
         told = self.store_prompts and not isinstance(how["seal"], Encrypted)
-        self.notes = alone if told else None
-        """Where what is learned of questions may be kept: it can be read there, by one process."""
+        notes: Path | Notes | None = alone
         how |= {"embeddings": name_of(self.reader.embeddings), "counters": self._counters}
         how |= {"life": life, "closing": closing, "expiry": self._expiry}
         try:
@@ -216,10 +216,12 @@ class LECCache(Upkeep, Connected, BaseCache):
                 from langchain_cachemux.common import opened
 
                 how["wait"] = self.flights.longest
-                self._shelf, self.flights = opened(self._together, room, policy, **how)
+                self._shelf, self.flights, notes = opened(self._together, room, policy, **how)
+            self.notes = notes if told else None
+            """Where what is learned of questions may be kept: it can be read there."""
             if self.lessons is not None:
                 self.rewriter.judged = self.lessons.matcher.judged
-                end = self.lessons.open(self._shelf, alone, read_only=self.read_only)
+                end = self.lessons.open(self._shelf, notes, read_only=self.read_only)
                 closing.callback(end)
             if self.notes is not None and self._worth.is_kept():
                 from langchain_cachemux.saved import going_on

@@ -22,6 +22,7 @@ from langchain_cachemux.keep.durable.private import make_private
 from langchain_cachemux.keep.encrypted import Encrypted
 from langchain_cachemux.keep.shared.leases import Leases
 from langchain_cachemux.keep.shared.ledger import SharedLedger
+from langchain_cachemux.keep.shared.notes import Notes
 from langchain_cachemux.match.index import Index
 from langchain_cachemux.places import Servers
 from langchain_cachemux.shelf import Shelf
@@ -56,8 +57,8 @@ def opened(
     expiry: Expiry | None = None,
     seal: Seal | None = None,
     repair: bool = False,
-) -> tuple[Shelf, CommonFlights]:
-    """Open a ledger that processes share, an index that hears of all of them, and flights of all.
+) -> tuple[Shelf, CommonFlights, Notes]:
+    """Open a ledger that processes share, an index that hears of all, flights of all, and its notes.
 
     Args:
         where: The servers, or a folder on one machine.
@@ -107,7 +108,7 @@ def opened(
     flights = CommonFlights(wait, ledger=ledger)
     closing.callback(flights.close)
     ledger.hear(Ear(shelf, flights, since=since).hear)
-    return shelf, flights
+    return shelf, flights, Notes(ledger.database)
 
 
 def _file(folder: Path) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.agree import Same
     from langchain_cachemux.budget import Bet
+    from langchain_cachemux.keep.shared.notes import Notes
     from langchain_cachemux.match.judges import Judging, Pair
     from langchain_cachemux.match.threshold import Matcher
     from langchain_cachemux.read.prompts import Reader
@@ -267,10 +268,12 @@ class Lessons:
             return False
         self._learn(hit.compared, wrong=float(not ok), of="feedback")
         self._settle(hit.query, hit.compared, same=ok)
+        if self._saved is not None:
+            self._saved.changed()
         return True
 
     def open(
-        self, shelf: Shelf, folder: Path | None, *, read_only: bool = False
+        self, shelf: Shelf, folder: Path | Notes | None, *, read_only: bool = False
     ) -> Callable[[], object]:
         """Begin to learn for a cache; return what ends it.
 

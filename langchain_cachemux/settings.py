@@ -18,6 +18,7 @@ from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, t
 from langchain_cachemux.background import Background
 from langchain_cachemux.budget import ErrorBudget, Spending
 from langchain_cachemux.extras import needs
+from langchain_cachemux.keep.shared.notes import Notes
 from langchain_cachemux.read.encoder import SentenceEncoder
 from langchain_cachemux.read.prompts import Reader
 from langchain_cachemux.read.runnables import name_of, provider_of
@@ -185,7 +186,7 @@ def errors_of(
 
 def shared(
     fields: Mapping[str, Any],
-    folder: str | os.PathLike[str] | None,
+    folder: str | os.PathLike[str] | Notes | None,
     *,
     router: Router,
     budget: ErrorBudget | None,
@@ -201,7 +202,8 @@ def shared(
         learned = {"router": router, "budget": budget, "spending": made["spending"]}
         learned["experience"] = made["experience"]
         kept = {name: one for name, one in learned.items() if one is not None}
-        made["saved"] = Saved(Path(folder) / file, kept, background=made["background"])
+        place = (folder if isinstance(folder, Notes) else Path(folder)) / file
+        made["saved"] = Saved(place, kept, background=made["background"])
     return made
 
 

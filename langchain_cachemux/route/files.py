@@ -35,14 +35,26 @@ def write(path: str | os.PathLike[str], state: State) -> None:
         ValueError: It holds what is neither JSON nor an array of numbers.
         OSError: The file cannot be written.
     """
+    content = packed(state)
+    with whole(path) as file:
+        file.write(content)
+
+
+def packed(state: State) -> bytes:
+    """Return a state as the content of a file.
+
+    Raises:
+        ValueError: It holds what is neither JSON nor an array of numbers.
+    """
     arrays: list[np.ndarray[Any, Any]] = []
     head = {"format": FORMAT, "version": VERSION, "state": _plain(state, arrays)}
-    text = json.dumps(head, allow_nan=False)
-    with whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
+    text, file = json.dumps(head, allow_nan=False), BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box:
         box.writestr("state.json", text)
         for n, array in enumerate(arrays):
             with box.open(f"{n}.npy", "w", force_zip64=True) as part:
                 np.lib.format.write_array(part, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def read(path: str | os.PathLike[str]) -> State:
@@ -52,7 +64,15 @@ def read(path: str | os.PathLike[str]) -> State:
         ValueError: The file is damaged, of another program, or of another version.
         OSError: The file cannot be read.
     """
-    content = Path(path).read_bytes()
+    return unpacked(Path(path).read_bytes(), os.fspath(path))
+
+
+def unpacked(content: bytes, name: str) -> State:
+    """Return the state that is the content of a file.
+
+    Raises:
+        ValueError: It is damaged, of another program, or of another version.
+    """
     try:
         with zipfile.ZipFile(BytesIO(content)) as box:
             head = json.loads(box.read("state.json"))
@@ -70,7 +90,7 @@ def read(path: str | os.PathLike[str]) -> State:
     except (
         Exception
     ) as error:  # what is damaged makes zipfile, zlib, lzma and NumPy raise of all kinds
-        msg = f"{os.fspath(path)} cannot be read as a saved state: {error}"
+        msg = f"{name} cannot be read as a saved state: {error}"
         raise ValueError(msg) from error
     return state
 

@@ -44,10 +44,10 @@ def test_importing_a_face_loads_nothing_heavy():
         assert not HEAVY & loaded
 
 
-def test_the_cache_loads_numpy_and_some_sixty_modules_more_than_langchains_own_cache_interface():
+def test_the_cache_loads_numpy_and_some_seventy_modules_more_than_langchains_own_cache_interface():
     more = imported("from langchain_cachemux import LECCache") - imported(LANGCHAINS_OWN)
     assert {"langchain_cachemux", "numpy"} <= packages(more)
-    assert len([module for module in more if not module.startswith("numpy")]) <= 70
+    assert len([module for module in more if not module.startswith("numpy")]) <= 75
 
 
 def test_the_public_names_fit_on_one_screen():

@@ -107,6 +107,15 @@ LEASES = sa.Table(
     sa.Column("until", sa.Double, nullable=False),
 )
 """Who asks a model just now, where the database has no locks that end with who holds them."""
+NOTES = sa.Table(
+    "notes",
+    SHARED,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("outcomes", sa.BigInteger, nullable=False),
+    sa.Column("written", sa.Double, nullable=False),
+)
+"""What was learned beside the answers: of matching, of costs, by routers."""
 FOLLOWED = sa.Table(
     "followed",
     SHARED,
