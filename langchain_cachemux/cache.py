@@ -21,7 +21,7 @@ from langchain_cachemux.embedder import Embedder
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.keep.books import Capacity, Rules
 from langchain_cachemux.keep.encrypted import Encrypted, seal_of
-from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl, said
+from langchain_cachemux.keep.expiry import Expiry, Tags, Ttl
 from langchain_cachemux.keep.policies import Policy, robust
 from langchain_cachemux.lessons import Lesson, lessons_of
 from langchain_cachemux.life import ClosedError, Life
@@ -386,7 +386,7 @@ class LECCache(Upkeep, Connected, BaseCache):
         if hit.entry.slot < 0:  # it came from a call that was made at the same time
             return
         with self._spared("counting a hit"):
-            self._shelf.use(hit, self._worth.by_now(hit.entry), said(self))
+            self._shelf.use(hit, self._worth.by_now(hit.entry), self._given)
 
     def _sweep(self) -> None:
         """Forget what is over."""
@@ -496,7 +496,7 @@ class LECCache(Upkeep, Connected, BaseCache):
                     Entry(query.key, partition=query.partition, answer=text),
                     query,
                     model=metadata.model_of(generations),
-                    given=said(self),
+                    given=self._given(),
                 )
                 reason = None if entry else "its time would be over at once"
             if entry is not None:

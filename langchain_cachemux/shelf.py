@@ -206,7 +206,7 @@ class Shelf:
         entry = self._ask(self._reading, partial(self.ledger.get, key))
         return entry if entry is not None and self.expiry.holds(entry) else None
 
-    def use(self, hit: Hit, cost: float | None, given: Keeping) -> None:
+    def use(self, hit: Hit, cost: float | None, given: Callable[[], Keeping]) -> None:
         """Count a use of an answer, whose time may begin anew by it.
 
         A ledger counts in memory, and writes that down later; only another end is written at once.
@@ -214,7 +214,7 @@ class Shelf:
         Args:
             hit: What it answers.
             cost: What a miss would cost by now, when that is known better than at admission.
-            given: What was said of this call.
+            given: Tells what was said of this call.
 
         Raises:
             Exception: Its end cannot be written, or not in time.
@@ -223,7 +223,9 @@ class Shelf:
         if hit.kind == "semantic":
             key = hit.compared.match.key if hit.compared else entry.key
         self.ledger.use(key, credit=hit.credit, cost=cost)
-        until = self.expiry.renewed(entry, hit.query, given)
+        if not self.expiry.sliding:
+            return
+        until = self.expiry.renewed(entry, hit.query, given())
         if until is not None:
             self.change(partial(self.ledger.extend, entry.key, until))
 

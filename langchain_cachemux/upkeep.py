@@ -6,10 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from langchain_cachemux.keep.expiry import keeping, said
+from langchain_cachemux.keep.expiry import keeping, run_said, said
 from langchain_cachemux.match.verified import explained
+from langchain_cachemux.read import metadata
 from langchain_cachemux.read.encoder import name_of
 from langchain_cachemux.read.prompts import as_written, in_namespace, namespace_of, of_epoch
+from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.transfer import Export, answers_of, export, load
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.background import Workers
     from langchain_cachemux.embedder import Embedder
-    from langchain_cachemux.keep.expiry import Expiry, Span
+    from langchain_cachemux.keep.expiry import Expiry, Keeping, Span
     from langchain_cachemux.life import Life
     from langchain_cachemux.match.threshold import Matcher
     from langchain_cachemux.read.metadata import Copies
@@ -62,6 +64,9 @@ class Upkeep:
 
             with cache.keeping(ttl=60, tags=["prices"]):
                 chain.invoke("What is gold worth?")
+
+        The config of a run says the same of what is kept in it, and goes before such a block:
+        `chain.invoke(..., {"metadata": {"cachemux": {"ttl": 60, "tags": ["prices"]}}})`.
 
         Args:
             ttl: Seconds or a `timedelta` that they hold, whatever the cache's own `ttl` says.
@@ -292,6 +297,14 @@ class Upkeep:
     def _names(self, named: str | None, outermost: str) -> list[str]:
         """The namespaces that something is within, the outermost first."""
         return [*filter(None, (outermost, *said(self).namespaces, named))]
+
+    def _given(self) -> Keeping:
+        """What was said of the answers that are kept here, in blocks and in the config of the run.
+
+        Raises:
+            ValueError: What the config says is not understood.
+        """
+        return run_said(said(self), metadata_under_way().get(metadata.NAME))
 
     @property
     def _fixed(self) -> str:

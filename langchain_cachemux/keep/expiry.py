@@ -91,6 +91,27 @@ def said(cache: object) -> Keeping:
     return (_SAID.get() or {}).get(id(cache), Keeping())
 
 
+def run_said(before: Keeping, given: object) -> Keeping:
+    """What was said of answers in blocks, and what the config of the run says, which goes before.
+
+    Args:
+        before: The former.
+        given: The latter, `{"ttl": 60, "tags": ["prices"]}` or a part of it; None when it says nothing.
+
+    Raises:
+        ValueError: It says something else.
+    """
+    if given is None:
+        return before
+    right = isinstance(given, Mapping) and given.keys() <= {"ttl", "tags"}
+    what = 'such as {"ttl": 60, "tags": ["prices"]}'
+    expect(right, "metadata['cachemux']", what, given)
+    told: Any = given
+    ttl, tags = told.get("ttl"), listed(told.get("tags", ()))
+    expect(ttl is None or is_span(ttl), "ttl", "seconds > 0 or a timedelta, such as 60", ttl)
+    return replace(before, ttl=before.ttl if ttl is None else ttl, tags=before.tags + tags)
+
+
 class Asked(NamedTuple):
     """Which answers are to be forgotten: those of which all of it holds."""
 

@@ -281,3 +281,79 @@ def test_what_was_forgotten_in_the_middle_of_other_threads_work_breaks_nothing(m
         thread.join()
     assert cache.stats().errors == 0
     assert cache.check() == []
+
+
+# What the config of a run says of the answers that are kept in it
+
+
+def saying(**given):
+    return {"metadata": {"cachemux": given}}
+
+
+def chain_of(cache, **fields):
+    """A prompt, a model before the cache, and something after it."""
+    fake = Fake(model="m", cache=cache, **fields)
+    chain = ChatPromptTemplate.from_messages([("human", "{question}")]) | fake
+    return chain | RunnableLambda(lambda message: message.text), fake
+
+
+@pytest.mark.parametrize("how", ["invoke", "ainvoke", "batch"])
+def test_an_answer_is_tagged_by_the_config_of_the_chain_that_asked(make, how):
+    cache = make()
+    chain, fake = chain_of(cache)
+    asked = {"question": QUESTION}
+    if how == "invoke":
+        chain.invoke(asked, saying(tags=["gold"]))
+    elif how == "ainvoke":
+        asyncio.run(chain.ainvoke(asked, saying(tags=["gold"])))
+    else:
+        chain.batch([asked], saying(tags=["gold"]))
+    chain.invoke({"question": "something else"}, saying(tags=["silver"]))
+    assert cache.invalidate(tag="gold") == 1
+    assert cache.stats().entries == 1
+    chain.invoke(asked)
+    assert len(fake.calls) == 3
+
+
+def test_the_config_goes_before_a_block_and_both_tag(make):
+    now = [1000.0]
+    cache = make(clock=lambda: now[0], ttl=1000)
+    chain, _ = chain_of(cache)
+    with cache.keeping(ttl=500, tags=["block"]):
+        chain.invoke({"question": QUESTION}, saying(ttl=10, tags=["gold"]))
+    (entry,) = cache.ledger
+    assert entry.expires == 1010
+    assert {"tag:block", "tag:gold"} <= {*entry.labels}
+    now[0] += 11
+    assert chain.invoke({"question": QUESTION}, saying(tags=["late"])) is not None
+    (entry,) = cache.ledger
+    assert (entry.expires, entry.labels[0]) == (2011, "tag:late")
+
+
+def test_a_sliding_end_is_renewed_as_the_config_says(make):
+    now = [1000.0]
+    cache = make(clock=lambda: now[0], ttl=1000, sliding=True)
+    chain, fake = chain_of(cache)
+    for _ in range(2):
+        chain.invoke({"question": QUESTION}, saying(ttl=10))
+        now[0] += 8
+    chain.invoke({"question": QUESTION}, saying(ttl=10))
+    assert len(fake.calls) == 1
+
+
+def test_a_multiplexers_answer_is_tagged_so_too(make):
+    cache = make()
+    llm = multiplexed(cache=cache)
+    llm.invoke(QUESTION, saying(tags=["gold"]))
+    assert cache.invalidate(tag="gold") == 1
+
+
+@pytest.mark.parametrize(
+    "given", [{"tags": "gold"}, {"ttl": -1}, {"tag": ["gold"]}, "gold", {"tags": [""]}]
+)
+def test_an_answer_whose_config_is_not_understood_is_not_kept_and_the_chain_goes_on(make, given):
+    cache = make()
+    chain, fake = chain_of(cache)
+    for _ in range(2):
+        assert chain.invoke({"question": QUESTION}, {"metadata": {"cachemux": given}})
+    assert (len(fake.calls), cache.stats().entries, cache.stats().errors) == (2, 0, 2)
