@@ -186,7 +186,7 @@ class SharedBooks:
             self.remember([Account(key, row.cost, row.size, tuple(row.counts), row.last)])
         return row is not None
 
-    def _known(self, key: str) -> tuple[sa.Row[Any], sa.Row[Any] | None]:
+    def _known(self, key: str) -> tuple[Any, sa.Row[Any] | None]:
         """Whose a key is and what is remembered of it, and its entry, both locked.
 
         Who waited for another process reads again what that one left behind.
