@@ -239,7 +239,7 @@ class Upkeep:
             ValueError: The question is none, or it is not known whose.
         """
         self._life.expect()
-        prompt = written_down(question)
+        prompt = as_written(question)
         asked = self._asked(prompt, llm_string or "", namespace)
         alone = self.rewriter.known(asked)
         if llm_string is None and isinstance(question, str):
