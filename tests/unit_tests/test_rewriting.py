@@ -524,7 +524,7 @@ def test_what_the_judge_turns_down_is_a_miss_and_explained(judged):
     asked(cache, PLAIN, says="Two millions.")
     assert isinstance(cache.find(dumps(POLITE), Fake(model="m")._get_llm_string()), Miss)
     told = cache.explain(dumps(POLITE), Fake(model="m")._get_llm_string())
-    assert "nothing differs that matters, but the turns before differ in greetings" in told
+    assert "the same text, but the turns before differ in greetings" in told
     assert asked(cache, POLITE, says="2.1 millions.") == ("2.1 millions.", 1)
 
 
