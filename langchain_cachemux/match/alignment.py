@@ -127,6 +127,7 @@ def _align(one: str, other: str) -> Alignment:
     if turn == "turned":
         moved, shared = _NONE, common
     in_frame = shared >= SHARED or common >= ANYWHERE
+    in_frame = in_frame or len(left.stems) == len(right.stems) == 1  # a word in another's place
     in_frame = in_frame or (len(blocks) == 1 and longest <= 2 and shared >= ALONE)  # noqa: PLR2004
     return Alignment(
         new=left,

@@ -19,7 +19,10 @@ class Matcher(Protocol):
     """Decides whether one of the stored questions near a query is the same question."""
 
     def judge(self, query: Query, matches: Iterable[Match]) -> Hit | Miss:
-        """Return the verdict; `matches` come nearest first and all share the query's partition."""
+        """Return the verdict; `matches` come nearest first and all share the query's partition.
+
+        Where a judge may be asked of any pair, they share its `kin`, and are `elsewhere` if no more.
+        """
         ...
 
 

@@ -283,6 +283,7 @@ def explained(matcher: Matcher, query: Query, matches: Iterable[Match]) -> str:
     for match in near:
         surface = compare(query.text, match.text)
         told = f"{match.similarity:.3f} similar, {surface.verdict}: {surface.reason}"
+        told += f", but {ELSEWHERE}" * match.elsewhere
         same = matcher.judge(query, [match]) if isinstance(matcher, Verified) else None
         one = None
         if isinstance(same, Hit):

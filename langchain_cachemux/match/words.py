@@ -249,8 +249,8 @@ def _stops(mark: str, after: str) -> bool:
 def _is_sign(text: str, at: int) -> bool:
     """Whether a character that is no letter or figure tells something: an emoji does, a comma not."""
     sign = text[at]
-    if sign in _SILENT:
-        return False
+    if sign in _SILENT:  # but for the derivative f'(x)
+        return sign == "'" and text[at + 1 : at + 2] == "(" and text[at - 1 : at].isalnum()
     if sign in _DASHES:
         return _is_minus(text, at)
     before, after = text[at - 1 : at], text[at + 1 : at + 2]

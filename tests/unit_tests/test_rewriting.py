@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_cachemux import LECCache, MultiplexedLLM, Reader, SentenceEncoder, Spending
 from langchain_cachemux.rewriting import Rewriter
-from langchain_cachemux.types import Match
+from langchain_cachemux.types import Match, Miss
 
 SYSTEM = SystemMessage("Be brief.")
 ALONE = {
@@ -519,9 +519,12 @@ def test_after_turns_that_differ_in_courtesy_a_judge_decides(judged, first, seco
     assert cache.check() == []
 
 
-def test_what_the_judge_turns_down_is_a_miss(judged):
+def test_what_the_judge_turns_down_is_a_miss_and_explained(judged):
     cache = judged(Judge(same=False))
     asked(cache, PLAIN, says="Two millions.")
+    assert isinstance(cache.find(dumps(POLITE), Fake(model="m")._get_llm_string()), Miss)
+    told = cache.explain(dumps(POLITE), Fake(model="m")._get_llm_string())
+    assert "the same text, but the turns before differ in greetings" in told
     assert asked(cache, POLITE, says="2.1 millions.") == ("2.1 millions.", 1)
 
 

@@ -201,6 +201,16 @@ def test_one_after_a_noun_may_be_its_number():
     assert frame("How long is one mile?", "How long is a mile?") is None
 
 
+@pytest.mark.parametrize(("one", "other"), [("año", "ano"), ("What is love?", "What is hate?")])
+def test_a_single_word_in_anothers_place_is_no_rewording(one, other):
+    assert compare(one, other).verdict in {"unsure", "another"}
+
+
+def test_a_derivative_is_not_its_function():
+    assert signs("What is f'(x)?", "What is f(x)?")
+    assert signs("What is 'the f'?", "What is the f?") is None
+
+
 def test_a_sharp_s_is_no_double_s():
     assert compare("Was kostet die Busse?", "Was kostet die Buße?").verdict == "another"
     assert compare("wie hoch ist die busse?", "wie hoch ist die buße?").verdict == "unsure"
