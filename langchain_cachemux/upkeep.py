@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from langchain_cachemux.keep.expiry import keeping, said
 from langchain_cachemux.match.verified import explained
 from langchain_cachemux.read.encoder import name_of
-from langchain_cachemux.read.prompts import as_written, in_namespace, namespace_of, of_epoch
+from langchain_cachemux.read.prompts import in_namespace, namespace_of, of_epoch, written_down
 from langchain_cachemux.transfer import Export, answers_of, export, load
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class Upkeep:
             ValueError: The question is none, or it is not known whose.
         """
         self._life.expect()
-        prompt = as_written(question)
+        prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
         keys = [asked.key]
         if llm_string is None:
