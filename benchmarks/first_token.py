@@ -9,6 +9,8 @@ package's. Where turns were said before, they were asked before: a conversation 
 median of all questions, with the least and the most of them, by the wall clock, and for `stream` by this
 thread's CPU time too. Other programs slow both down, so the result says how many there were; what lasts
 is the ratio to the last row, LangChain's own `invoke` before its own cache, timed in the same rounds.
+And "by hand" is the least that can be written with LangChain: a generator that looks up and streams,
+without a router, and without storing the answer. What a row takes more than that is the package's own.
 
 *Event loop.* A task sleeps a millisecond at a time and notes how late it wakes, once in a loop that does
 nothing else and once beside 50 lookups that are always under way, in a cache of 500 answers with the
@@ -30,8 +32,10 @@ from typing import TYPE_CHECKING, Any
 import results
 from langchain_core.caches import InMemoryCache
 from langchain_core.language_models import BaseChatModel
+from langchain_core.load import dumps
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult, Generation
+from langchain_core.runnables import Runnable, RunnableGenerator
 from latency import questions
 from threadpoolctl import threadpool_limits
 
@@ -116,7 +120,7 @@ class Watch:
         return wall * 1e3, cpu * 1e3
 
 
-def streamed(model: BaseChatModel, asked: Asked) -> Time:
+def streamed(model: Runnable[Any, Any], asked: Asked) -> Time:
     """The first chunk of a stream."""
     watch = Watch()
     stream = model.stream(asked)
@@ -127,7 +131,7 @@ def streamed(model: BaseChatModel, asked: Asked) -> Time:
     return took
 
 
-def astreamed(model: BaseChatModel, asked: Asked) -> Time:
+def astreamed(model: Runnable[Any, Any], asked: Asked) -> Time:
     """The first chunk of an asynchronous one; a running loop counts, a loop's beginning does not."""
 
     async def first() -> Time:
@@ -142,15 +146,37 @@ def astreamed(model: BaseChatModel, asked: Asked) -> Time:
     return RUNNER.run(first())
 
 
-def invoked(model: BaseChatModel, asked: Asked) -> Time:
+def invoked(model: Runnable[Any, Any], asked: Asked) -> Time:
     """The whole answer: from a model that says it at once."""
     watch = Watch()
     model.invoke(asked)
     return watch.read()
 
 
+def by_hand(cache: LECCache) -> Runnable[Asked, Any]:
+    """What one would write oneself, of one model and a cache that is never told."""
+    model = Echo()
+
+    def key(messages: Asked) -> tuple[str, str]:
+        return dumps(messages), model._get_llm_string()
+
+    def stream(inputs: Iterator[Asked]) -> Iterator[Any]:
+        for messages in inputs:
+            if cache.lookup(*key(messages)) is None:
+                yield from model.stream(messages)
+
+    async def astream(inputs: AsyncIterator[Asked]) -> AsyncIterator[Any]:
+        async for messages in inputs:
+            if await cache.alookup(*key(messages)) is None:
+                async for chunk in model.astream(messages):
+                    yield chunk
+
+    return RunnableGenerator(stream, astream)
+
+
 RUNNER = asyncio.Runner()
-Row = tuple[Callable[[BaseChatModel, Asked], Time], BaseChatModel, Timed | None, Asked]
+Face = Runnable[Any, Any]
+Row = tuple[Callable[[Face, Asked], Time], Face, Timed | None, Asked]
 """How who is asked, before which cache, and what was said before."""
 
 
@@ -165,7 +191,11 @@ def two_models(cache: LECCache) -> BaseChatModel:
     return MultiplexedLLM(models=pair, cache=cache, audit=0.0)
 
 
-FACES = {"cached": one_model, "MultiplexedLLM": two_models}
+FACES: dict[str, Callable[[LECCache], Face]] = {
+    "by hand": by_hand,
+    "cached": one_model,
+    "MultiplexedLLM": two_models,
+}
 
 
 def rows(embeddings: Embeddings | None) -> dict[str, Row]:
@@ -176,7 +206,9 @@ def rows(embeddings: Embeddings | None) -> dict[str, Row]:
     ]
     ways = {"stream": streamed, "astream": astreamed}
     before: dict[str, Asked] = {"": [], f", {TURNS} turns before": turns}
-    made: dict[str, Row] = {"the model alone": (streamed, Echo(), None, [])}
+    made: dict[str, Row] = {
+        f"the model alone{said}": (streamed, Echo(), None, before[said]) for said in before
+    }
     for face, way, said in itertools.product(FACES, ways, before):
         cache = Timed(embeddings=embeddings)
         made[f"{face}, {way}{said}"] = ways[way], FACES[face](cache), cache, before[said]

@@ -40,7 +40,7 @@ from langchain_cachemux.read.runnables import altered
 from langchain_cachemux.read.runs import asked_by
 from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.twins import twins_of
-from langchain_cachemux.read.written import written_down
+from langchain_cachemux.read.written import dumped
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
@@ -100,7 +100,7 @@ class Call:
             Sharing(parts.cached_in, flights, use, ttl=ttl),
         )
         with spared("writing the call down"):
-            self._key = written_down(self.messages), parts.written(config, kwargs)
+            self._key = dumped(self.messages), parts.written(config, kwargs)
             self._cache = sharing
         self._name = uuid4().hex
         self._query = Query(key="")

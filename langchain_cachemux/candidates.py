@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from langchain_core.messages.utils import count_tokens_approximately
 
-from langchain_cachemux.read.needs import lacking
+from langchain_cachemux.read.needs import lacking, profile_of
 from langchain_cachemux.read.thoughts import author, unfinished
 from langchain_cachemux.types import LARGEST_COST
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.route.router import Terms
-    from langchain_cachemux.types import Query, Route
+    from langchain_cachemux.types import Needs, Query, Route
 
 FORBIDDEN = "{} may not answer within the error budget"
 
@@ -38,16 +39,17 @@ class Candidates:
     ) -> None:
         self._parts = parts
         self._messages = messages
-        self.needs = needs = parts.needs(messages, kwargs)
-        """What the request needs of a model beside words."""
+        self._kwargs = kwargs
         self.doubtful: list[str] = []
         """Those that failed lately on what asked no more: asked only when nobody else answers."""
         excluded = {}
         for name, model in parts.models.items():
-            lacks = lacking(model, needs)
-            if lacks:
+            limited = parts.experience.limits.hold(name)
+            if not limited and not profile_of(model):
+                continue  # nothing is known that it cannot do
+            if lacks := lacking(model, self.needs):
                 excluded[name] = lacks
-            elif parts.experience.limits.beyond(name, needs):
+            elif limited and parts.experience.limits.beyond(name, self.needs):
                 excluded[name] = "it failed lately on what asked no more"
                 self.doubtful.append(name)
         self.able = [name for name in parts.models if name not in excluded]
@@ -59,6 +61,11 @@ class Candidates:
         """Those that would have been weighed, but are doubtful or out."""
         self.excluded = [f"not {name}: {why}" for name, why in excluded.items()]
         """Why the others cannot, in words."""
+
+    @cached_property
+    def needs(self) -> Needs:
+        """What the request needs of a model beside words; read when it is first asked for."""
+        return self._parts.needs(self._messages, self._kwargs)
 
     @property
     def standard(self) -> str:

@@ -10,7 +10,12 @@ from langchain_cachemux.keep.expiry import keeping, run_said, said
 from langchain_cachemux.match.verified import explained
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.encoder import name_of
-from langchain_cachemux.read.prompts import as_written, in_namespace, namespace_of, of_epoch
+from langchain_cachemux.read.prompts import (
+    in_namespace,
+    namespace_of,
+    of_epoch,
+    written_down,
+)
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.transfer import Export, answers_of, export, load
 
@@ -103,7 +108,7 @@ class Upkeep:
             ValueError: The question is none, or it is not known whose.
         """
         self._life.expect()
-        prompt = as_written(question)
+        prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
         keys = [asked.key]
         if llm_string is None:
@@ -244,7 +249,7 @@ class Upkeep:
             ValueError: The question is none, or it is not known whose.
         """
         self._life.expect()
-        prompt = as_written(question)
+        prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
         alone = self.rewriter.known(asked)
         if llm_string is None and isinstance(question, str):

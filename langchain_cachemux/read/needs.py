@@ -52,7 +52,7 @@ def bound(model: Any) -> dict[str, Any]:
 
 def lacking(model: Any, needs: Needs) -> str:
     """Say what a model lacks for a request by its own profile; empty when nothing, or nobody knows."""
-    profile = _profile(model)
+    profile = profile_of(model)
     longest = profile.get("max_input_tokens")
     if longest is not None and needs.tokens > longest:
         return f"about {needs.tokens} tokens, and it reads {longest}"
@@ -65,7 +65,7 @@ def common_profile(models: Iterable[Any]) -> dict[str, Any]:
 
     What only some say, and what they say differently, is left out.
     """
-    first, *others = [_profile(model) for model in models]
+    first, *others = [profile_of(model) for model in models]
     common = {}
     for name, value in first.items():
         values = [value, *(profile.get(name) for profile in others)]
@@ -76,7 +76,8 @@ def common_profile(models: Iterable[Any]) -> dict[str, Any]:
     return common
 
 
-def _profile(model: Any) -> Mapping[str, Any]:
+def profile_of(model: Any) -> Mapping[str, Any]:
+    """Return what LangChain's profile says of the chat model at the bottom of a Runnable."""
     bottom = chat_model(model)
     return (getattr(bottom, "profile", None) if bottom else None) or {}
 

@@ -34,7 +34,7 @@ from langchain_cachemux.read.dangling import dangles
 from langchain_cachemux.read.recent import Recent
 from langchain_cachemux.read.runs import metadata_under_way
 from langchain_cachemux.read.template import Split, split_of
-from langchain_cachemux.read.written import written_down
+from langchain_cachemux.read.written import dumped
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
@@ -391,13 +391,13 @@ def of_epoch(query: Query, epoch: str) -> Query:
     )
 
 
-def as_written(question: LanguageModelInput) -> str:
+def written_down(question: LanguageModelInput) -> str:
     """Return a question as LangChain writes it for a cache; words of one's own are left as they are.
 
     Raises:
         ValueError: It is none.
     """
-    return question if isinstance(question, str) else written_down(messages_of(question))
+    return question if isinstance(question, str) else dumped(messages_of(question))
 
 
 def messages_of(question: LanguageModelInput) -> list[BaseMessage]:

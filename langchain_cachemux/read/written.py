@@ -29,7 +29,7 @@ KINDS = 1024
 """Of which it is remembered how they are written: messages that differ in their words alone."""
 
 
-def written_down(messages: Sequence[BaseMessage]) -> str:
+def dumped(messages: Sequence[BaseMessage]) -> str:
     """Return a conversation as `langchain_core.load.dumps` writes it, the messages' ids left out."""
     return f"[{', '.join(map(_written, messages))}]"
 

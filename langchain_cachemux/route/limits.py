@@ -74,6 +74,12 @@ class Limits:
             known.failed = {**kept, needs: (until, times + 1)}
             return True
 
+    def hold(self, model: str) -> bool:
+        """Whether a model failed lately on anything."""
+        with self._lock:
+            known = self._known.get(model)
+            return known is not None and bool(known.failed)
+
     def beyond(self, model: str, needs: Needs) -> bool:
         """Whether a request asks for as much as one that the model failed on lately."""
         with self._lock:

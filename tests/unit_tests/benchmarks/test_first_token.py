@@ -28,7 +28,7 @@ def test_a_misss_first_token_is_soon_there_once_the_cache_was_asked(rows, face):
 
 
 def test_every_way_and_face_is_a_row_and_only_a_stream_of_one_thread_has_cpu_time(rows):
-    assert len(rows) == 10
+    assert len(rows) == 15
     for name, row in rows.items():
         assert (row["cpu"] is None) == ("astream" in name)
         assert 0 < row["wall"]["least"] <= row["wall"]["median"] <= row["wall"]["most"]

@@ -1,4 +1,4 @@
-"""`written_down` against LangChain's own `dumps`, which is slower and defines what is right."""
+"""`dumped` against LangChain's own `dumps`, which is slower and defines what is right."""
 
 import json
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import UsageMetadata
 
 from langchain_cachemux.read import written
-from langchain_cachemux.read.written import LONGEST, QUOTED, WORDS, written_down
+from langchain_cachemux.read.written import LONGEST, QUOTED, WORDS, dumped
 
 TEXTS = st.text(max_size=20) | st.sampled_from(
     ["", WORDS, QUOTED, f"so: {QUOTED}", "lc", '"', "\\", "\ud83d"]
@@ -71,8 +71,8 @@ def by_langchain(conversation):
 
 @given(st.lists(messages(), max_size=4))
 def test_a_conversation_is_written_as_langchain_writes_it(conversation):
-    assert written_down(conversation) == by_langchain(conversation)
-    assert written_down(conversation) == by_langchain(conversation)  # from what is remembered
+    assert dumped(conversation) == by_langchain(conversation)
+    assert dumped(conversation) == by_langchain(conversation)  # from what is remembered
 
 
 KINDS = {
@@ -92,25 +92,25 @@ KINDS = {
 
 @pytest.mark.parametrize("message", KINDS.values(), ids=KINDS)
 def test_every_kind_of_message_is_written_as_langchain_writes_it(message):
-    assert written_down([message, message]) == by_langchain([message, message])
+    assert dumped([message, message]) == by_langchain([message, message])
 
 
 def test_what_is_changed_in_a_message_is_written_anew():
     message = AIMessage("Hi", response_metadata={"model": "small"})
-    before = written_down([message])
+    before = dumped([message])
     message.response_metadata["model"] = "large"
-    assert before != written_down([message]) == by_langchain([message])
+    assert before != dumped([message]) == by_langchain([message])
 
 
 def test_langchain_is_asked_once_for_messages_that_differ_in_their_words_alone():
     said = {"response_metadata": {"model": "one that nobody else asks"}}
     with patch.object(written, "dumps", wraps=dumps) as asked:
-        written_down([AIMessage(words, **said) for words in ("Hi", "Ho", "")])
+        dumped([AIMessage(words, **said) for words in ("Hi", "Ho", "")])
     assert asked.call_count == 1
 
 
 def test_long_remarks_are_not_remembered():
     long = HumanMessage("Hi", additional_kwargs={"file": "x" * LONGEST})
     held = written._around.cache_info().currsize
-    assert json.loads(written_down([long]))[0]["kwargs"]["additional_kwargs"]["file"]
+    assert json.loads(dumped([long]))[0]["kwargs"]["additional_kwargs"]["file"]
     assert written._around.cache_info().currsize == held
