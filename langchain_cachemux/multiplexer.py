@@ -516,8 +516,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
 
     @signed
     def _invoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
-        call = Call(self, input, config, kwargs)
-        if not call.hit():
+        if not (call := Call(self, input, config, kwargs)).hit():
             while call.next() is not None:
                 with call.answering():
                     call.answer = call.model.invoke(call.conversation, call.config, **kwargs)
@@ -530,8 +529,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
 
     @signed
     async def _ainvoked(self, input: LanguageModelInput, config: Any = None, **kwargs: Any) -> Any:
-        call = Call(self, input, config, kwargs)
-        if not await call.ahit():
+        if not await (call := Call(self, input, config, kwargs)).ahit():
             while await call.anext() is not None:
                 with call.answering():
                     call.answer = await call.model.ainvoke(call.conversation, call.config, **kwargs)
@@ -546,8 +544,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
     def _streamed(
         self, inputs: Iterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> Iterator[Any]:
-        call = Call(self, next(inputs), config, kwargs)
-        if not call.hit():
+        if not (call := Call(self, next(inputs), config, kwargs)).hit():
             while call.next() is not None:
                 with call.answering():
                     asked = call.conversation, call.config
@@ -566,8 +563,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
     async def _astreamed(
         self, inputs: AsyncIterator[LanguageModelInput], config: Any = None, **kwargs: Any
     ) -> AsyncIterator[Any]:
-        call = Call(self, await anext(inputs), config, kwargs)
-        if not await call.ahit():
+        if not await (call := Call(self, await anext(inputs), config, kwargs)).ahit():
             while await call.anext() is not None:
                 with call.answering():
                     asked = call.conversation, call.config
