@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import os
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from functools import cache, partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import unquote, urlsplit
 from weakref import finalize
 
 from langchain_cachemux.arguments import expect
 
 if TYPE_CHECKING:
-    from chromadb.api import ClientAPI
+    from chromadb.api import AsyncClientAPI, ClientAPI
 
 
 @dataclass(frozen=True, repr=False)
@@ -24,8 +29,9 @@ class Servers:
 
     database: str
     """Address of the database, `postgresql+psycopg://user:password@host/name`."""
-    chroma: str | Callable[[], ClientAPI] | None = None
-    """Address of a Chroma server, `https://user:password@host:8000`, or what makes a client."""
+    chroma: str | Callable[[], ClientAPI | Awaitable[AsyncClientAPI]] | None = None
+    """Address of a Chroma server, `https://user:password@host:8000`, or what makes a client, be it one
+    that is awaited."""
     collection: str = "cachemux"
     """The collection there that the caches of this database use."""
 
@@ -40,7 +46,8 @@ class Servers:
     def client(self) -> ClientAPI:
         """A client of the Chroma server."""
         if callable(self.chroma):
-            return self.chroma()
+            made = self.chroma()
+            return cast("ClientAPI", Waited(_waited(made)) if isawaitable(made) else made)
         import chromadb
         from chromadb.config import Settings
 
@@ -65,6 +72,49 @@ class Servers:
         return client
 
 
+class Waited:
+    """A client whose calls are awaited, or a collection of one, as one that is called.
+
+    The index asks it in threads of its own, which may wait. It is awaited in a loop that nobody else
+    uses.
+
+    Args:
+        of: The client or the collection.
+    """
+
+    def __init__(self, of: Any) -> None:
+        self._of = of
+
+    def __getattr__(self, name: str) -> Any:
+        """Return what it has by that name; of a call what comes of it."""
+        found = getattr(self._of, name)
+        return partial(_called, found) if callable(found) else found
+
+
+def _called(work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """What comes of a call, awaited where it has to be; a collection is awaited in turn."""
+    made = work(*args, **kwargs)
+    if not isawaitable(made):
+        return made
+    found = _waited(made)
+    return Waited(found) if hasattr(found, "upsert") else found
+
+
+def _waited(work: Awaitable[Any]) -> Any:
+    """What comes of it."""
+    return asyncio.run_coroutine_threadsafe(
+        cast("Coroutine[Any, Any, Any]", work), _loop(os.getpid())
+    ).result()
+
+
+@cache
+def _loop(_process: int) -> asyncio.AbstractEventLoop:
+    """A loop in a thread of its own, started when first needed; a forked process has none of it."""
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="cachemux chroma", daemon=True).start()
+    return loop
+
+
 class Connected:
     """What can also be opened on servers, in place of a folder."""
 
@@ -73,7 +123,7 @@ class Connected:
         cls,
         *,
         database: str,
-        chroma: str | Callable[[], ClientAPI] | None = None,
+        chroma: str | Callable[[], ClientAPI | Awaitable[AsyncClientAPI]] | None = None,
         collection: str = "cachemux",
         **settings: Any,
     ) -> Self:
@@ -82,8 +132,9 @@ class Connected:
         Args:
             database: Address of its PostgreSQL, `postgresql+psycopg://user:password@host/name`; its
                 tables are made where they are missing.
-            chroma: Address of a Chroma server, `http://host:8000`, or what makes a client of one. By
-                default each process searches for itself what is near.
+            chroma: Address of a Chroma server, `http://host:8000`, or what makes a client of one, such
+                as `lambda: chromadb.AsyncHttpClient("host")`. By default each process searches for
+                itself what is near.
             collection: The collection there.
             settings: As of the class, but for `path` and `shared`.
 

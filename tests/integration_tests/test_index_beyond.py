@@ -17,6 +17,7 @@ from langchain_cachemux.match import collection
 from langchain_cachemux.match import index as settings
 from langchain_cachemux.match.collection import Place
 from langchain_cachemux.match.index import Index
+from langchain_cachemux.places import Servers
 from langchain_cachemux.types import Entry, Wording
 
 LENGTH, HELD = 32, 60
@@ -249,7 +250,13 @@ def name(request):
     return f"test-{abs(hash(request.node.name))}"
 
 
-def test_what_one_writes_to_a_server_another_reads(chroma, name):
+def awaiting(server):
+    """What makes a client whose calls are awaited, as `LECCache.connect` takes it."""
+    return Servers("sqlite://", lambda: chromadb.AsyncHttpClient("127.0.0.1", server.port)).client
+
+
+@pytest.mark.parametrize("connecting", [connecting, awaiting])
+def test_what_one_writes_to_a_server_another_reads(chroma, name, connecting):
     one = Index.server(connecting(chroma), name, exact=10)
     for wording in held():
         one.put(wording.slot, wording.key, wording.vector, "p")
@@ -286,7 +293,10 @@ def test_a_server_that_hangs_costs_a_search_its_patience_once(chroma, name):
         index._rows.close()
 
 
-def test_a_server_that_was_killed_is_found_again_and_written_what_it_missed(chroma, name):
+@pytest.mark.parametrize("connecting", [connecting, awaiting])
+def test_a_server_that_was_killed_is_found_again_and_written_what_it_missed(
+    chroma, name, connecting
+):
     index = Index.server(connecting(chroma), name, held, exact=10)
     assert index.flush(60)
     chroma.stop(signal.SIGKILL)
