@@ -18,7 +18,7 @@ from typing import NamedTuple
 from langchain_cachemux.match import english
 
 CACHED = 2_000
-"""Characters of the longest text whose reading is remembered."""
+"""Characters of the longest text whose reading is remembered; of a longer one its sentences' are."""
 
 SHORT = 3
 """Words in which capitals are names however many they are; of more, most are in a title."""
@@ -170,12 +170,40 @@ _SILENT = _PLAIN - frozenset(".!()")
 _DASHES = frozenset("-‐‑‒–—―−")
 
 
+_ENDS = re.compile(r"(?<=[.?])(?=\s)")
+
+
+class _Passage(NamedTuple):
+    """Sentences: their clauses and names, how many words are inside them, and of these capitalised."""
+
+    clauses: tuple[_Clause, ...]
+    names: tuple[str, ...]
+    inside: int
+    capitals: int
+    quoted: bool
+    """Whether what follows is material."""
+
+
 def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
-    """The clauses of a text, and its names."""
+    """The clauses of a text, and its names; the sentences of a long one are each read once."""
+    clauses: list[_Clause] = []
+    names: list[str] = []
+    quoted, inside, capitals = False, 0, 0
+    for sentence in _ENDS.split(text) if len(text) > CACHED else [text]:
+        passage = _once(sentence, quoted) if len(sentence) < len(text) else _passage(text, quoted)
+        clauses += passage.clauses
+        names += passage.names
+        inside, capitals = inside + passage.inside, capitals + passage.capitals
+        quoted = passage.quoted
+    titled = 2 * capitals > inside > SHORT or text.isupper()
+    return clauses, [] if titled else names
+
+
+def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
     clauses: list[_Clause] = []
     words: list[str] = []
     names: list[str] = []
-    quoted, first, inside, capitals = False, True, 0, 0
+    first, inside, capitals = True, 0, 0
     for found in _TOKEN.finditer(text):
         piece, kind = found[0], found.lastgroup
         if kind == "blank":
@@ -204,8 +232,10 @@ def _clauses(text: str) -> tuple[list[_Clause], list[str]]:
                 words = []
     if words:
         clauses.append(_Clause(_counted(words), quoted))
-    titled = 2 * capitals > inside > SHORT or text.isupper()
-    return clauses, [] if titled else names
+    return _Passage(tuple(clauses), tuple(names), inside, capitals, quoted)
+
+
+_once = lru_cache(maxsize=4096)(_passage)
 
 
 class _Word(NamedTuple):
