@@ -21,16 +21,12 @@ SUBJECTS = frozenset("what where who when how why that there here it he she let"
 """After these 's is a verb; elsewhere it is a possessive, and passed over."""
 ARTICLES = frozenset("a an the one".split())
 """Passed over before a word that is not `CLOSED`."""
-LIGHT = frozenset("what is do have there of that it".split())
-"""Asks or joins: alone it makes no difference that a similarity would not see."""
-UNSAID = frozenset("my our".split())
-"""May be left out."""
+LIGHT = frozenset("what is do have there of that it".split())  # a similarity sees as much of it
+UNSAID = frozenset("my our".split())  # may be left out
 AUXILIARIES = frozenset("can may must should will would did was had".split())
 """May stand before the subject or after it."""
-HELPING = AUXILIARIES | frozenset("is do have were been be".split())
-"""Helps another verb, or stands for one."""
-ANYBODY = frozenset("i you we one people someone".split())
-"""Whoever asks, or anybody: of such a subject a question is not about who did it."""
+HELPING = AUXILIARIES | frozenset("is do have were been be".split())  # of another verb, or it
+ANYBODY = frozenset("i you we one people someone".split())  # it is not asked who of them did it
 NEGATIONS = frozenset(
     "not no never none nor neither without except nobody nothing nowhere unless unable lack lacks nicht"
     " kein keine keinen keiner nie ohne sin nunca pas sans jamais не нет नहीं मत بدون ليس لا".split()
@@ -38,8 +34,7 @@ NEGATIONS = frozenset(
 """In English, and the commonest in some other languages."""
 GERMAN = frozenset("ich der das ist und ein eine wie mein".split())
 """Beside one of these a capital makes no name, for German writes every noun with one."""
-PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")
-"""Makes the opposite of a word."""
+PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")  # of opposites
 GREETINGS = frozenset(
     "hi hiya hello hey greetings dear morning afternoon evening please pls plz thanks thank thx ty"
     " cheers appreciated sorry excuse question okay hallo hola bonjour danke gracias merci bitte".split()
@@ -80,8 +75,7 @@ OPPOSED = (
     "this|that", "these|those", "now|then", "here|there", "only|also", "earlier|later",
 )  # fmt: skip
 """Sets of which one member in another's place asks something else; a comma joins forms of a member."""
-KINDS = frozenset("who where when why".split())
-"""Asks for a kind of answer that none of the others asks for."""
+KINDS = frozenset("who where when why".split())  # of answers, asked for by no other
 CLOSED = frozenset(" ".join(OPPOSED).replace("|", " ").replace(",", " ").split()) | frozenset(
     "of at by about as than if but so not between through during mean means".split()
 )
@@ -91,5 +85,4 @@ ADJUNCTS = KINDS | frozenset(
 """Begins a part of a question that may be moved to its front or end."""
 WAYS = frozenset("from into than".split())
 """Before the one of two that may not change places with the other: a stain from silk."""
-PAIRED = frozenset("and or vs versus".split())
-"""Stands between two that may change places."""
+PAIRED = frozenset("and or vs versus".split())  # between two that may change places

@@ -19,20 +19,12 @@ DENIED, COUNTED = 0.5, 0.6
 
 def numbers(new: str, stored: str) -> str | None:
     """Neither has a number in place of the other's, or, much alike, where the other has none."""
-    pair = align(new, stored)
-    mine, theirs = pair.new.numbers, pair.stored.numbers
-    if mine != theirs and _differ(mine, theirs, much_alike=pair.common >= COUNTED):
-        return f"the numbers differ: {_show(mine)}, stored {_show(theirs)}"
-    return None
+    return _differ(new, stored, "numbers")
 
 
 def signs(new: str, stored: str) -> str | None:
     """Neither has a sign in place of the other's (== is not !=), nor, much alike, one of its own."""
-    pair = align(new, stored)
-    mine, theirs = pair.new.signs, pair.stored.signs
-    if mine != theirs and _differ(mine, theirs, much_alike=pair.common >= COUNTED):
-        return f"the signs differ: {_show(mine)}, stored {_show(theirs)}"
-    return None
+    return _differ(new, stored, "signs")
 
 
 def negation(new: str, stored: str) -> str | None:
@@ -107,11 +99,13 @@ VETOES: tuple[Guard, ...] = (numbers, signs, negation, names, small_words, order
 GUARDS: tuple[Guard, ...] = (*VETOES, frame)
 
 
-def _differ(mine: tuple[str, ...], theirs: tuple[str, ...], *, much_alike: bool) -> bool:
-    """Whether each has one that the other has not, or, much alike, one of them has."""
-    left, right = Counter(mine), Counter(theirs)
-    more, less = bool(left - right), bool(right - left)
-    return (more or less) if much_alike else (more and less)
+def _differ(new: str, stored: str, kind: str) -> str | None:
+    pair = align(new, stored)
+    mine, theirs = getattr(pair.new, kind), getattr(pair.stored, kind)
+    more, less = Counter(mine) - Counter(theirs), Counter(theirs) - Counter(mine)
+    if (more and less) or ((more or less) and pair.common >= COUNTED):
+        return f"the {kind} differ: {_show(mine)}, stored {_show(theirs)}"
+    return None
 
 
 def _show(words: Iterable[str]) -> str:
