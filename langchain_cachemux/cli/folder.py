@@ -49,7 +49,7 @@ Secret = Annotated[
 
 
 def folder_stats(path: Where) -> None:
-    """Say what is held in a cache's folder or database.
+    """Say what a cache's folder holds.
 
     It may be open elsewhere, and nothing in it changes.
     """
@@ -86,8 +86,9 @@ def check_folder(
     key_in: Key = "",
     secret_in: Secret = "",
 ) -> None:
-    """Compare a cache's ledger with its index, or a shared one with itself.
+    """Compare a cache's ledger with its index.
 
+    One that processes share is compared with itself.
     The exit code is 1 when something is wrong and stays so.
     """
     from langchain_cachemux.keep.durable.folder import Folder
@@ -124,7 +125,7 @@ def clear_folder(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Forget every answer in a cache's folder or database.
+    """Forget every answer in a cache's folder.
 
     You are asked before. It needs no key; processes that share it go on with nothing.
     """
