@@ -47,6 +47,8 @@ from langchain_cachemux.types import Admission, Entry
 QUESTIONS, SMALL = 3000, 500
 """Questions that are asked, and entries that the small cache holds."""
 LLM = "a model"
+WRITES = 500
+"""Answers stored before some processes are killed."""
 VECTOR = np.ones(384, np.float32)
 
 
@@ -200,11 +202,13 @@ def killed(where: str, processes: int, kills: int) -> dict[str, Any]:
                 ]
                 reading = [read(one.stdout, told) for one in working]
                 until, heard = time.monotonic() + 60, len(told)
-                while len(told) < heard + 20 * len(working) and time.monotonic() < until:
-                    time.sleep(rng.uniform(0.0, 0.5))
+                while len(told) < heard + WRITES and time.monotonic() < until:
+                    time.sleep(0.05)
+                time.sleep(rng.uniform(0.0, 0.5))
                 for one in working:
                     one.kill()
                     turns += 1
+                print(f"{turns} killed, {len(told)} stored", flush=True)
                 for thread in reading:
                     thread.join()
         stored = {int(line) for line in told if line.endswith("\n")}
@@ -302,21 +306,19 @@ def main() -> None:
             result["a shared folder"] = {**stamped, **embedded(folder, told.operations)}
     else:
         with servers.Postgres(safe=True) as server, servers.Chroma() as chroma:
-            with server.database() as url:
-                small = crowded(f"{url} {chroma.url}", told.processes, told.operations)
-                print(small)
-            with server.database() as url:
-                kills = killed(url, told.processes, told.kills)
-                print(kills)
-            rates = growing(server, told.seconds)
-        load = [before, os.getloadavg()[0]]
-        result |= {
-            **stamped,
-            "programs waiting for a core before and after": load,
-            "a cache too small": small,
-            "killed": kills,
-            "a second": rates,
-        }
+            parts: dict[str, Callable[[str], Any]] = {
+                "a cache too small": lambda where: crowded(where, told.processes, told.operations),
+                "killed": lambda where: killed(where, told.processes, told.kills),
+                "a second": lambda _: growing(server, told.seconds),
+            }
+            for name, part in parts.items():
+                with server.database() as url:
+                    result[name] = part(f"{url} {chroma.url}")
+                print(name, result[name], flush=True)
+                load = [before, os.getloadavg()[0]]
+                result |= {**stamped, "programs waiting for a core before and after": load}
+                results.write(file, result)
+        return
     results.write(Path(file), result)
 
 
