@@ -42,6 +42,7 @@ def test_what_is_kept_was_measured_of_every_router_and_a_decision_is_little_besi
     kept = results.read(results.FOLDER / "latency.json")
     cpu = {row["router"]: row["cpu"]["median"] for row in kept["milliseconds"]}
     assert cpu.keys() == {*latency.ROUTERS, "the embedding"}
-    assert cpu["TorchClassifier"] <= latency.GOALS["TorchClassifier"]
-    assert cpu["keys alone"] < cpu["Ridge"] < cpu["default"] < cpu["the embedding"] / 40
-    assert cpu["TorchClassifier"] < cpu["the embedding"] / 20
+    for router in ("default", "TorchClassifier"):
+        assert cpu[router] <= latency.GOALS[router]
+    assert cpu["keys alone"] < cpu["Ridge"] < cpu["default"] < cpu["the embedding"] / 20
+    assert cpu["TorchClassifier"] < cpu["the embedding"] / 15
