@@ -100,6 +100,10 @@ CONTRACTIONS = {
     "'ve": " have",
     "'ll": " will",
 }
+EXCLAMATIONS = re.compile(
+    "^(?:(?:hey|oh|ah|ooh|uh oh|well|yeah|yes|no|but|and|excuse me|come on|you know|i know)\\b ?)+"
+)
+IT = re.compile(r"^(?:that|this) (is|was|does|did|may|can|will|would)\b")
 GREY = ((0.7, 0.9), (0.7, 0.95), (0.8, 0.95), (0.6, 0.99))
 """Lower and upper thresholds."""
 
@@ -537,8 +541,9 @@ def gptcache(folder: Path) -> list[Asked]:
 def polarity(folder: Path) -> list[Asked]:
     """Sentences with a paraphrase or a contradiction, and sentences negated.
 
-    A sentence stands in several rows, now "it's", now "it is". Rows that share one are tied: what has a
-    label in one has it in all. Rows that call a sentence the opposite of itself are left out.
+    A sentence stands in several rows, now "it's", now "hey, that is". Rows that share one are tied: what
+    has a label in one has it in all; no row contradicts that. Rows that call a sentence the opposite of
+    itself are left out.
     """
     rows: list[tuple[Asked, Asked]] = []
     for path in sorted((folder / "polarity_cannot").glob("*.tsv.gz")):
@@ -549,18 +554,18 @@ def polarity(folder: Path) -> list[Asked]:
                 continue
             name = f"{path.name} {n}"
             opposite = len(row) == 2 or row[2] == "1"
-            if not opposite or spelt_out(row[0]) != spelt_out(row[1]):
+            if not opposite or stated(row[0]) != stated(row[1]):
                 other = f"not {name}" if opposite else name
                 rows.append((Asked(row[0], name), Asked(row[1], other)))
     return tied([asked for row in rows for asked in row])
 
 
-def spelt_out(text: str) -> str:
-    """Words without case, signs and contractions."""
+def stated(text: str) -> str:
+    """What is stated: no case, signs, contractions or exclamations, and one word for it and that."""
     text = text.casefold().replace("\u2019", "'")
     for short, long in CONTRACTIONS.items():
         text = re.sub(rf"{short}\b", long, text)
-    return " ".join(re.findall(r"\w+", text))
+    return IT.sub(r"it \1", EXCLAMATIONS.sub("", " ".join(re.findall(r"\w+", text))))
 
 
 def tied(asked: list[Asked]) -> list[Asked]:
@@ -574,7 +579,7 @@ def tied(asked: list[Asked]) -> list[Asked]:
 
     first: dict[str, str] = {}
     for one in asked:
-        above[root(one.label)] = root(first.setdefault(spelt_out(one.text), one.label))
+        above[root(one.label)] = root(first.setdefault(stated(one.text), one.label))
     return [replace(one, label=root(one.label)) for one in asked]
 
 
