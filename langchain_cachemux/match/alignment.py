@@ -80,7 +80,12 @@ class Alignment:
         return len(begun[0]) < 2 and begun[0] == begun[1]  # noqa: PLR2004
 
     def other_way(self) -> str | None:
-        """Why one of `english.WAYS` leads to another word, while each text has both words; or None."""
+        """Why one asks what the other states, or one of `english.WAYS` leads elsewhere; or None.
+
+        It leads to another word, while each text has both words.
+        """
+        if {self.new.asks, self.stored.asks} == {True, False}:
+            return "one asks what the other states"
         shared = {*self.new.stems} & {*self.stored.stems}
         for way in sorted(english.WAYS):
             mine, theirs = (

@@ -43,6 +43,8 @@ class Text:
         denies: Whether any of its words denies.
         asks_who: Whether it asks who or what did something (True), or to whom or what it was done
             (False); None where it does not show.
+        asks: Whether its last clause asks by beginning with a verb (True), or states something (False);
+            None where it does neither.
     """
 
     words: tuple[str, ...]
@@ -58,6 +60,7 @@ class Text:
     steps: dict[str, set[str]]
     denies: bool
     asks_who: bool | None
+    asks: bool | None
 
     def strange(self, other: Text) -> list[str]:
         """The names that another text has not, nor shortened to their initials, nor as an adjective."""
@@ -93,9 +96,11 @@ def _read(text: str) -> Text:
     words: list[str] = []
     light: list[str] = []
     starts: list[int] = []
+    asks = None
     for clause in _without_courtesy(clauses):
         starts.append(len(words))
         said = clause.words if clause.quoted else _in_one_way(clause.words)
+        asks = _asks(clause.words, said)
         if clause.quoted or english.LIGHT.isdisjoint(said):
             words += said
             continue
@@ -126,6 +131,7 @@ def _read(text: str) -> Text:
         steps=steps,
         denies=not english.NEGATIONS.isdisjoint(words),
         asks_who=_asks_who(clauses),
+        asks=None if asks is False and _ASKED.search(text) else asks,
     )
 
 
@@ -410,7 +416,18 @@ def _asks_who(clauses: list[_Clause]) -> bool | None:
 
 
 _PHRASES = re.compile("|".join(rf"\b({pattern})\b" for pattern, _ in english.PHRASES))
+_QUESTIONING = english.KINDS | {"what", "how", "if", "whether"}
+_ASKED = re.compile("[?\u037e\u061f\uff1f]")
 _OPENINGS = re.compile("|".join(rf"({pattern}) (?=.)" for pattern, _ in english.OPENINGS))
+
+
+def _asks(words: list[str], said: list[str]) -> bool | None:
+    """`Text.asks` of a clause without its signs, from its words and from how it is read."""
+    first, second = [*said, "", ""][:2]
+    if first in english.HELPING and not (first == "do" and second in english.NEGATIONS):
+        return True
+    told = said == _without_articles(words) and _QUESTIONING.isdisjoint(said)
+    return False if told and not english.HELPING.isdisjoint(said) else None
 
 
 def _in_one_way(words: list[str]) -> list[str]:

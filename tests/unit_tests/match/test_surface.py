@@ -267,3 +267,31 @@ def test_a_megabyte_is_refused_at_once_rather_than_read():
     assert (
         found.reason == "'a text of 1,075,000 characters' is not 'a text of 1,075,001 characters'"
     )
+
+
+@pytest.mark.parametrize(
+    ("asked", "stated"),
+    [
+        ("Is that true?", "That is true."),
+        ("is my card active", "my card is active"),
+        ("Do you sell shoes?", "You do sell shoes."),
+        ("Hi! Will it rain tomorrow?", "It will rain tomorrow."),
+        ("can I return shoes", "I can return shoes"),
+    ],
+)
+def test_what_one_asks_the_other_does_not_state(asked, stated):
+    for one, other in ((asked, stated), (stated, asked)):
+        assert compare(one, other).verdict == "another"
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("The shop is open on Sunday?", "Is the shop open on Sunday?"),
+        ("tell me whether the shop is open", "Is the shop open?"),
+        ("I want to know if the shop is open", "is the shop open"),
+        ("where is the station", "tell me where the station is"),
+    ],
+)
+def test_a_question_is_one_however_it_is_put(one, other):
+    assert compare(one, other).verdict == compare(other, one).verdict == "same"
