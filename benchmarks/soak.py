@@ -288,7 +288,7 @@ def main() -> None:
     if given.fuzz:
         made = stamp(f"python benchmarks/soak.py --fuzz {given.fuzz}", "numpy", seeds=[0])
         prompts, rows = fuzz_prompts(given.fuzz, show=True), fuzz_rows(given.fuzz, show=True)
-        result["fuzz"] = {**made, "prompts": prompts, "rows": rows}
+        result |= {**made, "fuzz": {**made, "prompts": prompts, "rows": rows}}
         print(prompts, rows, sep="\n")
     else:
         where = "memory" if given.memory else "folder"
@@ -303,8 +303,9 @@ def main() -> None:
                 tenths = soak(cache, given.operations, 5 * given.capacity, show=True)
                 problems = cache.check()
         made = stamp(command, "numpy", "chromadb", "sqlalchemy", seeds=[0])
-        result[where] = {**made, "tenths": tenths, "flat": flat(tenths), "problems": problems}
-        print(json.dumps(result[where]["flat"], indent=1))
+        found = {**made, "tenths": tenths, "flat": flat(tenths), "problems": problems}
+        result |= {**made, where: found}
+        print(json.dumps(found["flat"], indent=1))
     results.write(file, result)
 
 
