@@ -86,10 +86,10 @@ def ask(cache: LECCache, number: int, stored: list[bool]) -> bool:
 
 
 def drawn(seed: int) -> Iterator[int]:
-    """Questions by Zipf's law."""
-    rng = np.random.default_rng(seed)
+    """Questions by Zipf's law; others for each thousand of seeds."""
+    rng, first = np.random.default_rng(seed), seed // 1000 * QUESTIONS
     while True:
-        yield from (int(n) % QUESTIONS for n in rng.zipf(1.1, 1000))
+        yield from (first + int(n) % QUESTIONS for n in rng.zipf(1.1, 1000))
 
 
 def worker(where: str, capacity: int, operations: int, seed: int) -> None:
@@ -195,10 +195,11 @@ def killed(where: str, processes: int, kills: int) -> dict[str, Any]:
     lost = turns = 0
     with opened(where, 10 * QUESTIONS) as observer:
         while turns < kills:
+            left = min(processes, kills - turns)
             with ExitStack() as running:
                 working = [
-                    running.enter_context(started(where, 10 * QUESTIONS, 10**9, rng.random()))
-                    for _ in range(min(processes, kills - turns))
+                    running.enter_context(started(where, 10 * QUESTIONS, 10**9, seed))
+                    for seed in range(1000 * (turns + 1), 1000 * (turns + 1) + left)
                 ]
                 reading = [read(one.stdout, told) for one in working]
                 until, heard = time.monotonic() + 60, len(told)
@@ -287,7 +288,7 @@ def main() -> None:
         if one in {"hits", "admissions"}:
             rated(where, one, float(two), int(three))
         else:
-            worker(where, int(one), int(two), int(float(three) * 1e6) % 2**31)
+            worker(where, int(one), int(two), int(three))
         return
     options = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     options.add_argument("--processes", type=int, default=8)
@@ -295,6 +296,8 @@ def main() -> None:
     options.add_argument("--seconds", type=float, default=10.0)
     options.add_argument("--kills", type=int, default=200)
     options.add_argument("--embedded", action="store_true")
+    parts = ["a cache too small", "killed", "a second"]
+    options.add_argument("--parts", nargs="+", choices=parts, default=parts)
     told = options.parse_args()
     before = os.getloadavg()[0]
     file = results.FOLDER / "stress.json"
@@ -306,14 +309,14 @@ def main() -> None:
             result["a shared folder"] = {**stamped, **embedded(folder, told.operations)}
     else:
         with servers.Postgres(safe=True) as server, servers.Chroma() as chroma:
-            parts: dict[str, Callable[[str], Any]] = {
+            work: dict[str, Callable[[str], Any]] = {
                 "a cache too small": lambda where: crowded(where, told.processes, told.operations),
                 "killed": lambda where: killed(where, told.processes, told.kills),
                 "a second": lambda _: growing(server, told.seconds),
             }
-            for name, part in parts.items():
+            for name in told.parts:
                 with server.database() as url:
-                    result[name] = part(f"{url} {chroma.url}")
+                    result[name] = work[name](f"{url} {chroma.url}")
                 print(name, result[name], flush=True)
                 load = [before, os.getloadavg()[0]]
                 result |= {**stamped, "programs waiting for a core before and after": load}
