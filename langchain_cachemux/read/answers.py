@@ -175,9 +175,8 @@ def is_repeatable(generations: Sequence[Generation]) -> bool:
 def copied(generation: Generation) -> Generation:
     """Return a copy that shares nothing that can be changed."""
     fresh = copy(generation)
-    fields = vars(
-        fresh
-    )  # as they are: assigning would check again what was checked when it was read
+    # set as they are: assigning would check again what was checked when it was read
+    fields = vars(fresh)
     fields["generation_info"] = _copied(generation.generation_info)
     if isinstance(generation, ChatGeneration):
         message = copy(generation.message)
