@@ -1,6 +1,6 @@
 """RouteLLM's published table beside ours: which questions need the large model?
 
-python benchmarks/routing.py --data DIR    # or CACHEMUX_DATA=DIR; about an hour of one core
+python benchmarks/routing.py --data DIR    # or CACHEMUX_DATA=DIR; about four hours of one core
 
 DIR holds `routing/routellm/evals` (the public repository lm-sys/RouteLLM @0b64fda): whether
 Mixtral-8x7B and GPT-4-1106 answered each question of MMLU (14,037) and GSM8K (1,307) right, less what
@@ -52,7 +52,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -66,7 +66,7 @@ from rich.progress import track
 from langchain_cachemux import Estimate, Estimator, Mean, Query, Ridge, SentenceEncoder
 from langchain_cachemux.audits import TYPICAL
 from langchain_cachemux.multiplexer import AUDIT
-from langchain_cachemux.route.classifiers import Blend, Classifier
+from langchain_cachemux.route.classifiers import Classifier
 from langchain_cachemux.route.costs import at_stake
 from langchain_cachemux.route.fitted import SklearnClassifier
 from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
@@ -126,16 +126,17 @@ ROUTERS: dict[str, Callable[[], Any]] = {
     "Mean(prior=Ridge()), of the cost 1 + failing": lambda: Total(Mean(prior=Ridge())),
     "SklearnClassifier(): logistic": SklearnClassifier,
     "SklearnClassifier(40 neighbours)": lambda: SklearnClassifier(_neighbours(), members=4),
-    "TorchClassifier": TorchClassifier,
-    "Blend(Classifier, logistic, TorchClassifier)": lambda: Blend(
-        Classifier(), SklearnClassifier(), TorchClassifier()
-    ),
-}
-SLOW: dict[str, Callable[[], Any]] = {
     "SklearnClassifier(boosting)": lambda: SklearnClassifier(_boosting(), members=4),
-    "TransformerClassifier": TransformerClassifier,
+    "TorchClassifier": TorchClassifier,
+    "TransformerClassifier": lambda: TransformerClassifier(progress=False),
 }
-"""Measured on the first draw alone."""
+BLENDS: dict[str, tuple[str, ...]] = {
+    "Blend(Classifier, TransformerClassifier)": ("Classifier", "TransformerClassifier"),
+    "Blend(Classifier, TransformerClassifier, TorchClassifier)": (
+        "Classifier", "TransformerClassifier", "TorchClassifier",
+    ),
+}  # fmt: skip
+"""A `Blend` says the mean of what its parts say, each of which learns everything by itself."""
 DEFAULT = "Classifier"
 
 
@@ -242,6 +243,8 @@ class Scored:
     scores: np.ndarray
     """Shape (n,), larger: to the large model."""
     ece: float = float("nan")
+    told: np.ndarray = field(default_factory=lambda: np.empty((2, 0)))
+    """The chances that the small and the large model fail, shape (2, n), where they are needed again."""
 
 
 def labelled(bench: Bench, make: Callable[[], Any], seed: int) -> Scored:
@@ -253,12 +256,25 @@ def labelled(bench: Bench, make: Callable[[], Any], seed: int) -> Scored:
         estimator = make()
         for i in learned:
             estimator.learn(bench.queries[i], float(wrong[i]))
-        for part in getattr(estimator, "estimators", (estimator,)):
-            getattr(part, "fit", lambda: None)()
+        getattr(estimator, "fit", lambda: None)()
         told.append(np.array([estimator.predict(bench.queries[i]).mean for i in scored]))
-    small, large = told
-    errors = [ece(small, bench.small[scored]), ece(large, bench.large[scored])]
-    return Scored(scored, small - large, float(np.mean(errors)))
+    return judged(bench, scored, np.array(told))
+
+
+def judged(bench: Bench, scored: np.ndarray, told: np.ndarray) -> Scored:
+    """What the chances, shape (2, n), say of which questions need the large model."""
+    errors = [ece(told[0], bench.small[scored]), ece(told[1], bench.large[scored])]
+    return Scored(scored, told[0] - told[1], float(np.mean(errors)), told)
+
+
+def learned(bench: Bench, router: str, seed: int, cells: Cells) -> Scored:
+    """What a router has learned from a draw, or a blend of several."""
+    if router in BLENDS:
+        parts = [learned(bench, part, seed, cells) for part in BLENDS[router]]
+        return judged(bench, parts[0].scored, np.mean([part.told for part in parts], axis=0))
+    run = partial(alone, labelled, bench, ROUTERS[router], seed)
+    kept: Scored = cells(f"labels {bench.name} {router} {seed}", run)[0]
+    return kept
 
 
 def alone(run: Callable[..., Scored], *arguments: Any) -> tuple[Scored, dict[str, float]]:
@@ -478,12 +494,11 @@ class Cells:
             scored, figures = run()
             np.savez(
                 file, scored=scored.scored, scores=scored.scores, ece=scored.ece,
-                figures=json.dumps(figures),
+                told=scored.told, figures=json.dumps(figures),
             )  # fmt: skip
         kept = np.load(file)
-        return Scored(kept["scored"], kept["scores"], float(kept["ece"])), json.loads(
-            str(kept["figures"])
-        )
+        scored = Scored(kept["scored"], kept["scores"], float(kept["ece"]), kept["told"])
+        return scored, json.loads(str(kept["figures"]))
 
 
 def chart(rows: list[dict[str, Any]], file: Path) -> None:
@@ -528,7 +543,7 @@ def summed(figures: list[dict[str, float]]) -> dict[str, Any]:
 def _shown(arguments: argparse.Namespace) -> list[str]:
     """The arguments that change what is measured, when they are not the defaults."""
     shown = []
-    if arguments.routers != [*ROUTERS, *SLOW]:
+    if arguments.routers != [*ROUTERS, *BLENDS]:
         shown += ["--routers", *arguments.routers]
     if arguments.orders != len(ORDERS):
         shown += ["--orders", str(arguments.orders)]
@@ -543,7 +558,7 @@ def main() -> None:
         "--scorer", type=Path, help="by default tools/routing_score.py beside the data"
     )
     parser.add_argument("--work", type=Path, default=Path(".cells/routing"), help="finished runs")
-    parser.add_argument("--routers", nargs="+", default=[*ROUTERS, *SLOW])
+    parser.add_argument("--routers", nargs="+", default=[*ROUTERS, *BLENDS])
     parser.add_argument("--orders", type=int, default=len(ORDERS))
     arguments = parser.parse_args()
     if arguments.data is None:
@@ -563,14 +578,7 @@ def main() -> None:
             compared[bench.name] = compare(bench, scored.scores, scorer)
         against = None
         for router in arguments.routers:
-            make, draws = (SLOW[router], DRAWS[:1]) if router in SLOW else (ROUTERS[router], DRAWS)
-            runs = [
-                cells(
-                    f"labels {bench.name} {router} {seed}",
-                    partial(alone, labelled, bench, make, seed),
-                )[0]
-                for seed in draws
-            ]
+            runs = [learned(bench, router, seed, cells) for seed in DRAWS]
             shown, resampled = row(bench, "labels", router, runs, against)
             against = resampled if router == DEFAULT else against
             rows.append(shown)
