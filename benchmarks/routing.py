@@ -137,6 +137,8 @@ BLENDS: dict[str, tuple[str, ...]] = {
     ),
 }  # fmt: skip
 """A `Blend` says the mean of what its parts say, each of which learns everything by itself."""
+SLOW = {"SklearnClassifier(boosting)"}
+"""Measured on the first draw alone."""
 DEFAULT = "Classifier"
 
 
@@ -578,7 +580,8 @@ def main() -> None:
             compared[bench.name] = compare(bench, scored.scores, scorer)
         against = None
         for router in arguments.routers:
-            runs = [learned(bench, router, seed, cells) for seed in DRAWS]
+            draws = DRAWS[:1] if router in SLOW else DRAWS
+            runs = [learned(bench, router, seed, cells) for seed in draws]
             shown, resampled = row(bench, "labels", router, runs, against)
             against = resampled if router == DEFAULT else against
             rows.append(shown)

@@ -236,7 +236,7 @@ class ErrorBudget:
         Negative for a bet that is safer than promised: it pays into the account.
 
         Args:
-            risk: An upper bound of the chance that it is lost.
+            risk: The chance that it is lost, or an upper bound of it.
             kind: What is bet on, so that the claim is corrected as `placed` will correct it.
 
         Raises:
@@ -256,7 +256,7 @@ class ErrorBudget:
 
         Args:
             kind: What was bet on ("cache", a model's name): the counts are by kind.
-            risk: An upper bound of the chance that it is lost.
+            risk: The chance that it is lost, or an upper bound of it.
 
         Raises:
             ValueError: `risk` is not in [0, 1].

@@ -10,6 +10,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_cachemux.read.needs import lacking, profile_of
 from langchain_cachemux.read.thoughts import author, unfinished
+from langchain_cachemux.route.costs import NINETY
 from langchain_cachemux.types import LARGEST_COST
 
 if TYPE_CHECKING:
@@ -86,11 +87,15 @@ class Candidates:
         return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
 
     def risk(self, route: Route) -> float | None:
-        """What is bet when the routed model's answer is given unjudged; None when it is no bet."""
+        """What is bet when the routed model's answer is given unjudged; None when it is no bet.
+
+        One deviation above its chance to fail, where a bound of nine in ten is more: the account adds
+        up what is expected to be lost of all bets, and not all chances are too low at once.
+        """
         chance = route.chances.get(route.model)
         if chance is None or route.model == self.standard or self.standard in self.missed:
             return None
-        return min(max(chance.upper, 0.0), 1.0)
+        return min(max(chance.mean + (chance.upper - chance.mean) / NINETY, 0.0), 1.0)
 
     def cheaper(self, route: Route) -> str | None:
         """The model below the standard that may turn out cheapest, if one was weighed."""
