@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_core.runnables import RunnableConfig
 
+from langchain_cachemux.meter import run_to_end
 from langchain_cachemux.read.answers import stated
 from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.route.costs import at_stake
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from langchain_core.messages import AIMessage, BaseMessage
+    from langchain_core.runnables import Runnable
 
     from langchain_cachemux.budget import Bet
     from langchain_cachemux.parts import Parts
@@ -141,7 +143,7 @@ class Audits:
         parts, started = self.parts, time.perf_counter()
         shown = parts.shown(self.messages, name)
         try:
-            answer = parts.models[name].invoke(shown, self.config, **self.kwargs)
+            answer = _asked(parts.models[name], shown, self.config, self.kwargs)
         except Exception as error:
             if parts.structure is None or not isinstance(error, UNPARSED):
                 parts.experience.count("errors", name)
@@ -170,3 +172,17 @@ class Audits:
             getattr(parts.cache, "feedback", lambda *_, **__: None)(cheap.key, ok=not lost)
         if query is not None and cheap.by in parts.models:
             parts.learn(query, cheap.by, failed=lost, source="audit")
+
+
+def _asked(
+    model: Runnable[Any, Any],
+    messages: Sequence[BaseMessage],
+    config: RunnableConfig,
+    kwargs: Mapping[str, Any],
+) -> Any:
+    """What a model says to a thread; one that can only be awaited is awaited."""
+    try:
+        return model.invoke(messages, config, **kwargs)
+    except (NotImplementedError, TypeError) as error:  # as LangChain says that it cannot be invoked
+        log.debug("%s is awaited, as it cannot be invoked: %s", type(model).__name__, error)
+    return run_to_end(model.ainvoke(messages, config, **kwargs))

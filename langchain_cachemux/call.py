@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -30,6 +30,7 @@ from langchain_cachemux.audits import Audits, Given
 from langchain_cachemux.candidates import FORBIDDEN, Candidates
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.experience import Asked, Attempt
+from langchain_cachemux.meter import at_once, ready
 from langchain_cachemux.parts import spared
 from langchain_cachemux.read import metadata
 from langchain_cachemux.read.answers import NoMessageError
@@ -42,6 +43,7 @@ from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.twins import twins_of
 from langchain_cachemux.read.written import dumped
 from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.route.judges import verdict_of
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
 from langchain_cachemux.types import Query, Route
@@ -53,7 +55,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.budget import Bet
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.read.metadata import HitMetadata, RouteMetadata
-    from langchain_cachemux.route.judges import Verdict
+    from langchain_cachemux.route.judges import Judge, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -88,17 +90,12 @@ class Call:
         self.answer: Any = None
         """Of the model asked last, as it came; for a stream, as much as has come."""
         self._config = config
-        use, ttl, flights = (
-            kwargs.pop("cache", None),
-            kwargs.pop("ttl", None),
-            parts.experience.flights,
-        )
+        use, ttl = kwargs.pop("cache", None), kwargs.pop("ttl", None)
+        flights = parts.experience.flights
         self._kwargs = kwargs
         self._key = "", ""
-        self._cache, sharing = (
-            Sharing(None, flights),
-            Sharing(parts.cached_in, flights, use, ttl=ttl),
-        )
+        sharing = Sharing(parts.cached_in, flights, use, ttl=ttl)
+        self._cache = Sharing(None, flights)
         with spared("writing the call down"):
             self._key = dumped(self.messages), parts.written(config, kwargs)
             self._cache = sharing
@@ -170,12 +167,13 @@ class Call:
     @property
     def model(self) -> Any:
         """The model asked now; a draft is not streamed."""
-        return altered(self._asked, disable_streaming=True) if self._draft else self._asked
+        draft = self._way[-1].draft
+        return altered(self._asked, disable_streaming=True) if draft else self._asked
 
     @property
     def config(self) -> RunnableConfig:
         """The caller's, for the model asked now; of a draft only those hear who count."""
-        return counted(self._config) if self._draft else self._config
+        return counted(self._config) if self._way[-1].draft else self._config
 
     @property
     def untold(self) -> RunnableConfig | None:
@@ -199,7 +197,7 @@ class Call:
         """
         self.answer, self._shown, self._will_do = None, None, False
         started = time.perf_counter()
-        with self._cache.left_on_error():
+        with self._cache.left_on_error(), self._paid_in_part(started):
             try:
                 yield
             except NoMessageError:
@@ -217,6 +215,20 @@ class Call:
                     return
         self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
+    @contextmanager
+    def _paid_in_part(self, started: float) -> Iterator[None]:
+        """Pay for what was shown of an answer that breaks off: by its model, or by the caller."""
+        try:
+            yield
+        except BaseException as error:
+            if self._shown is not None:
+                elapsed = time.perf_counter() - started - self._shown
+                self.parts.cut_off(self._way[-1].model, self.answer, self.messages, elapsed)
+            if not isinstance(error, Exception):  # closed or cancelled, through no model's fault
+                self._way.pop()
+                self._learn()
+            raise
+
     def shown(self, chunk: Any) -> Iterator[AIMessageChunk]:
         """Yield a chunk for the caller to see; the time it takes over it is not the model's.
 
@@ -233,22 +245,19 @@ class Call:
 
     def judge(self) -> None:
         """Ask the judge, if an answer came that it has to see."""
-        if self._judging and self._will_do and not self.final:
-            verdict = None
-            with spared("accept"):
-                verdict = self.parts.accept.judge(  # type: ignore[union-attr]
-                    self.messages, self._message, model=self._asked
-                )
-            self._ruled(verdict)
+        at_once(self._judge(lambda judge: ready(judge.judge)))
 
     async def ajudge(self) -> None:
         """As `judge`."""
-        if self._judging and self._will_do and not self.final:
-            verdict = None
+        await self._judge(lambda judge: judge.ajudge)
+
+    async def _judge(self, asking: Callable[[Judge], Callable[..., Awaitable[Verdict]]]) -> None:
+        """Wait for nothing but the judge, who is asked in a loop or without one."""
+        judge = self.parts.accept
+        if judge is not None and self._judging and self._will_do and not self.final:
+            verdict, ask = None, asking(judge)
             with spared("accept"):
-                verdict = await self.parts.accept.ajudge(  # type: ignore[union-attr]
-                    self.messages, self._message, model=self._asked
-                )
+                verdict = verdict_of(await ask(self.messages, self._message, model=self._asked))
             self._ruled(verdict)
 
     def settle(self) -> None:
@@ -311,7 +320,7 @@ class Call:
 
     @contextmanager
     def _asking(self) -> Iterator[None]:
-        """Ask the cache on behalf of the models, and take note of those that it cannot tell apart."""
+        """Ask the cache on behalf of the models; take note of those that it cannot tell apart."""
         with spared("lookup"), asked_by(self.parts.bottoms):
             if self._cache.plain is not None:
                 twins_of(self._cache.plain).notice(self._key[1], self._key[1])
@@ -345,9 +354,8 @@ class Call:
         hit["id"] = self._name
         self._message = metadata.write(message, hit)
         self.parts.experience.count("hits")
-        semantic = hit["hit"] == "semantic"
-        said = conversation(self.messages)
-        question = replace(self.parts.reader.read(*self._key), text="\n".join(said))
+        semantic, said = hit["hit"] == "semantic", "\n".join(conversation(self.messages))
+        question = replace(self.parts.reader.read(*self._key), text=said)
         asked = Asked(question, None if semantic else hit["model"], "cache" if semantic else "")
         self.parts.experience.remember(self._name, asked)
 
@@ -396,7 +404,7 @@ class Call:
         standard, terms = self._candidates.standard, self._candidates.terms
         route = Route(standard, "the router failed", {}, ladder=(standard,))
         with spared("routing"):
-            route = self.parts.router.choose(self._query, **terms)
+            route = self._candidates.route(self._query, terms)
         # an estimator of a whole cost takes for granted that all is judged
         judged = route.model not in route.chances or route.strategy == "cascade"
         self._judging = judged and terms["judged"]
@@ -502,10 +510,6 @@ class Call:
         parts.experience.count("calls", attempt.model, cost=attempt.cost)
 
     @property
-    def _draft(self) -> bool:
-        return self._way[-1].draft
-
-    @property
     def _asked(self) -> Any:
         return self.parts.models[self._way[-1].model]
 
@@ -574,18 +578,15 @@ class Call:
         given, bet, names = self._given, self._bet, list(self.parts.models)
         if given.failed == 0 or (bet is not None and bet.served and bet.kind == given.model):
             return False
-        missed = {
-            *self._candidates.missed,
-            *(attempt.model for attempt in self._way if attempt.raised),
-        }
+        raised = {attempt.model for attempt in self._way if attempt.raised}
+        missed = self._candidates.missed | raised
         return any(name in missed for name in names[names.index(given.model) + 1 :])
 
     def _generations(self) -> list[ChatGeneration]:
         return [ChatGeneration(message=self._message.model_copy(deep=True))]
 
     def _described(self, cost: float) -> RouteMetadata:
-        route = self._route
-        given = self._given
+        route, given = self._route, self._given
         return {
             "id": self._name,
             "model": given.model,

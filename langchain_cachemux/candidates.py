@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,15 @@ class Candidates:
         switch_price = min(switch_price, LARGEST_COST)
         return {**parts.terms, "among": among, "stay": stay, "switch_price": switch_price}
 
+    def route(self, query: Query, terms: Terms) -> Route:
+        """Route the turn on these terms, and say what of them decided, where it was no cost."""
+        parts, route = self._parts, self._parts.router.choose(query, **terms)
+        if parts.pinned == route.model:
+            route = replace(route, reason=f"the run stays with {parts.pinned}")
+        if parts.spending is not None and not parts.spending.left:
+            route = replace(route, reason=f"{route.reason}; all that may be spent is spent")
+        return route
+
     def risk(self, route: Route) -> float | None:
         """What is bet when the routed model's answer is given unjudged; None when it is no bet.
 
@@ -105,7 +115,7 @@ class Candidates:
     def explain(self, query: Query) -> str:
         """Say which model would be asked and why, as a table of all; nothing is asked or learned."""
         budget, router, terms = self._parts.budget, self._parts.router, self.terms
-        route, told = router.choose(query, **terms), [router.explain(query, **terms)]
+        route, told = self.route(query, terms), [router.explain(query, **terms)]
         risk = self.risk(route)
         if budget is not None and risk is not None and math.isinf(budget.charge(risk)):
             told.append(f"{self.standard} is asked: {FORBIDDEN.format(route.model)}")

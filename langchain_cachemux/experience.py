@@ -78,7 +78,7 @@ class MultiplexerStats:
     answers: Mapping[str, int]
     """Answers given, by the model that gave them."""
     calls: Mapping[str, int]
-    """Calls that answered, by model: those that were turned down, and audits, among them."""
+    """Calls that answered, by model, those that were turned down among them; audits are not."""
     errors: Mapping[str, int]
     """Calls that raised, by model."""
     turned_down: int
@@ -88,7 +88,7 @@ class MultiplexerStats:
     feedback: int
     """Answers that somebody said something about."""
     cost: float
-    """Of everything."""
+    """Of everything; of streams that broke off, or were not read to the end, what had come."""
     cost_of_judging: float
     cost_of_audits: float
     bets: int
@@ -223,7 +223,7 @@ class Experience:
             turned_down=sum(counted("turned down").values()),
             audits=sum(counted("audits").values()),
             feedback=sum(counted("feedback").values()),
-            cost=cost("calls", "judging", "audits"),
+            cost=cost("calls", "cut off", "judging", "audits"),
             cost_of_judging=cost("judging"),
             cost_of_audits=cost("audits"),
             bets=sum(c.placed for c in budget.counts.values()) if budget else 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -60,12 +61,13 @@ def usage_of(message: Any, *, seconds: float = 0.0, model: str = "") -> Usage:
         inputs += cached
     if reasoning > outputs or (reasoning and missing == reasoning):
         outputs += reasoning
-    loading = float(metadata.get("load_duration") or 0.0) / 1e9
+    loading = _amount(metadata.get("load_duration")) or 0.0
+    own = _amount(metadata.get("seconds"))
     return Usage(
         input_tokens=inputs,
         output_tokens=outputs,
         cached_tokens=read,
-        seconds=float(metadata.get("seconds", max(seconds - loading, 0.0))),
+        seconds=max(seconds - loading / 1e9, 0.0) if own is None else own,
         model=model_named(metadata) or model,
         provider=str(metadata.get("model_provider") or ""),
         tier=str(metadata.get("service_tier") or ""),
@@ -87,7 +89,7 @@ class Meter(BaseCallbackHandler):
     """Writes down what the model calls consumed that were made under its `config`."""
 
     def __init__(self) -> None:
-        self._started: dict[Any, tuple[float, int]] = {}
+        self._started: dict[Any, tuple[float, int, str]] = {}
         self._usages: list[Usage] = []
 
     @property
@@ -107,11 +109,13 @@ class Meter(BaseCallbackHandler):
         messages: list[list[BaseMessage]],
         *,
         run_id: UUID,
+        metadata: dict[str, Any] | None = None,
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
-        """Start the stopwatch."""
+        """Start the stopwatch, and take down who is asked: not every answer says whose it is."""
         asked = sum(map(count_tokens_approximately, messages))
-        self._started[run_id] = time.perf_counter(), asked
+        name = str((metadata or {}).get("ls_model_name") or "")
+        self._started[run_id] = time.perf_counter(), asked, name
 
     def on_llm_end(
         self,
@@ -121,11 +125,11 @@ class Meter(BaseCallbackHandler):
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
         """Read the usage of what came; tokens that the provider does not tell are estimated."""
-        started, asked = self._started.pop(run_id, (time.perf_counter(), 0))
+        started, asked, name = self._started.pop(run_id, (time.perf_counter(), 0, ""))
         elapsed = time.perf_counter() - started
         for generations in response.generations:
             message = getattr(generations[0], "message", None)
-            usage = usage_of(message, seconds=elapsed)
+            usage = usage_of(message, seconds=elapsed, model=name)
             if not usage.input_tokens and not usage.output_tokens:
                 said = count_tokens_approximately([AIMessage(generations[0].text)])
                 usage = replace(usage, input_tokens=asked, output_tokens=said)
@@ -215,6 +219,15 @@ def _loop(_process: int) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
     thread = threading.Thread(target=loop.run_forever, name="cachemux judges", daemon=True)
     thread.start()
     return loop, thread
+
+
+def _amount(said: Any) -> float | None:
+    """A finite amount, as a number or in digits; None for what is none, such as "fast"."""
+    try:
+        amount = float(said)
+    except (TypeError, ValueError):
+        return None
+    return amount if 0 <= amount < math.inf else None
 
 
 def _details(tokens: Mapping[str, Any], side: str) -> Callable[[str], int]:

@@ -209,6 +209,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         asked = self.experience.recall(name)
         if asked is None:
             return False
+        score = float(score)
         self.experience.count("feedback", asked.model or asked.bet)
         self.experience.lost(asked.bet, 1 - score)
         if asked.bet == "cache" and score in (0, 1):

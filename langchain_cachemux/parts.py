@@ -212,6 +212,23 @@ class Parts(BaseModel):
             usage = replace(usage, input_tokens=into, output_tokens=out)
         return self.cost(name, usage), usage.seconds
 
+    def cut_off(
+        self, name: str, answer: AIMessage, messages: Sequence[BaseMessage], elapsed: float
+    ) -> None:
+        """Pay for the part that came of an answer; what a whole one costs is not learned from it.
+
+        What the provider says before the end is not yet the sum, so tokens are counted approximately
+        where that is more.
+        """
+        with spared("pricing a part of an answer"):
+            usage = usage_of(answer, seconds=elapsed)
+            into, out = (count_tokens_approximately(part) for part in (messages, [answer]))
+            into, out = usage.input_tokens or into, max(usage.output_tokens, out)
+            cost = self.cost(name, replace(usage, input_tokens=into, output_tokens=out))
+            self.experience.count("cut off", name, cost=cost)
+            if self.spending is not None:
+                self.spending.pay(cost)
+
     def cost(self, name: str, usage: Usage) -> float:
         """Return what a call cost that was made of a model, or for the sake of its answer.
 

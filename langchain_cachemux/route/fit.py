@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from langchain_cachemux.arguments import expect, is_number, is_whole
 from langchain_cachemux.route.costs import Costs, Known
 from langchain_cachemux.route.estimators import checked
 from langchain_cachemux.route.observations import observed
@@ -250,7 +251,7 @@ class _Seen:
         for number, line in enumerate(lines, 1):
             try:
                 model, cost, failed = _ranged(line, models)
-            except ValueError as error:
+            except (TypeError, ValueError) as error:
                 msg = f"{f'{path}:{number}' if path else f'observation {number}'}: {error}"
                 raise ValueError(msg) from error
             place = places.setdefault((line["key"], line["text"]), len(places))
@@ -287,8 +288,8 @@ class _Seen:
         if not self.lines:
             msg = f"{self.where} must hold an observation, got none"
             raise ValueError(msg)
-        if len(self.models) < 2:  # noqa: PLR2004
-            msg = f"{self.where} must be of two models or more, got {self.models}"
+        if len(set(self.models)) < max(2, len(self.models)):
+            msg = f"{self.where} must be of two models or more, each once, got {self.models}"
             raise ValueError(msg)
         texts = len({x.text for x in self.queries})
         if texts < folds:
@@ -556,6 +557,10 @@ def _ranged(
     line: Observation, models: Sequence[str] | None
 ) -> tuple[str, float | None, float | None]:
     """What a line tells, refused where it is out of range."""
+    missing = [name for name in ("key", "text", "model", "cost", "failed") if name not in line]
+    if missing:
+        msg = f"an observation must say its {', '.join(missing)}"
+        raise ValueError(msg)
     model, cost, failed = line["model"], line["cost"], line["failed"]
     if models is not None and model not in models:
         msg = f"model must be one of {list(models)}, got {model!r}"
@@ -569,15 +574,10 @@ def _ranged(
 
 
 def _check(error_price: float | None, max_error: float, folds: int) -> None:
-    if error_price is not None and not 0 <= error_price < np.inf:
-        msg = f"error_price must be a finite number >= 0, got {error_price!r}"
-        raise ValueError(msg)
-    if not 0 <= max_error < 1:
-        msg = f"max_error must be in [0, 1), got {max_error!r}"
-        raise ValueError(msg)
-    if folds < 2:  # noqa: PLR2004
-        msg = f"folds must be at least 2, got {folds!r}"
-        raise ValueError(msg)
+    right = error_price is None or (is_number(error_price) and 0 <= error_price < np.inf)
+    expect(right, "error_price", "a finite number >= 0", error_price)
+    expect(is_number(max_error) and 0 <= max_error < 1, "max_error", "in [0, 1)", max_error)
+    expect(is_whole(folds) and folds >= 2, "folds", "at least 2", folds)  # noqa: PLR2004
 
 
 def _unwatched(parts: Sequence[Any], /, what: str) -> Iterator[Any]:

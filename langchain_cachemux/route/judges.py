@@ -13,9 +13,10 @@ import logging
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
 from inspect import isawaitable, iscoroutinefunction
+from numbers import Integral, Real
 from typing import Any, TypeAlias
 
 from langchain_core.exceptions import OutputParserException
@@ -24,7 +25,7 @@ from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import run_in_executor
 from langchain_core.utils.json import parse_json_markdown
-from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
+from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
 from langchain_cachemux.arguments import accepts, as_call, expect, is_number, shown
@@ -42,12 +43,20 @@ WHOLE |= {"tool_use", "function_call"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a judge says of an answer; true when the answer will do."""
+    """What a judge says of an answer; true when the answer will do.
+
+    Raises:
+        TypeError: `ok` says neither yes nor no.
+    """
 
     ok: bool
     usages: tuple[Usage, ...] = ()
     """What the judging consumed, a model call each."""
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        """Take NumPy's truth values too."""
+        object.__setattr__(self, "ok", _yes(self.ok))
 
     def __bool__(self) -> bool:
         """Whether the answer will do."""
@@ -89,7 +98,7 @@ class Judge(ABC):
 
     def __call__(self, conversation: Sequence[BaseMessage], answer: AIMessage) -> bool:
         """Judge an answer, as a plain function does."""
-        return self.judge(conversation, answer).ok
+        return verdict_of(self.judge(conversation, answer)).ok
 
     def __and__(self, other: Accept) -> Judge:
         """Both must accept; the second is asked only when the first does."""
@@ -136,6 +145,18 @@ def judge_of(accept: Accept) -> Judge:
         )
         raise ValueError(msg)
     return _Own(accept)
+
+
+def verdict_of(said: Any) -> Verdict:
+    """Return what a judge said as a verdict: a judge of the user's own may say True or False.
+
+    Raises:
+        TypeError: It said neither.
+    """
+    if said is None:
+        msg = "a judge must return a Verdict, got None"
+        raise TypeError(msg)
+    return said if isinstance(said, Verdict) else Verdict(said)
 
 
 class Sure(Judge):
@@ -281,10 +302,7 @@ class _Own(Judge):
     def _verdict(self, said: Any, meter: Meter) -> Verdict:
         if isinstance(said, Verdict):
             return replace(said, usages=said.usages or meter.usages)
-        if isinstance(said, str | BaseMessage | float) or isawaitable(said):
-            msg = f"accept must say True or False, or give a Verdict, got {said!r}"
-            raise TypeError(msg)
-        return Verdict(bool(said), meter.usages, "as accept said")
+        return Verdict(said, meter.usages, "as accept said")
 
 
 class _Pair(Judge):
@@ -322,13 +340,27 @@ class _Pair(Judge):
         usages: tuple[Usage, ...] = ()
         for judge in (self.first, self.second):
             try:
-                said = await ask(judge)
+                said = verdict_of(await ask(judge))
             except Exception as error:  # noqa: BLE001
                 said = failed(judge, error)
             usages += said.usages
             if said.ok is self.until:
                 break
         return replace(said, usages=usages)
+
+
+def _yes(said: Any) -> bool:
+    """Whether that is a yes; a score, a text and a record are neither yes nor no.
+
+    Raises:
+        TypeError: It is neither.
+    """
+    score = isinstance(said, Real) and not isinstance(said, Integral)
+    record = isinstance(said, Mapping | BaseModel) or is_dataclass(said)
+    if score or record or isinstance(said, str) or isawaitable(said):
+        msg = f"accept must say True or False, or give a Verdict, got {said!r}"
+        raise TypeError(msg)
+    return bool(said)
 
 
 def words(answer: Any) -> str:

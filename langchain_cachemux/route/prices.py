@@ -115,9 +115,8 @@ class TokenPrice:
     def __post_init__(self) -> None:
         """Refuse a negative cost by its name."""
         for name, cost in ((f.name, getattr(self, f.name)) for f in fields(self)):
-            if cost is not None and not 0 <= cost < math.inf:
-                msg = f"{name} must be a cost >= 0 of a million tokens, got {cost!r}"
-                raise ValueError(msg)
+            right = cost is None or _is_amount(cost)
+            expect(right, name, "a cost >= 0 of a million tokens", cost)
 
     def cost(self, usage: Usage) -> float:
         """Each sort of token at its price."""
@@ -158,7 +157,7 @@ def per_million_tokens(
             table[model] = given
             continue
         pair = isinstance(given, Sequence) and len(given) == 2  # noqa: PLR2004
-        right = pair and all(is_number(cost) and 0 <= cost < math.inf for cost in given)
+        right = pair and all(map(_is_amount, given))
         expect(right, f"prices[{model!r}]", "two costs >= 0 (input, output)", given)
         table[model] = TokenPrice(input=given[0], output=given[1])
 
@@ -180,10 +179,9 @@ def joules(watts: Mapping[str, float]) -> Price:
     Raises:
         ValueError: A power is negative or no number; at a call, a model is not in the table.
     """
+    expect(isinstance(watts, Mapping), "watts", "a table {model: watts}", watts)
     for model, power in watts.items():
-        if not 0 <= power < math.inf:
-            msg = f"watts[{model!r}] must be a power >= 0, got {power!r}"
-            raise ValueError(msg)
+        expect(_is_amount(power), f"watts[{model!r}]", "a power >= 0", power)
 
     def price(usage: Usage) -> float:
         return _listed(watts, usage) * usage.seconds
@@ -203,9 +201,9 @@ def weighted(*parts: tuple[float, Price]) -> Price:
         ValueError: There is none, a weight is negative or no number, or a price cannot be called.
     """
     for part in parts:
-        if len(part) != 2 or not callable(part[1]) or not 0 <= part[0] < math.inf:  # noqa: PLR2004
-            msg = f"a part must be (weight >= 0, price), got {part!r}"
-            raise ValueError(msg)
+        pair = isinstance(part, Sequence) and len(part) == 2  # noqa: PLR2004
+        right = pair and _is_amount(part[0]) and takes(part[1], 1)
+        expect(right, "a part", "(weight >= 0, price), such as (1, dollars)", part)
     if not parts:
         msg = "parts must be at least one (weight, price), got none"
         raise ValueError(msg)
@@ -238,7 +236,14 @@ def flops(decoders: Mapping[str, Decoder]) -> Price:
 
     Args:
         decoders: Shape of each model, by name.
+
+    Raises:
+        ValueError: It is no table of shapes; at a call, a model is not in it.
     """
+    shapes = isinstance(decoders, Mapping) and all(
+        isinstance(decoder, Decoder) for decoder in decoders.values()
+    )
+    expect(shapes, "decoders", "a table {model: Decoder(layers, width, feed_forward)}", decoders)
 
     def price(usage: Usage) -> float:
         decoder = _listed(decoders, usage)
@@ -258,12 +263,12 @@ def cost_of(usage: Usage, price: Price) -> float:
     Raises:
         ValueError: The price is no number >= 0, or too large.
     """
-    cost = float(price(usage))
-    if not 0 <= cost < LARGEST_COST:
+    cost: Any = price(usage)
+    if isinstance(cost, str) or not hasattr(cost, "__float__") or not 0 <= cost < LARGEST_COST:
         most = f"{LARGEST_COST:g}"
         msg = f"price must return a number >= 0 and below {most}, got {cost!r} for {usage}"
         raise ValueError(msg)
-    return cost
+    return float(cost)
 
 
 def billed(usage: Usage, price: Price, *, asked: str, own: Mapping[str, str]) -> Usage:
@@ -358,6 +363,10 @@ def _references(usage: Usage) -> Iterator[tuple[str, str | None]]:
     yield model, None
     if "/" in model:
         yield model.rpartition("/")[2], None
+
+
+def _is_amount(given: Any) -> bool:
+    return is_number(given) and 0 <= given < math.inf
 
 
 def _given(cost: float | None, default: float) -> float:

@@ -10,7 +10,7 @@ from fakes import QUESTION, Events, Fake, Streaming, calling, every_way, multipl
 from langchain_core.callbacks import UsageMetadataCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
-from langchain_core.runnables import ConfigurableField
+from langchain_core.runnables import ConfigurableField, RunnableLambda
 from pydantic import BaseModel
 
 from langchain_cachemux import ErrorBudget, Spending
@@ -272,6 +272,29 @@ def test_a_model_that_answered_before_and_raises_in_audits_is_left_alone_while_i
         mux.invoke(f"question {n:2}")
         assert mux.wait(SOON)
     assert len(small.calls) == 2
+
+
+class Awaited(Fake):
+    def _generate(self, *args, **kwargs):
+        raise NotImplementedError
+
+    async def _agenerate(self, *args, **kwargs):
+        return super()._generate(*args, **kwargs)
+
+
+async def says(asked):
+    return AIMessage("Paris it is")
+
+
+@pytest.mark.parametrize("small", [Awaited(model="small"), RunnableLambda(says)])
+def test_a_model_that_can_only_be_awaited_is_audited_all_the_same(small):
+    models = {"small": small, "large": Fake(model="large")}
+    mux = multiplexed(models=models, router=None, seed=1)
+    lessons = taught(mux)
+    asyncio.run(mux.ainvoke(QUESTION))
+    assert mux.wait(SOON)
+    assert lessons == [("large", 10.0, None), ("small", 1.0, None), ("small", None, 0.0)]
+    assert mux.stats().errors == {}
 
 
 def test_a_comparison_that_raises_is_survived(caplog):

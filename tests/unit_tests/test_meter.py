@@ -36,6 +36,12 @@ def test_usage_of_believes_the_providers_own_seconds_and_other_name_for_the_mode
     assert usage_of(message, seconds=2.0) == Usage(seconds=0.25, model="llama3")
 
 
+@pytest.mark.parametrize("said", [None, "fast", float("nan"), -1.0, {}])
+def test_seconds_and_loading_that_are_no_amounts_are_passed_over(said):
+    message = AIMessage("hi", response_metadata={"seconds": said, "load_duration": said})
+    assert usage_of(message, seconds=2.0) == Usage(seconds=2.0)
+
+
 @pytest.mark.parametrize("details", [{}, {"cache_read": None}, None])
 def test_usage_of_a_message_without_cached_tokens_has_none(details):
     class Message:

@@ -478,6 +478,14 @@ def test_an_agent_streams_the_chosen_models_tokens_once(per):
     assert parts == ["Paris ", "it ", "is"]
 
 
+def test_a_run_says_that_it_stays_with_its_model_and_not_that_no_other_can():
+    mux = MultiplexerMiddleware(multiplexed(Fake(model="small", says=tells_weather)), per="run")
+    state = create_agent(Fake(model="none"), [weather], middleware=[mux]).invoke(ASKED)
+    first, second = (told(m)["reason"] for m in state["messages"] if isinstance(m, AIMessage))
+    assert first.startswith("least lower bound of small")
+    assert second == "the run stays with small"
+
+
 @every_way
 @pytest.mark.parametrize("per", ["call", "run"])
 def test_a_routed_answer_is_the_object_that_was_asked_for(run, per):

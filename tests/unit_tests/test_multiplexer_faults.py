@@ -1,6 +1,7 @@
 """`MultiplexedLLM` where something is amiss: models that raise or cannot, and what others thought."""
 
 import asyncio
+import gc
 import re
 import threading
 from itertools import pairwise
@@ -25,11 +26,13 @@ from fakes import (
 )
 from langchain_core.caches import InMemoryCache
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.runnables import ConfigurableField
 
-from langchain_cachemux import ErrorBudget, MultiplexedLLM, Router, Spending
+from langchain_cachemux import Asks, ErrorBudget, MultiplexedLLM, Router, Spending
 from langchain_cachemux.experience import Experience
 from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.route.judges import Judge
 from langchain_cachemux.route.limits import Limits
 
 DOWN = ConnectionError("429 too many requests")
@@ -245,7 +248,86 @@ def test_what_was_paid_before_a_stream_broke_off_is_learned(chunks_of):
     with pytest.raises(ConnectionError):
         chunks_of(mux, QUESTION)
     assert learned(mux) == {"small": [1.0], "large": []}
-    assert spending.spent == 1.0
+    assert spending.spent == 1.0 + 10.0  # and what was shown of the large one's
+
+
+def a_token(usage):
+    return float(usage.output_tokens)
+
+
+@every_stream
+def test_of_a_stream_that_breaks_off_what_was_shown_is_paid_for(chunks_of):
+    small = Cut(model="small", says="one two three four five")
+    mux = multiplexed(small, price=a_token, budget=Spending(100.0), cache=lec())
+    with pytest.raises(ConnectionError):
+        chunks_of(mux, QUESTION)
+    part = count_tokens_approximately([AIMessage("one ")])
+    assert mux.spending.spent == mux.stats().cost == part
+    assert (mux.stats().errors, mux.stats().calls) == ({"small": 1}, {})
+    assert untaught(mux)
+
+
+LEFT = {
+    "stream": lambda mux: next(mux.stream(QUESTION)),
+    "astream": lambda mux: asyncio.run(anext(mux.astream(QUESTION))),
+}
+
+
+@pytest.mark.parametrize("leave", LEFT.values(), ids=LEFT)
+def test_a_stream_that_is_not_read_to_its_end_is_paid_for_as_far_as_it_was(leave):
+    small = Streaming(model="small", says="one two three four five")
+    mux = multiplexed(small, price=a_token, budget=Spending(100.0), cache=lec())
+    shown = leave(mux)
+    gc.collect()
+    assert mux.spending.spent == count_tokens_approximately([AIMessage(shown.text)])
+    assert mux.stats().errors == {}
+    assert untaught(mux)
+
+
+@pytest.mark.parametrize("leave", LEFT.values(), ids=LEFT)
+def test_what_was_paid_before_the_caller_left_is_learned(leave):
+    mux = multiplexed(accept=lambda *_: False, budget=Spending(100.0))
+    leave(mux)
+    gc.collect()
+    assert learned(mux) == {"small": [1.0], "large": []}
+    assert mux.spending.spent == 1.0 + 10.0
+    assert mux.router.out("large") is False
+
+
+async def test_a_call_that_is_cancelled_teaches_nothing_of_the_model_that_was_asked():
+    class Endless(Fake):
+        async def _agenerate(self, *args, **kwargs):
+            await asyncio.sleep(60)
+
+    mux = multiplexed(large=Endless(model="large"), accept=lambda *_: False, cache=lec())
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(mux.ainvoke(QUESTION), 0.5)
+    assert learned(mux) == {"small": [1.0], "large": []}
+    assert mux.stats().errors == {}
+    assert mux.router.out("large") is False
+
+
+# Judges of all kinds
+
+
+def test_a_judge_of_ones_own_may_say_true_or_false():
+    class Own(Judge):
+        def judge(self, conversation, answer, *, model=None):
+            return answer.text == "Paris it is"
+
+    mux = multiplexed(accept=Own())
+    assert told(mux.invoke(QUESTION))["accepted"] is True
+    assert learned(mux) == {"small": [1.0], "large": []}
+
+
+def test_a_judges_model_is_billed_by_its_own_name_though_its_answer_names_none():
+    class Nameless(Fake):
+        def _answer(self, messages, kwargs):
+            return super()._answer(messages, kwargs).model_copy(update={"response_metadata": {}})
+
+    mux = multiplexed(accept=Asks(Nameless(model="large", says="yes")))
+    answer = told(mux.invoke(QUESTION))
+    assert (answer["model"], answer["cost"]) == ("small", 1.0 + 10.0)
 
 
 # What a model cannot do
@@ -513,7 +595,9 @@ def test_when_nothing_is_left_to_spend_no_more_is_asked_than_must_be():
         mux.invoke(f"question {n}")
     assert spending.left == 0.0
     assert len(large.calls) == 2  # of 11 each, until 15 were spent
-    assert told(mux.invoke("one more"))["model"] == "small"
+    last = told(mux.invoke("one more"))
+    assert last["model"] == "small"
+    assert last["reason"].endswith("; all that may be spent is spent")
 
 
 def test_a_strategy_beside_a_router_that_has_its_own_is_refused():

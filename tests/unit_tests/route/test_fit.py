@@ -283,6 +283,10 @@ def test_a_malformed_line_is_refused_by_its_file_and_number(tmp_path, bad):
     [
         ([], "observations must hold an observation, got none"),
         ([line(f"{i}", "small", 1.0, i % 2) for i in range(9)], "two models or more"),
+        (
+            [{"key": "x", "cost": 1.0}],
+            "observation 1: an observation must say its text, model, failed",
+        ),
         ([*asked(4)], "a question for each of 5 folds, got 4"),
         (
             [told | {"failed": None} for told in asked(20)],
@@ -310,7 +314,10 @@ def test_what_nothing_can_be_learned_from_is_refused(lines, told):
         ({"error_price": math.inf}, "got inf"),
         ({"max_error": 1.0}, "max_error must be in [0, 1), got 1.0"),
         ({"max_error": math.nan}, "got nan"),
+        ({"max_error": "0.05"}, "max_error must be in [0, 1), got '0.05'"),
         ({"folds": 1}, "folds must be at least 2, got 1"),
+        ({"folds": 2.5}, "folds must be at least 2, got 2.5"),
+        ({"models": ["small", "large", "small"]}, "two models or more, each once"),
         ({"costs": Mean}, "costs must make Costs, the price and the chance apart, got Mean("),
     ],
 )

@@ -6,6 +6,7 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
@@ -334,11 +335,45 @@ def test_an_async_judge_keeps_its_loop_from_one_answer_to_the_next():
     )  # within that very loop, yet it does not wait for itself
 
 
-@pytest.mark.parametrize("said", ["no", 0.3, AIMessage("no")])
+class Grade(BaseModel):
+    good: bool
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["no", 0.3, np.float32(0.3), AIMessage("no"), {"good": False}, Grade(good=False)],
+    ids=lambda said: type(said).__name__,
+)
 def test_what_is_neither_yes_nor_no_is_an_error_and_never_a_yes(said):
     with pytest.raises(TypeError, match="accept must say True or False"):
         judge_of(lambda messages, answer: said).judge(ASKED, PARIS)
+    with pytest.raises(TypeError, match="accept must say True or False"):
+        Verdict(said)
     assert not (judge_of(lambda messages, answer: said) | Sure()).judge(ASKED, PARIS)
+
+
+@pytest.mark.parametrize("yes", [True, False])
+@pytest.mark.parametrize("kind", [bool, int, np.bool_, np.int64])
+def test_a_truth_value_of_any_kind_decides_alike_alone_and_combined(kind, yes):
+    class Own(Judge):
+        def judge(self, conversation, answer, *, model=None):
+            return kind(yes)
+
+    said = Verdict(kind(yes))
+    assert said.ok is yes
+    for judge in (judge_of(lambda *_: kind(yes)), judge_of(lambda *_: said), Own()):
+        assert both(judge | Counted(ok=False)).ok is yes
+        assert both(judge & Counted(ok=True)).ok is yes
+        assert judge(ASKED, PARIS) is yes
+
+
+def test_a_judge_that_returns_nothing_accepts_nothing():
+    class Forgetful(Judge):
+        def judge(self, conversation, answer, *, model=None):
+            pass
+
+    assert not both(Forgetful() | Counted(ok=False))
+    assert not both(Forgetful() & Counted(ok=True))
 
 
 def test_what_a_users_judge_asks_of_models_is_charged():

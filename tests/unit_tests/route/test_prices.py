@@ -3,7 +3,10 @@
 import subprocess
 import sys
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from genai_prices import Usage as Tokens
 from genai_prices import calc_price
@@ -16,6 +19,7 @@ from langchain_cachemux.route.prices import (
     Decoder,
     TokenPrice,
     billed,
+    cost_of,
     dollars,
     flops,
     joules,
@@ -270,7 +274,7 @@ def test_a_table_of_ones_own_goes_before_the_list_prices_and_falls_back_on_them(
         price(Usage(1, model="other"))
 
 
-@pytest.mark.parametrize("cost", [-1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("cost", [-1.0, float("nan"), float("inf"), "1"])
 def test_a_cost_that_is_none_is_refused_by_its_name(cost):
     with pytest.raises(ValueError, match="cache_read must be a cost >= 0"):
         TokenPrice(input=1, output=1, cache_read=cost)
@@ -280,6 +284,25 @@ def test_a_cost_that_is_none_is_refused_by_its_name(cost):
         joules({"m": cost})
     with pytest.raises(ValueError, match="a part must be"):
         weighted((cost, seconds))
+
+
+@pytest.mark.parametrize("told", [None, "1", "none", float("nan"), -1.0, 1e36, [1.0]])
+def test_what_a_price_returns_that_is_no_cost_is_refused_by_value(told):
+    with pytest.raises(ValueError, match=r"price must return a number >= 0 .*, got .* for Usage"):
+        cost_of(Usage(1), lambda usage: told)
+
+
+@pytest.mark.parametrize("told", [np.float32(2.0), np.int64(2), Decimal(2), Fraction(2), 2])
+def test_a_price_may_return_any_kind_of_number(told):
+    cost = cost_of(Usage(1), lambda usage: told)
+    assert (cost, type(cost)) == (2.0, float)
+
+
+@pytest.mark.parametrize("make", [joules, flops, per_million_tokens, weighted])
+@pytest.mark.parametrize("given", [None, 5, "dollars"])
+def test_what_is_no_table_of_prices_is_refused_by_name_and_value(make, given):
+    with pytest.raises(ValueError, match=rf"(watts|decoders|prices|a part) must be .*{given!r}"):
+        make(given)
 
 
 def test_joules_are_watts_times_seconds():
