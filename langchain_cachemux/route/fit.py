@@ -502,7 +502,8 @@ class _Scored:
 
 
 def _saved(paid: Any, alone: Any) -> Any:
-    return 1 - paid / np.where(alone > 0, alone, 1.0)
+    """The share saved; of what costs nothing there is nothing to save."""
+    return np.where(alone > 0, 1 - paid / np.where(alone > 0, alone, 1.0), 0.0)
 
 
 def _calibration(predicted: Floats, failed: Floats) -> Calibration:

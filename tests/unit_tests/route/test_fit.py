@@ -326,6 +326,11 @@ def test_a_wrong_argument_is_refused_by_name_and_value(argument, told):
         fit(asked(), **argument)
 
 
+def test_of_models_that_cost_nothing_nothing_is_saved():
+    saving = fit([told | {"cost": 0.0} if told["cost"] else told for told in asked()])[1].saving
+    assert (saving.saved, saving.low, saving.high, saving.oracle) == (0.0, 0.0, 0.0, 0.0)
+
+
 def test_models_come_from_cheap_to_expensive_whoever_was_seen_first():
     lines = list(asked())
     assert list(fit(reversed(lines))[0].estimators) == ["small", "large"]
