@@ -160,12 +160,13 @@ class MultiplexedLLM(Parts, BaseChatModel):
         named = named_models(small, large, right("models", models))
         folder = right("path", path) or (getattr(cache, "notes", None) if router is None else None)
         router = router_of(right("router", router), strategy, list(named))
-        cache, routes = right("cache", cache), len(named) > 1
+        cache, seed, routes = right("cache", cache), right("seed", seed), len(named) > 1
         reader = fields.pop("reader", None) or reader_of(cache, embeddings, routes=routes)
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None and routes
-        seed = right("seed", seed)
-        errors = errors_of(max_error, quality, budget, alone=alone, learns=learns, seed=seed)
+        errors = errors_of(
+            max_error, quality, budget, error_price, alone=alone, learns=learns, seed=seed
+        )
         fields.setdefault("spending", budget if isinstance(budget, Spending) else None)
         fields.setdefault("experience", Experience(errors, seed=seed))
         fields = shared(fields, folder, router=router, budget=errors, names=list(named))

@@ -161,6 +161,7 @@ def errors_of(
     max_error: float | None,
     quality: float | None,
     budget: float | ErrorBudget | Spending | None,
+    error_price: float | None,
     *,
     alone: bool,
     learns: bool,
@@ -176,6 +177,9 @@ def errors_of(
         raise ValueError(msg)
     if (described or isinstance(budget, ErrorBudget)) and not learns:
         msg = "max_error needs a router that knows the chance of failing: Router({name: Costs(), ...})"
+        raise ValueError(msg)
+    if (described or isinstance(budget, ErrorBudget)) and error_price:
+        msg = f"error_price is in place of a share of errors, got {error_price!r} beside one"
         raise ValueError(msg)
     if isinstance(budget, ErrorBudget):
         return budget

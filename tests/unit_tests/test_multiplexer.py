@@ -1236,6 +1236,14 @@ WRONG = {
         {**PAIR, "max_error": 0.1, "budget": ErrorBudget(0.1)},
         "max_error or quality was given, and budget",
     ),
+    "a price of an error beside a share": (
+        {**PAIR, "max_error": 0.1, "error_price": 2.0},
+        "error_price is in place of a share of errors, got 2.0",
+    ),
+    "a price of an error beside a budget": (
+        {**PAIR, "budget": ErrorBudget(0.1), "error_price": 2.0},
+        "error_price is in place of a share of errors, got 2.0",
+    ),
     "an error budget that no router can keep": (
         {**PAIR, "max_error": 0.1, "router": Router({"small": Mean(), "large": Mean()})},
         "max_error needs a router",

@@ -2,6 +2,7 @@
 
 import logging
 import random
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -170,6 +171,16 @@ def test_feedback_may_come_twice_and_each_counts():
     assert mux.feedback(answer, 0.0)
     assert mux.feedback(answer, 0.25)
     assert lessons == [("large", 1.0), ("large", 0.75)]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, Fraction])
+def test_a_score_of_any_kind_of_number_outlives_the_process(tmp_path, kind):
+    said = {"accept": lambda *_: True, "path": tmp_path, "observations": tmp_path / "seen.jsonl"}
+    mux = alone(**said)
+    assert mux.feedback(mux.invoke(QUESTION), kind(0.25))
+    mux.close()
+    assert [seen["failed"] for seen in observed(said["observations"])] == [0.0, 0.75]
+    assert alone(**said).stats().feedback == 1
 
 
 def test_feedback_on_what_nobody_remembers_is_told_so_and_teaches_nothing():
