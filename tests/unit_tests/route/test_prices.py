@@ -378,8 +378,8 @@ def test_a_cache_in_dollars_says_at_once_what_to_install(monkeypatch):
         (lambda: per_million_tokens({}), "prices must be a table"),
         (lambda: joules({}), "watts must be a table"),
         (lambda: joules(250.0), "watts must be a table"),
-        (lambda: joules({"m": "250"}), r"watts\['m'\] must be a power"),
-        (lambda: flops({"m": 135_000_000}), r"decoders must be a table \{model: Decoder"),
+        (lambda: joules({"m": "250"}), r"watts\['m'\] must be a power"),  # type: ignore[dict-item]
+        (lambda: flops({"m": 135_000_000}), r"decoders must be a table \{model: Decoder"),  # type: ignore[dict-item]
         (lambda: flops({}), "decoders must be a table"),
         (lambda: weighted(seconds), "a part must be"),
         (lambda: weighted(("1", seconds)), "a part must be"),
