@@ -11,7 +11,9 @@ from collections.abc import Callable
 from inspect import iscoroutinefunction, signature
 from numbers import Real
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
+
+N = TypeVar("N", bound=float)
 
 
 def expect(holds: object, name: str, what: str, given: object) -> None:
@@ -70,6 +72,16 @@ def is_whole(given: Any) -> bool:
     except TypeError:
         return False
     return not isinstance(given, bool)
+
+
+def number_of(number: N) -> N:
+    """A number as one of Python's own: what is stored, or waited for, may be no other.
+
+    Args:
+        number: A real number of any make, as of numpy; a whole one stays whole.
+    """
+    own: Any = index(number) if is_whole(number) else float(number)  # type: ignore[arg-type]
+    return own  # type: ignore[no-any-return]
 
 
 def shown(given: object) -> str:

@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from langchain_cachemux.arguments import expect, is_number
+from langchain_cachemux.arguments import expect, is_number, is_whole, number_of, takes
 from langchain_cachemux.certificate import Certificate
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.types import LARGEST_COST
@@ -165,13 +165,14 @@ class ErrorBudget:
         else:
             msg = f"give max_error or quality, its complement; got {max_error!r} and {quality!r}"
             raise ValueError(msg)
-        self.audit = 1.0 if audit == 1 else _within("audit", audit, "0.02, or 1 to audit all")
-        self.first = 1.0 if first == 1 else _within("first", first, "0.05, or 1 to begin with all")
+        self.audit = _within("audit", audit, "0.02, or 1 to audit all", whole=True)
+        self.first = _within("first", first, "0.05, or 1 to begin with all", whole=True)
         self.confidence = _within("confidence", confidence, "0.95")
         right = is_number(step) and 0 < step < math.inf
         expect(right, "step", "a finite positive number, such as 1", step)
-        self.step = step
-        self._random = random.Random(seed)  # noqa: S311
+        expect(seed is None or is_whole(seed), "seed", "a whole number or None", seed)
+        self.step = number_of(step)
+        self._random = random.Random(None if seed is None else number_of(seed))  # noqa: S311
         self._lock = Lock()
         self._certificate = self._record()
         self._counts: dict[str, Count] = {}
@@ -388,8 +389,9 @@ class Spending:
         for name, value in (("limit", limit), ("per", per)):
             right = is_number(value) and 0 < value < LARGEST_COST
             expect(right, name, "a finite positive number", value)
-        self.limit = limit
-        self.per = per
+        expect(takes(clock, 0), "clock", "a function that tells seconds, such as time.time", clock)
+        self.limit = number_of(limit)
+        self.per = number_of(per)
         self._clock = clock
         self._lock = Lock()
         self._slots: deque[tuple[int, float]] = deque()
@@ -452,10 +454,11 @@ class Spending:
         return math.floor(self._clock() / self.per * self.SLOTS)
 
 
-def _within(name: str, value: float, example: str) -> float:
-    """Return `value`, or raise `ValueError` when it is not in (0, 1)."""
-    expect(is_number(value) and 0 < value < 1, name, f"in (0, 1), such as {example}", value)
-    return value
+def _within(name: str, value: float, example: str, *, whole: bool = False) -> float:
+    """Return `value`, or raise `ValueError` when it is not in (0, 1); `whole` lets 1 pass too."""
+    right = is_number(value) and (0 < value < 1 or (whole and value == 1))
+    expect(right, name, f"in (0, 1), such as {example}", value)
+    return number_of(value)
 
 
 def _shifted(risk: float, shift: float) -> float:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from langchain_core.caches import BaseCache
 
-from langchain_cachemux.arguments import expect, is_number, shown, takes
+from langchain_cachemux.arguments import expect, is_number, number_of, shown, takes
 from langchain_cachemux.background import Workers
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.embedder import Embedder
@@ -196,7 +196,7 @@ class LECCache(Upkeep, Connected, BaseCache):
         self._worth = Worth(estimator, price=self.price, counters=self._counters)
         self._runs, self._twins = watch(), Twins(named=namespace is not None)
         seal = seal_of(secret=secret, encrypt=encrypt, kept=path is not None)
-        self._open(room, policy, deadline=deadline, seal=seal, repair=repair)
+        self._open(room, policy, deadline=number_of(deadline), seal=seal, repair=repair)
 
     def _open(self, room: Capacity, policy: Policy | Sequence[Policy] | None, **how: Any) -> None:
         """Open the stores, which are closed once, whoever ends the cache."""
@@ -581,10 +581,10 @@ def _expect_parts(path: Any, *, on_event: Any, cacheable: Any, wait: Any, deadli
         ("path", path, folder or isinstance(path, Servers), "a folder, as text or a Path"),
         ("on_event", on_event, takes(on_event, 1), "a plain function of one event"),
         ("cacheable", cacheable, takes(cacheable, 1), "a plain function of one message"),
-        ("wait", wait, is_number(wait) and wait >= 0, "seconds >= 0, such as 60.0"),
-        ("deadline", deadline, is_number(deadline) and deadline > 0, "seconds > 0, such as 0.25"),
     ):
         expect(given is None or right, name, what, given)
+    expect(is_number(wait) and wait >= 0, "wait", "seconds >= 0, such as 60.0", wait)
+    expect(is_number(deadline) and deadline > 0, "deadline", "seconds > 0, such as 0.25", deadline)
 
 
 def _expect_place(path: Any, *, shared: Any, read_only: Any, store_prompts: Any) -> None:

@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from langchain_cachemux.arguments import number_of
 from langchain_cachemux.flight import Flights
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.route.limits import Limits
@@ -154,7 +155,7 @@ class Experience:
         self.limits = Limits()
         self.flights = Flights()
         """Questions under way to a cache that lets nobody wait itself."""
-        self._random = random.Random(seed)  # noqa: S311
+        self._random = random.Random(None if seed is None else number_of(seed))  # noqa: S311
         belief = budget.max_error if budget else 0.0
         self._wrong = {kind: Share(belief) for kind in ("cache", "judged")}
         self._recent: OrderedDict[str, Asked] = OrderedDict()

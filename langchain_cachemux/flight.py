@@ -121,7 +121,7 @@ class Flights:
     """
 
     def __init__(self, longest: float = 60.0) -> None:
-        self.longest = longest
+        self.longest = float(longest)
         self._mean = self._deviation = 0.0
         self._learned = False
         self._vain = 0

@@ -161,7 +161,7 @@ class MultiplexedLLM(Parts, BaseChatModel):
         folder = right("path", path) or (getattr(cache, "notes", None) if router is None else None)
         router = router_of(right("router", router), strategy, list(named))
         cache, seed, routes = right("cache", cache), right("seed", seed), len(named) > 1
-        reader = fields.pop("reader", None) or reader_of(cache, embeddings, routes=routes)
+        reader = reader_of(cache, embeddings, routes=routes, given=fields.pop("reader", None))
         learns = all(isinstance(e, Costs) for e in getattr(router, "estimators", {}).values())
         alone = accept is None and learns and error_price is None and routes
         errors = errors_of(

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from functools import partial
-from threading import Thread
+from threading import TIMEOUT_MAX, Thread
 from typing import TypeVar
 
 from langchain_cachemux.background import Background
@@ -192,7 +192,7 @@ class Patience:
             raise SparedError(msg)
         started = time.monotonic()
         try:
-            return done.result(seconds)
+            return done.result(min(seconds, TIMEOUT_MAX))
         except TimeoutError as error:
             done.cancel()  # what has not begun by now is not done
             if seconds < deadline / 2:
@@ -213,7 +213,7 @@ def within(seconds: float, work: Callable[[], T]) -> T:
     done: Future[T] = Future()
     ask = partial(copy_context().run, _into, done, work)
     Thread(target=ask, daemon=True).start()
-    return done.result(seconds)
+    return done.result(min(seconds, TIMEOUT_MAX))
 
 
 def _into(done: Future[T], work: Callable[[], T]) -> None:

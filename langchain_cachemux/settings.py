@@ -50,7 +50,11 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "audit": (lambda a: _is_amount(a) and a <= 1, "a share in [0, 1], such as 0.3"),
     "same": (lambda s: takes(s, 2), "a plain function (answer, answer) -> bool, such as Agree()"),
     "stickiness": (_is_amount, "a finite number >= 0, such as 1.0"),
-    "path": (lambda p: isinstance(p, str | os.PathLike), "a folder, as text or a Path"),
+    "path": (
+        lambda p: isinstance(p, str | os.PathLike) and bool(str(p).strip()),
+        "a folder, as text or a Path",
+    ),
+    "reader": (lambda r: isinstance(r, Reader), "a Reader, which an LECCache has of its own"),
     "observations": (
         lambda o: isinstance(o, str | os.PathLike | Observations),
         "a file to append to",
@@ -104,7 +108,9 @@ def own(fields: Mapping[str, Any]) -> dict[str, Any]:
 def router_of(router: Router | None, strategy: Strategy | None, names: Sequence[str]) -> Router:
     """The user's router, which must know the models; by default one that knows their `Costs`."""
     if router is None:
-        return Router({name: Costs() for name in names}, strategy=strategy or "auto")
+        return Router(
+            {name: Costs() for name in names}, strategy="auto" if strategy is None else strategy
+        )
     if strategy is not None:
         msg = f"strategy was given as {strategy!r}, but the router has one of its own"
         raise ValueError(msg)
@@ -118,12 +124,12 @@ def limit_of(
     budget: float | ErrorBudget | Spending | None,
 ) -> ErrorBudget | Spending | None:
     """A number is what may be spent in a day."""
-    if isinstance(budget, int | float) and is_number(budget):
-        expect(
-            0 < budget < math.inf, "budget", "a finite positive number, such as 5.0 a day", budget
-        )
-        return Spending(budget)
-    return budget  # type: ignore[return-value]
+    given: Any = budget
+    if is_number(given):
+        right = 0 < given < math.inf
+        expect(right, "budget", "a finite positive number, such as 5.0 a day", given)
+        return Spending(given)
+    return given  # type: ignore[no-any-return]
 
 
 class Unread(Embeddings):
@@ -139,9 +145,15 @@ class Unread(Embeddings):
 
 
 def reader_of(
-    cache: BaseCache | Literal[False] | None, embeddings: Embeddings | None, *, routes: bool
+    cache: BaseCache | Literal[False] | None,
+    embeddings: Embeddings | None,
+    *,
+    routes: bool,
+    given: Reader | None = None,
 ) -> Reader:
-    """The cache's reader, so that a question is embedded once; else one of its own."""
+    """The one that a copy has already; the cache's, so that a question is embedded once; or its own."""
+    if given is not None:
+        return right("reader", given)
     right("embeddings", embeddings)
     reader: Reader | None = getattr(cache, "reader", None)
     if reader is not None and embeddings is not None:
@@ -213,7 +225,7 @@ def shared(
 
 def named_model(model: Any, argument: str = "model") -> Runnable[Any, Any]:
     """A Runnable as it is, or the model that goes by a name."""
-    if isinstance(model, str):
+    if isinstance(model, str) and model.strip():
         needs("langchain", extra="langchain", purpose=f"{argument}={model!r}")
         return made_by_name(model, argument)
     if isinstance(model, Runnable):

@@ -45,7 +45,7 @@ class Export:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:
             head = _head(file.readline())
         if head is None:
             msg = f"{self.path} holds no answers that `cachemux export` wrote (version {VERSION})"
@@ -61,7 +61,7 @@ class Export:
         Raises:
             ValueError: A line holds none; the message names it.
         """
-        with self.path.open(encoding="utf-8") as file:
+        with self.path.open("rb") as file:
             next(file)
             for number, line in enumerate(file, start=2):
                 try:
@@ -146,7 +146,7 @@ def _first(entry: Entry) -> Entry:
     return replace(entry, partition=apart(entry.partition, 0))
 
 
-def _head(line: str) -> dict[str, str] | None:
+def _head(line: bytes) -> dict[str, str] | None:
     """The first line; None when it is no such file's."""
     try:
         head = json.loads(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from langchain_cachemux.arguments import expect, is_made
+from langchain_cachemux.arguments import expect, is_made, is_number, number_of
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.meter import usage_of
@@ -65,7 +65,8 @@ class Worth:
         if elapsed is None and self._price is seconds:
             return None
         try:
-            return self._price(usage_of(message, seconds=elapsed or 0.0))
+            cost = self._price(usage_of(message, seconds=elapsed or 0.0))
+            return number_of(cost) if is_number(cost) else cost
         except (ValueError, LookupError) as error:
             self._counters.add("unpriced")
             log.warning("%s; the answer is valued at what others cost", loggable(error))
@@ -107,7 +108,7 @@ class Worth:
     def expected(self, query: Query) -> float:
         """What a miss would cost, by the lower bound."""
         with self._lock:
-            return self.estimator.predict(query).lower
+            return number_of(self.estimator.predict(query).lower)
 
     def by_now(self, entry: Entry) -> float | None:
         """What a routed miss would cost, if the router learned of the entry since opening.

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from operator import index
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from langchain_cachemux.arguments import expect, is_made, is_number, is_whole
+from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, number_of
 from langchain_cachemux.keep.wordings import Alias
 from langchain_cachemux.types import Admission, Standing
 
@@ -233,7 +233,7 @@ class Rules:
         policies = tuple(policy) if isinstance(policy, list | tuple) else (policy,)
         right = policies and all(map(_is_policy, policies))
         expect(right, "policy", "a policy or several, such as LEC() or [LEC(), LRU()]", policy)
-        return cls(capacity, policies, ghosts)
+        return cls(number_of(capacity), policies, None if ghosts is None else number_of(ghosts))
 
     def __str__(self) -> str:
         """As arguments."""
@@ -242,13 +242,13 @@ class Rules:
     @property
     def half_lives(self) -> tuple[float, ...]:
         """Those that the policies count by, each once."""
-        return tuple(dict.fromkeys(policy.half_life for policy in self.policies))
+        return tuple(dict.fromkeys(number_of(policy.half_life) for policy in self.policies))
 
     @property
     def ages(self) -> tuple[int, ...]:
         """The place of each policy's own among them."""
         half_lives = self.half_lives
-        return tuple(half_lives.index(policy.half_life) for policy in self.policies)
+        return tuple(half_lives.index(number_of(policy.half_life)) for policy in self.policies)
 
     def shared(self, slots: int) -> int:
         """How many ghosts to remember when at most `slots` entries were ever held."""

@@ -163,11 +163,12 @@ class Expiry:
         expect(takes(clock, 0), "clock", "a plain function that tells the time", clock)
         right = isinstance(epoch, str) and "\0" not in epoch
         expect(right, "epoch", 'a version, as text: "prompt-v3"', epoch)
-        self.ttl = ttl
+        given: Any = ttl
+        self.ttl: Ttl = _in_seconds(given) if is_span(given) else given
         self.tags: Tags = tags if takes(tags, 1) else listed(tags)
         self.epoch = epoch
         self.sliding = sliding
-        self.clock = clock
+        self._clock = clock
         self._due = 0.0
 
     def __repr__(self) -> str:
@@ -179,6 +180,10 @@ class Expiry:
     def own(self) -> tuple[str, ...]:
         """The label that all answers of this epoch bear; none where there are no epochs."""
         return (f"epoch:{self.epoch}",) if self.epoch else ()
+
+    def clock(self) -> float:
+        """The time, in seconds since the epoch."""
+        return float(self._clock())
 
     def holds(self, entry: Entry) -> bool:
         """Whether it is an answer now: its end has not come, and it is of this epoch."""

@@ -16,7 +16,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from langchain_cachemux.arguments import expect, is_number
+from langchain_cachemux.arguments import expect, is_number, is_whole, number_of
 
 if TYPE_CHECKING:
     from langchain_cachemux.types import Standing
@@ -72,6 +72,7 @@ class LEC:
         expect(right, "half_life", "a positive number of requests", half_life)
         right = is_number(prior) and 0 <= prior < math.inf
         expect(right, "prior", "a finite number of requests >= 0", prior)
+        self.half_life, self.prior = number_of(half_life), number_of(prior)
 
     def worth(self, standing: Standing) -> float:
         """log2((F + prior)·c/s) + t/H: the logarithm of the aged expected cost per unit of capacity."""
@@ -95,6 +96,10 @@ class GDSF:
     remember: bool = False
     clock: float = field(default=0.0, init=False, repr=False)
     half_life = math.inf
+
+    def __post_init__(self) -> None:
+        """Refuse what is no truth value."""
+        expect(isinstance(self.remember, bool), "remember", "True or False", self.remember)
 
     def worth(self, standing: Standing) -> float:
         """H = L + f·c/s."""
@@ -162,7 +167,11 @@ def robust(entries: int) -> tuple[Policy, ...]:
     The paper's LEC for what stands still, and with a prior for a cache that holds much of it; LEC with
     a half-life of twenty capacities for what drifts; and three greedy-dual rules for what comes in
     bursts (benchmarks/results/robustness.json).
+
+    Raises:
+        ValueError: `entries` is no whole number from 1 on.
     """
+    expect(is_whole(entries) and entries >= 1, "entries", "a whole number, at least 1", entries)
     return (
         LEC(),
         LEC(prior=1.0),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from langchain_cachemux.arguments import expect, is_number, shown, takes
+from langchain_cachemux.arguments import expect, is_number, number_of, shown, takes
 from langchain_cachemux.match.guards import GUARDS, Guard
 from langchain_cachemux.types import Hit, Match, Miss, Query
 
@@ -42,7 +42,7 @@ class Threshold:
         self.guards = GUARDS if guards is None else tuple(guards) if several else ()
         right = several and all(takes(guard, 2) for guard in self.guards)
         expect(right, "guards", "functions of two texts, such as GUARDS", guards)
-        self.similarity = similarity
+        self.similarity = number_of(similarity)
 
     def __repr__(self) -> str:
         """How it was made."""

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from langchain_cachemux.arguments import as_call, expect, is_made, is_number
+from langchain_cachemux.arguments import as_call, expect, is_made, is_number, number_of
 from langchain_cachemux.budget import ErrorBudget
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.evidence import Evidence, seen
@@ -106,9 +106,9 @@ class Verified:
             most = max(audit, FIRST) if is_number(audit) else FIRST
             budget = ErrorBudget(delta, quality=quality, audit=audit, first=most, seed=seed)
         self.budget = budget
-        self.similarity = similarity
-        self.half_life = half_life
-        self.evidence = Evidence(budget.max_error, half_life=half_life)
+        self.similarity = number_of(similarity)
+        self.half_life = number_of(half_life)
+        self.evidence = Evidence(budget.max_error, half_life=self.half_life)
         self.lent = False
         """Whether somebody else places the bets: the multiplexer whose budget it is."""
         self._spared = SPARED

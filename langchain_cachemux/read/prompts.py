@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -28,7 +29,15 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 
-from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, shown, takes
+from langchain_cachemux.arguments import (
+    expect,
+    is_made,
+    is_number,
+    is_whole,
+    number_of,
+    shown,
+    takes,
+)
 from langchain_cachemux.patience import Patience
 from langchain_cachemux.read.dangling import dangles
 from langchain_cachemux.read.recent import Recent
@@ -41,6 +50,8 @@ if TYPE_CHECKING:
     from langchain_core.language_models import LanguageModelInput
 
     from langchain_cachemux.types import Vector
+
+log = logging.getLogger(__name__)
 
 PROBE = "How many moons does the planet Jupiter have?"
 """By whose vector an embedder is known."""
@@ -139,14 +150,14 @@ class Reader:
         self.embeddings = embeddings
         self.scope = scope
         self.split = split_of(split)
-        self.max_chars = max_chars
-        self.max_pieces = max_pieces
-        self.memo = memo
-        self.deadline = deadline
-        self._queries: Recent[Query] = Recent(memo)
-        self._vectors: Recent[Vector] = Recent(memo)
+        self.max_chars = number_of(max_chars)
+        self.max_pieces = number_of(max_pieces)
+        self.memo = number_of(memo)
+        self.deadline = number_of(deadline)
+        self._queries: Recent[Query] = Recent(self.memo)
+        self._vectors: Recent[Vector] = Recent(self.memo)
         local = getattr(embeddings, "in_process", False)
-        self._patience = Patience("the embedder", None if local else deadline)
+        self._patience = Patience("the embedder", None if local else self.deadline)
         self._length = 0
 
     def __repr__(self) -> str:
@@ -340,6 +351,7 @@ class Namespace:
         right = _is_name(of) or takes(of, 1)
         expect(right, "namespace", "a name, or a plain function of the run's metadata", of)
         self.of = of
+        self._warned = False
 
     def within(self, query: Query) -> Query:
         """Return the query as one of the namespace under way.
@@ -360,12 +372,20 @@ class Namespace:
             try:
                 name = self.of(metadata_under_way())
             except Exception as error:
+                self._warn(type(error).__name__)
                 msg = f"the namespace is not to be found in the run's metadata: {type(error).__name__}"
                 raise UnstableKeyError(msg) from error
         if not isinstance(name, str) or not _is_name(name):
+            self._warn(type(name).__name__)
             msg = f"namespace returned {name!r}, which is no name"
             raise UnstableKeyError(msg)
         return name
+
+    def _warn(self, what: str) -> None:
+        """Say once that questions are not cached: a cache that never answers would else be silent."""
+        if not self._warned:
+            self._warned = True
+            log.warning("nothing is cached where namespace finds no name in the metadata: %s", what)
 
 
 def in_namespace(query: Query, name: str) -> Query:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,7 +17,7 @@ from langchain_core.runnables import Runnable
 from pydantic import BaseModel
 
 from langchain_cachemux.agree import Agree, Same
-from langchain_cachemux.arguments import as_call, expect, is_number, is_whole, takes
+from langchain_cachemux.arguments import as_call, expect, is_number, is_whole, number_of, takes
 from langchain_cachemux.extras import needs
 from langchain_cachemux.meter import Meter, at_once, within
 from langchain_cachemux.route.judges import Judge, Verdict, failed, words
@@ -120,14 +121,14 @@ class Agrees(_Asking):
         expect(right, "n", "a whole number of answers, 2 or more", n)
         right = least is None or (is_whole(least) and 2 <= least <= n)  # noqa: PLR2004
         expect(right, "least", f"from 2 to n = {n} answers", least)
-        right = temperature is None or (is_number(temperature) and temperature > 0)
+        right = temperature is None or (is_number(temperature) and 0 < temperature < math.inf)
         what = "above 0, for at 0 a model only repeats itself; None leaves the model's own"
         expect(right, "temperature", what, temperature)
         expect(same is None or takes(same, 2), "same", "a function of two texts", same)
-        self.n = n
-        self.least = least or n
+        self.n = number_of(n)
+        self.least = self.n if least is None else number_of(least)
         self.same = same or Agree()
-        self.temperature = temperature
+        self.temperature = None if temperature is None else number_of(temperature)
         self.timeout = _seconds(timeout)
 
     def __repr__(self) -> str:
@@ -158,11 +159,12 @@ class Asks(_Asking):
     Args:
         model: A chat model, a Runnable that ends in one, or `"provider:model"`.
         prompt: With the places `{conversation}` and `{answer}`.
-        yes: What its reply must begin with, in any case.
+        yes: The word that its reply must begin with, in any case.
         timeout: Seconds to wait for its reply.
 
     Raises:
-        ValueError: The model is none of these, or the prompt has no place for the answer.
+        ValueError: The model is none of these, the prompt has no place for the answer, or `yes` is not
+            one word.
     """
 
     def __init__(
@@ -174,7 +176,7 @@ class Asks(_Asking):
         timeout: float | None = None,
     ) -> None:
         asked: Any = model
-        if isinstance(asked, str):
+        if isinstance(asked, str) and asked.strip():
             needs("langchain", extra="langchain", purpose=f"model={asked!r}")
             from langchain.chat_models import init_chat_model
 
@@ -188,6 +190,8 @@ class Asks(_Asking):
             right = False
         what = "a text with the place {answer}, and perhaps {conversation}, but no other"
         expect(right, "prompt", what, prompt)
+        right = isinstance(yes, str) and re.fullmatch(r"\w+", yes) is not None
+        expect(right, "yes", "one word, such as 'yes'", yes)
         self.model = asked
         self.prompt = prompt
         self.yes = yes
@@ -260,4 +264,4 @@ def _warmed(part: Any, wanted: dict[str, Any]) -> tuple[Any, int]:
 def _seconds(timeout: float | None) -> float | None:
     right = timeout is None or (is_number(timeout) and timeout > 0)
     expect(right, "timeout", "a positive number of seconds or None", timeout)
-    return timeout
+    return None if timeout is None else number_of(timeout)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from langchain_cachemux.arguments import expect, is_number, is_whole
+from langchain_cachemux.arguments import expect, is_number, is_whole, number_of
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.route.classifiers import chances, logistic, stretch
 from langchain_cachemux.route.estimators import array, check_kind
@@ -75,11 +75,12 @@ class Bag(ABC):
         expect(is_number(delta) and 0 < delta < 1, "delta", "in (0, 1)", delta)
         several = is_whole(members) and members >= 2  # noqa: PLR2004
         expect(several, "members", "at least 2, or they have no spread", members)
+        expect(is_whole(seed) and seed >= 0, "seed", "a whole number >= 0", seed)
         self.width = width
-        self.z = z
-        self.delta = delta
-        self.members = members
-        self.seed = seed
+        self.z = number_of(z)
+        self.delta = number_of(delta)
+        self.members = number_of(members)
+        self.seed = number_of(seed)
         self._examples = Examples(examples, both=self.BOTH)
         self._fitted: Any = None
         self._slope, self._shift, self._margin, self._doubt = 1.0, 0.0, 1.0, 4.0

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from langchain_cachemux.arguments import expect, is_number
+from langchain_cachemux.arguments import expect, is_made, is_number, number_of
 from langchain_cachemux.route.estimators import Kept, array, check_kind
 from langchain_cachemux.route.examples import Examples
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, features
@@ -87,7 +87,7 @@ class Classifier:
     def __init__(self, *, width: float = 1.645, examples: int = 8000) -> None:
         right = is_number(width) and 0 <= width < math.inf
         expect(right, "width", "a finite number of deviations >= 0", width)
-        self.width = width
+        self.width = number_of(width)
         self._examples = Examples(examples)
         self._centre: Floats = np.zeros(len(NUMBERS))
         self._spread: Floats = np.ones(len(NUMBERS))
@@ -264,7 +264,7 @@ class Blend:
     VERSION = 1
 
     def __init__(self, *estimators: Estimator) -> None:
-        bad = [e for e in estimators if isinstance(e, type) or not hasattr(e, "predict")]
+        bad = [e for e in estimators if not is_made(e, "predict learn")]
         if len(estimators) < 2 or bad:  # noqa: PLR2004
             msg = f"estimators must be two or more, that were made, got {bad or estimators!r}"
             raise ValueError(msg)

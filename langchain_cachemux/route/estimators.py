@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from langchain_cachemux.arguments import expect, is_made, is_number, is_whole
+from langchain_cachemux.arguments import expect, is_made, is_number, is_whole, number_of
 from langchain_cachemux.route.symmetric import add, times, whole
 from langchain_cachemux.types import LARGEST_COST, Estimate
 
@@ -220,9 +220,9 @@ class Mean:
         expect(is_whole(keys) and keys >= 1, "keys", "a whole number, at least 1", keys)
         made = prior is None or is_made(prior, "predict learn")
         expect(made, "prior", "an estimator that was made, such as Ridge()", prior)
-        self.width = width
+        self.width = number_of(width)
         self.prior = prior
-        self.keys = keys
+        self.keys = number_of(keys)
         self._own: OrderedDict[str, tuple[int, float]] = OrderedDict()
         self._noise = Noise()
         self._firsts = Spread()
@@ -377,8 +377,8 @@ class Ridge:
         expect(isinstance(pooled, bool), "pooled", "True or False", pooled)
         right = is_number(shrinkage) and 0 < shrinkage < math.inf
         expect(right, "shrinkage", "a finite positive number", shrinkage)
-        self.width = width
-        self.shrinkage = shrinkage
+        self.width = number_of(width)
+        self.shrinkage = number_of(shrinkage)
         self.pooled = pooled
         self._inverse: NDArray[np.float64] = np.eye(1, order="F") / shrinkage
         self._weights: NDArray[np.float64] = np.zeros(1)

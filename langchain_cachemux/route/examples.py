@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from langchain_cachemux.arguments import expect, is_whole
+from langchain_cachemux.arguments import expect, is_whole, number_of
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, Features, features
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Examples:
         self, limit: int, *, both: float = 20.0, growth: float = GROWTH, texts: bool = False
     ) -> None:
         expect(is_whole(limit) and limit >= 1, "examples", "at least 1", limit)
-        self.limit = limit
+        self.limit = number_of(limit)
         self.dimensions = 0
         """Length of the vectors; 0 until the first comes."""
         self.seen = 0
@@ -61,7 +61,7 @@ class Examples:
         self._both = both
         self._growth = growth
         self._texts = texts
-        self._kept: deque[Example] = deque(maxlen=limit)
+        self._kept: deque[Example] = deque(maxlen=self.limit)
 
     def __len__(self) -> int:
         """How many are kept."""

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass, replace
 from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction, isroutine
 from numbers import Integral, Real
 from typing import Any, TypeAlias
 
@@ -28,7 +28,7 @@ from langchain_core.utils.json import parse_json_markdown
 from pydantic import BaseModel, PydanticSchemaGenerationError, PydanticUserError, TypeAdapter
 from pydantic_core import SchemaError
 
-from langchain_cachemux.arguments import accepts, as_call, expect, is_number, shown
+from langchain_cachemux.arguments import accepts, as_call, expect, is_number, number_of, shown
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.meter import SILENT, Meter, aask, ask, at_once, ready
 from langchain_cachemux.types import Usage
@@ -180,8 +180,8 @@ class Sure(Judge):
         expect(right, "least", "a probability in (0, 1]", least)
         right = is_number(quantile) and 0 <= quantile <= 1
         expect(right, "quantile", "a share of the tokens in [0, 1]", quantile)
-        self.least = least
-        self.quantile = quantile
+        self.least = number_of(least)
+        self.quantile = number_of(quantile)
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -223,11 +223,14 @@ class Parses(Judge):
         self.form = form
         if isinstance(form, BaseOutputParser):
             return
+        value = form is None or isinstance(form, str | Mapping) or isroutine(form)
+        what = "a type or an output parser, such as list[int]"
+        expect(not value, "form", what, form)
         try:
             self._type: TypeAdapter[Any] = TypeAdapter(form)
         except (PydanticUserError, PydanticSchemaGenerationError, SchemaError) as error:
             said = str(error).partition("\n")[0]
-            msg = f"form must be a type or an output parser, got {form!r}: {said}"
+            msg = f"form must be {what}, got {form!r}: {said}"
             raise ValueError(msg) from None
 
     def __repr__(self) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from langchain_cachemux.arguments import as_call, expect, is_number, is_whole
+from langchain_cachemux.arguments import as_call, expect, is_number, is_whole, number_of
 from langchain_cachemux.extras import needs
 from langchain_cachemux.route.bag import Bag
 from langchain_cachemux.route.classifiers import Classifier
@@ -72,8 +72,8 @@ class TorchClassifier(Bag):
             expect(is_whole(value) and value >= 1, name, "at least 1", value)
         needs("torch", extra="local", purpose="TorchClassifier")
         super().__init__(z=z, members=members, examples=examples, seed=seed)
-        self.hidden = hidden
-        self.epochs = epochs
+        self.hidden = number_of(hidden)
+        self.epochs = number_of(epochs)
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -171,17 +171,21 @@ class TransformerClassifier:
             expect(is_whole(value) and value >= 1, name, "at least 1", value)
         expect(is_number(rate) and 0 < rate < math.inf, "rate", "positive", rate)
         for name, path in (("model", model), ("folder", folder)):
-            right = path is None or isinstance(path, str | Path)
-            expect(right, name, "a folder or, of a model, its name", path)
+            right = isinstance(path, str | Path) and str(path).strip() and not Path(path).is_file()
+            expect(path is None or right, name, "a folder or, of a model, its name", path)
+        expect(isinstance(progress, bool), "progress", "True or False", progress)
+        expect(is_whole(seed) and seed >= 0, "seed", "a whole number >= 0", seed)
+        right = is_number(width) and 0 <= width < math.inf
+        expect(right, "width", "a finite number of deviations >= 0", width)
         needs("torch", "sentence_transformers", extra="local", purpose="TransformerClassifier")
         self.model = model
-        self.width = width
+        self.width = number_of(width)
         self.folder = None if folder is None else Path(folder)
-        self.tokens = tokens
-        self.batch = batch
-        self.rate = rate
+        self.tokens = number_of(tokens)
+        self.batch = number_of(batch)
+        self.rate = number_of(rate)
         self.progress = progress
-        self.seed = seed
+        self.seed = number_of(seed)
         self._examples = Examples(examples, growth=1.0, texts=True)
         self._head = Classifier(width=width, examples=examples)
         self._encoder: Any = None

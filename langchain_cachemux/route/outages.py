@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 
-from langchain_cachemux.arguments import expect, is_number
+from langchain_cachemux.arguments import expect, is_number, number_of, takes
 
 
 class Outages:
@@ -21,7 +21,7 @@ class Outages:
         clock: Seconds, from any zero.
 
     Raises:
-        ValueError: The half-life is no finite positive number.
+        ValueError: The half-life is no finite positive number, or the clock no function.
     """
 
     WEIGHT = 2.0
@@ -31,7 +31,9 @@ class Outages:
     ) -> None:
         right = is_number(half_life) and 0 < half_life < math.inf
         expect(right, "half_life", "a finite positive number of seconds", half_life)
-        self.half_life = half_life
+        what = "a function that tells seconds, such as time.monotonic"
+        expect(takes(clock, 0), "clock", what, clock)
+        self.half_life = number_of(half_life)
         self.clock = clock
         self._counts: dict[str, tuple[float, float]] = {}
 

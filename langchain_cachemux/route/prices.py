@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, NamedTuple, TypeAlias, TypeVar
+from typing import Any, NamedTuple, SupportsFloat, TypeAlias, TypeVar
 
 from langchain_cachemux.arguments import expect, is_number, shown, takes
 from langchain_cachemux.types import LARGEST_COST, Usage
@@ -53,7 +53,12 @@ def price_of(price: Price | str) -> Price:
 
 
 def seconds(usage: Usage) -> float:
-    """Wall-clock seconds: the default, because every call has them."""
+    """Wall-clock seconds: the default, because every call has them.
+
+    Raises:
+        ValueError: It was called with something else than a `Usage`.
+    """
+    expect(isinstance(usage, Usage), "usage", "a Usage; as a price write `seconds` itself", usage)
     return usage.seconds
 
 
@@ -65,9 +70,11 @@ def dollars(usage: Usage) -> float:
     then at the one its name begins with (`openai/gpt-4o`), then at its maker.
 
     Raises:
-        ValueError: The model has no list price; give your own with `per_million_tokens`.
+        ValueError: The model has no list price; give your own with `per_million_tokens`. Or it was
+            called with something else than a `Usage`.
         ImportError: genai-prices is not installed.
     """
+    expect(isinstance(usage, Usage), "usage", "a Usage; as a price write `dollars` itself", usage)
     _needs_table()
     from genai_prices import Usage as Counts
     from genai_prices import calc_price
@@ -115,7 +122,8 @@ class TokenPrice:
     def __post_init__(self) -> None:
         """Refuse a negative cost by its name."""
         for name, cost in ((f.name, getattr(self, f.name)) for f in fields(self)):
-            right = cost is None or _is_amount(cost)
+            left_out = cost is None and name not in ("input", "output")
+            right = left_out or _is_amount(cost)
             expect(right, name, "a cost >= 0 of a million tokens", cost)
 
     def cost(self, usage: Usage) -> float:
@@ -148,7 +156,8 @@ def per_million_tokens(
         ValueError: A price is not two costs >= 0; at a call, a model is not in the table.
     """
     what = "a table {model: (input, output)}, each per million tokens"
-    expect(isinstance(prices, Mapping), "prices", what, prices)
+    known = isinstance(prices, Mapping) and (prices or otherwise is not None)
+    expect(known, "prices", what, prices)
     what = "a function of a Usage, such as dollars"
     expect(otherwise is None or takes(otherwise, 1), "otherwise", what, otherwise)
     table: dict[str, TokenPrice] = {}
@@ -179,7 +188,7 @@ def joules(watts: Mapping[str, float]) -> Price:
     Raises:
         ValueError: A power is negative or no number; at a call, a model is not in the table.
     """
-    expect(isinstance(watts, Mapping), "watts", "a table {model: watts}", watts)
+    expect(isinstance(watts, Mapping) and watts, "watts", "a table {model: watts}", watts)
     for model, power in watts.items():
         expect(_is_amount(power), f"watts[{model!r}]", "a power >= 0", power)
 
@@ -240,10 +249,9 @@ def flops(decoders: Mapping[str, Decoder]) -> Price:
     Raises:
         ValueError: It is no table of shapes; at a call, a model is not in it.
     """
-    shapes = isinstance(decoders, Mapping) and all(
-        isinstance(decoder, Decoder) for decoder in decoders.values()
-    )
-    expect(shapes, "decoders", "a table {model: Decoder(layers, width, feed_forward)}", decoders)
+    shapes = isinstance(decoders, Mapping) and decoders
+    right = shapes and all(isinstance(decoder, Decoder) for decoder in decoders.values())
+    expect(right, "decoders", "a table {model: Decoder(layers, width, feed_forward)}", decoders)
 
     def price(usage: Usage) -> float:
         decoder = _listed(decoders, usage)
@@ -263,12 +271,13 @@ def cost_of(usage: Usage, price: Price) -> float:
     Raises:
         ValueError: The price is no number >= 0, or too large.
     """
-    cost: Any = price(usage)
-    if isinstance(cost, str) or not hasattr(cost, "__float__") or not 0 <= cost < LARGEST_COST:
+    given: Any = price(usage)
+    cost = float(given) if isinstance(given, SupportsFloat) else math.nan
+    if not 0 <= cost < LARGEST_COST:
         most = f"{LARGEST_COST:g}"
-        msg = f"price must return a number >= 0 and below {most}, got {cost!r} for {usage}"
+        msg = f"price must return a number >= 0 and below {most}, got {given!r} for {usage}"
         raise ValueError(msg)
-    return float(cost)
+    return cost
 
 
 def billed(usage: Usage, price: Price, *, asked: str, own: Mapping[str, str]) -> Usage:

@@ -354,6 +354,8 @@ class Router:
             router.restore(state)
         except (LookupError, TypeError, ValueError) as error:
             msg = f"{os.fspath(path)} is not of such a router: {error}"
+            if estimators is None:
+                msg += "; give estimators, as the router was made of"
             raise ValueError(msg) from error
         return router
 

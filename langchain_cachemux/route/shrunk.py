@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from langchain_cachemux.arguments import number_of
 from langchain_cachemux.route.estimators import array, check_kind, kept
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Shrunk:
             msg = f"half_life must be a positive number of costs, got {half_life!r}"
             raise ValueError(msg)
         self.estimator = estimator
-        self.half_life = half_life
+        self.half_life = number_of(half_life)
         self._n = 0.0
         self._said = 0.0
         self._came = 0.0

@@ -1273,15 +1273,15 @@ def test_embeddings_beside_a_cache_that_has_its_own_are_refused():
 
 
 NOT = {
-    "small": [3, object(), int],
-    "large": [3, object(), int],
+    "small": [3, object(), int, ""],
+    "large": [3, object(), int, " "],
     "models": [3, [SMALL, LARGE], {}, {"a": 3}],
     "router": [object(), 3, Router, "cheap"],
     "accept": [3, "yes", object(), bool],
     "cache": [3, True, object(), InMemoryCache],
     "price": [3, "euros", object()],
     "embeddings": [3, "all-MiniLM", object(), Words],
-    "strategy": [3, "sometimes", object()],
+    "strategy": [3, "sometimes", object(), "", 0],
     "max_error": ["2 %", 2, -0.1, math.nan, object()],
     "quality": ["98 %", 2, -0.1, math.nan, object()],
     "budget": ["5 $", -1.0, 0, math.nan, object()],
@@ -1290,7 +1290,7 @@ NOT = {
     "audit": ["x", -1.0, 1.5, math.nan, object()],
     "same": [3, "equal", object(), judge_in_vain],
     "stickiness": ["x", -1.0, math.inf, math.nan, object()],
-    "path": [3, object()],
+    "path": [3, object(), "", " "],
     "observations": [3, object()],
     "seed": ["x", 1.5, object()],
 }

@@ -1,6 +1,7 @@
 """Patience: one fault is waited for once, nothing longer than it may take, and all heals."""
 
 import asyncio
+import math
 import os
 import threading
 import time
@@ -288,3 +289,11 @@ def test_work_is_done_in_the_callers_context():
     here = ContextVar("here")
     here.set("the caller's")
     assert within(LONG, here.get) == "the caller's"
+
+
+@pytest.mark.parametrize("deadline", [math.inf, 1e12])
+def test_a_deadline_that_never_comes_is_one(deadline):
+    patience = Patience("the store", deadline)
+    assert patience.ask(lambda: 3) == 3
+    assert within(deadline, lambda: 4) == 4
+    patience.close()

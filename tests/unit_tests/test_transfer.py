@@ -175,6 +175,18 @@ def test_a_line_that_holds_no_answer_is_refused_by_its_number_and_not_quoted(tmp
         assert other.check() == []
 
 
+def test_bytes_that_are_no_text_are_refused_by_the_files_name(tmp_path):
+    (tmp_path / "out").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(ValueError, match="out holds no answers"):
+        Export(tmp_path / "out")
+    with filled() as cache:
+        cache.export(tmp_path / "out")
+    head, *_ = (tmp_path / "out").read_bytes().splitlines(keepends=True)
+    (tmp_path / "out").write_bytes(head + b"\xff\n")
+    with pytest.raises(ValueError, match="out:2 holds no answer"):
+        list(Export(tmp_path / "out"))
+
+
 TEXT = st.text(st.characters(), max_size=9)
 
 

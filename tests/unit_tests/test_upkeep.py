@@ -405,6 +405,19 @@ def user(metadata):
     return metadata["user"]
 
 
+@pytest.mark.parametrize("namespace", [user, lambda metadata: None])
+def test_a_namespace_that_is_not_found_is_told_once(make, caplog, namespace):
+    cache = make(namespace=namespace)
+    model = Fake(model="small", cache=cache)
+    with caplog.at_level("WARNING"):
+        for _ in range(3):
+            model.invoke(QUESTION)
+    told = [line for line in caplog.messages if "nothing is cached where namespace" in line]
+    assert len(told) == 1
+    assert (len(cache.ledger), cache.stats().errors) == (0, 0)
+    assert cache.stats().refused > 0
+
+
 def test_who_is_of_no_run_names_the_namespace(make):
     cache = make(namespace=user)
     model = Fake(model="small", cache=cache)

@@ -22,7 +22,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from langchain_cachemux.arguments import expect, is_number
+from langchain_cachemux.arguments import expect, is_number, number_of
 from langchain_cachemux.keep.books import Account, Rules, ghosts_for, leader
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.shared import marks
@@ -111,7 +111,7 @@ class SharedLedger(SharedReads):
         expect(is_number(pace) and pace >= 0, "pace", "seconds >= 0, such as 1.0", pace)
         self.capacity = self.rules.capacity
         self.policies = self.rules.policies
-        self.pace = pace
+        self.pace = number_of(pace)
         super().__init__(Connections(url), seal or Checksum(), name="")
         self.entries_at_most = max(capacity // typical, 1)
         self._told: Callable[[SharedLedger], object] | None = None

@@ -71,6 +71,17 @@ def test_help_fits_a_terminal_of_80_columns():
     assert not any(line.endswith("...") for line in lines[lines.index("Commands:") :])
 
 
+def test_the_package_can_be_run_where_the_command_is_not_on_the_path():
+    told = subprocess.run(
+        [sys.executable, "-m", "langchain_cachemux", "stats", "no-such-folder"],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 2
+    assert told.stderr == "error: no-such-folder holds no cache: there is no ledger.db in it\n"
+
+
 @pytest.mark.parametrize("missing", ["typer", "rich"])
 def test_without_its_extra_the_command_says_what_to_install(missing):
     done, code, *_ = ran("--help", without=[missing])

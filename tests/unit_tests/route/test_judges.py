@@ -1,6 +1,7 @@
 """Will this answer do? Judges ready to use, a user's own, and how they combine."""
 
 import asyncio
+import json
 import math
 import threading
 import time
@@ -502,8 +503,14 @@ def test_judging_may_be_given_up_half_way(accept):
             lambda: Asks(Says("yes"), prompt="Good?"),
             "prompt must be a text with the place {answer}",
         ),
-        (lambda: Parses(3), "form must be a type or an output parser, got 3"),
+        (lambda: Parses(3), "form must be a type or an output parser, .*, got 3"),
         (lambda: Parses({"type": "object"}), "form must be a type or an output parser"),
+        (lambda: Parses({}), "form must be a type or an output parser"),
+        (lambda: Parses("Answer"), "form must be a type or an output parser"),
+        (lambda: Parses(json.loads), "form must be a type or an output parser"),
+        (lambda: Parses(None), "form must be a type or an output parser"),
+        (lambda: Asks(Says("yes"), yes="very good"), "yes must be one word, .*, got 'very good'"),
+        (lambda: Asks(" "), "model must be a chat model, a Runnable or 'provider:model', got ' '"),
     ],
 )
 def test_a_wrong_argument_is_refused_by_name_and_value(make, message):

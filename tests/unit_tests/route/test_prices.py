@@ -370,3 +370,31 @@ def test_a_cache_in_dollars_says_at_once_what_to_install(monkeypatch):
     told = r"price=dollars needs genai-prices: pip install 'langchain-cachemux\[prices\]'"
     with pytest.raises(ImportError, match=told):
         LECCache(price=dollars, embeddings=DeterministicFakeEmbedding(size=4))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (lambda: per_million_tokens({}), "prices must be a table"),
+        (lambda: joules({}), "watts must be a table"),
+        (lambda: joules(250.0), "watts must be a table"),
+        (lambda: joules({"m": "250"}), r"watts\['m'\] must be a power"),  # type: ignore[dict-item]
+        (lambda: flops({"m": 135_000_000}), r"decoders must be a table \{model: Decoder"),  # type: ignore[dict-item]
+        (lambda: flops({}), "decoders must be a table"),
+        (lambda: weighted(seconds), "a part must be"),
+        (lambda: weighted(("1", seconds)), "a part must be"),
+        (lambda: TokenPrice(input="1", output=1), "input must be a cost"),
+        (lambda: TokenPrice(input=1, output=None), "output must be a cost"),
+        (lambda: seconds(5), "usage must be a Usage; as a price write `seconds` itself"),
+        (lambda: dollars("gpt-4o"), "usage must be a Usage; as a price write `dollars` itself"),
+    ],
+)
+def test_what_makes_no_price_is_refused_when_it_is_made(make, told):
+    with pytest.raises(ValueError, match=told):
+        make()
+
+
+@pytest.mark.parametrize("told", [None, "2", -1.0, float("nan")])
+def test_a_price_that_returns_no_cost_is_named_with_what_it_returned(told):
+    with pytest.raises(ValueError, match=f"price must return a number >= 0 .*, got {told!r}"):
+        cost_of(Usage(), lambda usage: told)
