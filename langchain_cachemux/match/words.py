@@ -220,8 +220,7 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
         mark = after = ""
         if kind in {"simple", "word"}:
             word = _simple(piece) if kind == "simple" else _word(piece)
-            escaped = text[found.start() - 1 : found.start()] == "\\" and len(word.parts[0]) == 1
-            words += [piece[0]] if escaped else word.parts  # \d is not \D
+            words += _as_read(word, piece, words, text[found.start() - 1 : found.start()])
             mark = word.mark
             if word.opening if first else word.name:
                 names.append(word.name or word.opening)
@@ -280,6 +279,14 @@ def _is_name(word: str, *, first: bool) -> bool:
     """Whether a word is written as names are: with a capital, but that of a first word."""
     written = word[1:] if first else word
     return written != written.lower() and word.partition("'")[0] != "I" and word not in _ROMAN
+
+
+def _as_read(word: _Word, piece: str, before: list[str], sign: str) -> list[str]:
+    """A word's parts, but for the "am" of an hour, and the case of a letter after a backslash."""
+    if sign == "\\" and len(word.parts[0]) == 1:
+        return [piece[0]]
+    hour = word.parts == ["is"] and piece[:2].casefold() == "am"
+    return ["am"] if hour and before and before[-1][0].isdigit() else word.parts
 
 
 def _stops(mark: str, after: str) -> bool:

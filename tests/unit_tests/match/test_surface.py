@@ -43,6 +43,8 @@ ONES = [
     ("What are the rules of Formula 1?", "What are the rules of the formula?"),
 ]
 TAKEN_FOR_COURTESY = [
+    ("Wake me at 7 am", "Wake me at 7"),
+    ("Is the shop open at 9am?", "Is the shop open at 9pm?"),
     ("Flights leaving in the morning", "Flights leaving in the evening"),
     ("How do I say hello?", "How do I say hi?"),
     ("How do you spell merci?", "How do you spell gracias?"),
@@ -97,6 +99,7 @@ PLACES = [
     ("From Canada, which way is Mexico?", "Which way is it to Canada from Mexico?"),
 ]
 EQUAL = [
+    ("Wake me at 7 AM", "wake me at 7am"),
     ("How do I reset my password?", "how do i reset my password"),
     ("How do I reset my password?", "“How can I reset my password?”"),
     ("Hiya, how do I reset my password? Thanks in advance!", "How do I reset my password?"),
