@@ -16,11 +16,12 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from langchain_cachemux.agree import Agree
+from langchain_cachemux.agree import Agree, Agreement, numbers, plain
 from langchain_cachemux.arguments import expect, takes
 from langchain_cachemux.background import Background
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
+from langchain_cachemux.match.surface import compare
 from langchain_cachemux.match.verified import Verified, served
 from langchain_cachemux.patience import level
 from langchain_cachemux.read import answers
@@ -49,6 +50,10 @@ TRIALS = 4.0
 """Opinions on different questions after which a judge is trusted or not, over the error allowed."""
 DOUBTED = 0.5
 """From this similarity on, two long answers that no other thing tells apart may say the same."""
+SENTENCE = range(4, 16)
+"""Words of an answer that is a sentence, to be laid beside another."""
+ALIKE = 0.8
+"""From this similarity on, two such sentences that are worded differently may say the same."""
 
 log = logging.getLogger(__name__)
 
@@ -385,9 +390,29 @@ class Lessons:
         if not isinstance(self.same, Agree):
             return bool(self.same(stored, fresh))
         found = self.same.explain(stored, fresh)
+        if all(len(text.split()) in SENTENCE for text in (stored, fresh)):
+            return _say_the_same(self.same, stored, fresh, found)
         if found.same or found.cosine is None or found.cosine < DOUBTED:
             return found.same
         return None
+
+
+def _say_the_same(agree: Agree, stored: str, fresh: str, found: Agreement) -> bool | None:
+    """Whether two sentences say the same, read side by side as questions are; None in doubt.
+
+    Vectors hardly see who does what to whom, nor numbers what they count; and words that `Agree`
+    finds to be others may be the same in another order.
+    """
+    if plain(stored) == plain(fresh) or sorted(numbers(stored)) != sorted(numbers(fresh)):
+        return found.same
+    surface = compare(fresh, stored)
+    if surface.in_frame and surface.verdict == "another":
+        return False
+    if surface.in_frame and any(new and old for new, old in surface.differing):
+        return None if found.same else False
+    if found.same or surface.verdict == "same" or agree.embed is None:
+        return found.same or surface.verdict == "same"
+    return None if float(agree.embed(stored) @ agree.embed(fresh)) >= ALIKE else False
 
 
 def lessons_of(

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from langchain_cachemux.match import english
-from langchain_cachemux.match.words import Text, read
+from langchain_cachemux.match.words import Text, read, stem
 
 SHARED = 0.7
 """Share of the words aligned in order from which on two texts stand in one frame."""
@@ -66,6 +66,20 @@ class Alignment:
     shared: float
     common: float
     in_frame: bool
+
+    def literal(self) -> bool:
+        """Whether each word that only one of them has is a spelling of one that only the other has.
+
+        Not a plural (glass and glasses), nor the initials of several words.
+        """
+        mine, theirs = ({*text.words} | english.UNSAID for text in (self.new, self.stored))
+        left = [word for word in self.new.words if word not in theirs]
+        right = [word for word in self.stored.words if word not in mine]
+        return "".join(left) == "".join(right) or all(
+            any(akin(word, other) or _spelled(word, other) for other in others)
+            for some, others in ((left, right), (right, left))
+            for word in some
+        )
 
     def other_role(self) -> bool:
         """Whether one asks who did something and the other whom it was done to, and no more differs.
@@ -169,9 +183,9 @@ def _staying(text: Text, moved: Counter[str]) -> Callable[[int, int], list[str]]
 
     def block(start: int, end: int) -> list[str]:
         kept = []
-        for word, stem in zip(text.words[start:end], text.stems[start:end], strict=True):
-            if left[stem]:
-                left[stem] -= 1
+        for word, one in zip(text.words[start:end], text.stems[start:end], strict=True):
+            if left[one]:
+                left[one] -= 1
             else:
                 kept.append(word)
         return kept
@@ -186,10 +200,23 @@ def _between(mine: list[str], theirs: list[str]) -> tuple[list[Difference], int]
         theirs = [word for word in theirs if word not in english.UNSAID]
     if "".join(mine) == "".join(theirs):
         return [], min(len(mine), len(theirs))
+    if _initials(*sorted((mine, theirs), key=len)):
+        return [], 0
     if len(mine) == len(theirs):
         pairs = [pair for pair in zip(mine, theirs, strict=True) if not akin(*pair)]
         return [Difference(x, y) for x, y in pairs], len(mine) - len(pairs)
     return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]))], 0
+
+
+def _spelled(word: str, other: str) -> bool:
+    """Whether two words are one in two spellings, and neither is the other's plural."""
+    short, long = sorted((word, other), key=len)
+    return stem(word) == stem(other) and not (long[-1] == "s" and long.startswith(short[:-1]))
+
+
+def _initials(short: list[str], long: list[str]) -> bool:
+    """Whether a word is the first letters of several others: nyc, new york city."""
+    return len(short) == 1 < len(long) and short[0] == "".join(word[0] for word in long)
 
 
 _SIDES: dict[str, list[tuple[int, int]]] = {}
@@ -266,7 +293,11 @@ def _turn(left: Text, right: Text) -> str:
                 return "exchanged"
             clause = start + i in left.clauses or start + j in right.clauses
             neighbours = i == j == 1 and not do and english.CLOSED.isdisjoint(a)
-            return "turned" if clause or neighbours or {a[0], b[0]} & english.ADJUNCTS else ""
+            helps = (i == 1 and a[0] in english.AUXILIARIES) or (
+                j == 1 and b[0] in english.AUXILIARIES
+            )
+            moves = clause or neighbours or helps or {a[0], b[0]} & english.ADJUNCTS
+            return "turned" if moves else ""
     return ""
 
 

@@ -27,23 +27,23 @@ AUXILIARIES = frozenset("can may must should will would did was had".split())
 """May stand before the subject or after it."""
 HELPING = AUXILIARIES | frozenset("is do have were been be".split())  # of another verb, or it
 ANYBODY = frozenset("i you we one people someone".split())  # it is not asked who of them did it
-NEGATIONS = frozenset(
+NEGATIONS = frozenset(  # in English, and the commonest in some other languages
     "not no never none nor neither without except nobody nothing nowhere unless unable lack lacks nicht"
     " kein keine keinen keiner nie ohne sin nunca pas sans jamais не нет नहीं मत بدون ليس لا".split()
 )
-"""In English, and the commonest in some other languages."""
 GERMAN = frozenset("ich der das ist und ein eine wie mein".split())
 """Beside one of these a capital makes no name, for German writes every noun with one."""
 PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti", "de", "mis")  # of opposites
+BEGGING = "please pls plz thanks thx ty cheers".split()  # may end a question
+ADDRESSING = "hi hiya hello hey dear hallo hola bonjour".split()
 GREETINGS = frozenset(
-    "hi hiya hello hey greetings dear morning afternoon evening please pls plz thanks thank thx ty"
-    " cheers appreciated sorry excuse question okay hallo hola bonjour danke gracias merci bitte".split()
+    "morning afternoon evening greetings thank appreciated sorry excuse question okay danke gracias"
+    " merci bitte well um hmm btw so way curious basically actually".split()
+).union(BEGGING, ADDRESSING)
+COURTESY = GREETINGS | frozenset(  # make a clause of greeting or thanks, with one of `GREETINGS`
+    "there all folks team everyone good day kindly you in advance much a lot very many for your help any"
+    " would be is it to bother me by the just quick i have".split()
 )
-COURTESY = GREETINGS | frozenset(
-    "there all folks team everyone good day kindly you in advance so much a lot very many for your help"
-    " any would be is it to bother me well um hmm btw by the way just quick i have".split()
-)
-"""What a clause of greeting, thanks or apology is made of; it has at least one of `GREETINGS`."""
 PHRASES = (
     ("(?:have|need|required|obliged|got) to", "must"), ("(?:allowed|permitted) to", "may"),
     ("able to", "can"), ("going to", "will"), ("how come", "why"), ("amount of", "how much"),
@@ -55,7 +55,7 @@ _KNOW, _IF = "(?:know|understand|find out)", "(?: if| whether)?"
 OPENINGS = (
     ("(?:so|okay|hi|hey|hello|please|pls|kindly)", ""),
     (f"(?:can|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
-    (f"(?:tell|show|let) me(?: know)?{_IF}|do you (?:happen to )?{_KNOW}{_IF}|any idea{_IF}", ""),
+    (f"(?:(?:tell|show) me|let me know|do you (?:happen to )?{_KNOW}|(?:is there )?any idea){_IF}", ""),
     (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}|i (?:is|was) wondering{_IF}", ""),
     ("(?:name|list|give me|give|state|identify|explain|define|describe|find)", "what is"),
     ("what is (?:best )?way to|is there (?:any )?way to", "how to"),
@@ -69,10 +69,10 @@ _PERSONS = "i,me,my,mine,we,us,our|you,your,yours|he,him,his|she,her,hers|they,t
 _ALL = "all,every,each,everyone,everything|some,someone,something|any,anyone,anything|no,none"
 OPPOSED = (
     "who|where|when|why|how", "can,may|must|should,ought|will|would", "is|was|been",
-    "do|did", "have|had", _PERSONS, "to|from", "into|out", "in|out", "on|off", "up|down", "before|after",
-    "with|without", "over|under", "above|below", "inside|outside", "for|against", "since|until",
-    "and|or", _ALL, "more|less,fewer", "most|least,fewest", "always|never|sometimes", "many|few|much",
-    "this|that", "these|those", "now|then", "here|there", "only|also", "earlier|later",
+    "do|did", "have|had", _PERSONS, "to,into|from", "into|out", "in|out", "on|off", "up|down",
+    "before|after", "with|without", "over|under", "above|below", "inside|outside", "for|against",
+    "since|until", "and|or", _ALL, "more|less,fewer", "most|least,fewest", "always|never|sometimes",
+    "many|few|much", "this|that", "these|those", "now|then", "here|there", "only|also", "earlier|later",
 )  # fmt: skip
 """Sets of which one member in another's place asks something else; a comma joins forms of a member."""
 KINDS = frozenset("who where when why".split())  # of answers, asked for by no other

@@ -55,6 +55,10 @@ def _verdict(new: str, stored: str) -> tuple[Verdict, str]:
     if doubt is not None:
         return "unsure", doubt
     pair = align(new, stored)
-    if not (pair.differences or pair.moved) and pair.new.light == pair.stored.light:
+    if (
+        not (pair.differences or pair.moved)
+        and pair.new.light == pair.stored.light
+        and pair.literal()
+    ):
         return "same", "nothing differs that matters"
     return "reworded", "it is worded differently"

@@ -23,6 +23,9 @@ CACHED = 2_000
 SHORT = 3
 """Words in which capitals are names however many they are; of more, most are in a title."""
 
+ADDRESSED = 3
+"""Words of a greeting with whom it is for, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
@@ -94,10 +97,10 @@ def _read(text: str) -> Text:
     clauses, names = _clauses(text)
     every = {word for clause in clauses for word in clause.words}
     words: list[str] = []
-    light: list[str] = []
+    light: list[str] = list(_address(clauses, names))
     starts: list[int] = []
     asks = None
-    for clause in _without_courtesy(clauses):
+    for clause in _without_courtesy(clauses, names):
         starts.append(len(words))
         said = clause.words if clause.quoted else _in_one_way(clause.words)
         asks = _asks(clause.words, said)
@@ -140,8 +143,8 @@ _remembered = lru_cache(maxsize=4096)(_read)
 
 def without_courtesy(text: str) -> str:
     """Return a text's words without the clauses of greeting and thanks around others."""
-    clauses, _ = _clauses(_written(text))
-    return "\n".join(" ".join(clause.words) for clause in _without_courtesy(clauses))
+    clauses, names = _clauses(_written(text))
+    return "\n".join(" ".join(clause.words) for clause in _without_courtesy(clauses, names))
 
 
 @dataclass(slots=True)
@@ -217,7 +220,7 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
         mark = after = ""
         if kind in {"simple", "word"}:
             word = _simple(piece) if kind == "simple" else _word(piece)
-            words += word.parts
+            words += _as_read(word, piece, words, text[found.start() - 1 : found.start()])
             mark = word.mark
             if word.opening if first else word.name:
                 names.append(word.name or word.opening)
@@ -276,6 +279,14 @@ def _is_name(word: str, *, first: bool) -> bool:
     """Whether a word is written as names are: with a capital, but that of a first word."""
     written = word[1:] if first else word
     return written != written.lower() and word.partition("'")[0] != "I" and word not in _ROMAN
+
+
+def _as_read(word: _Word, piece: str, before: list[str], sign: str) -> list[str]:
+    """A word's parts, but for the "am" of an hour, and the case of a letter after a backslash."""
+    if sign == "\\" and len(word.parts[0]) == 1:
+        return [piece[0]]
+    hour = word.parts == ["is"] and piece[:2].casefold() == "am"
+    return ["am"] if hour and before and before[-1][0].isdigit() else word.parts
 
 
 def _stops(mark: str, after: str) -> bool:
@@ -391,9 +402,17 @@ def _courteous(words: list[str]) -> bool:
     return english.COURTESY.issuperset(words) and not english.GREETINGS.isdisjoint(words)
 
 
-def _without_courtesy(clauses: list[_Clause]) -> list[_Clause]:
+def _address(clauses: list[_Clause], names: list[str]) -> list[str]:
+    """The words in which somebody without a name is greeted before the question: dear support team."""
+    words = clauses[0].words if len(clauses) > 1 else [""]
+    greeted = words[0] in english.ADDRESSING and len(words) <= ADDRESSED and not _courteous(words)
+    plain = english.CLOSED.isdisjoint(words) and all(map(str.isalpha, words))
+    return words if greeted and plain and set(words).isdisjoint(names) else []
+
+
+def _without_courtesy(clauses: list[_Clause], names: list[str]) -> list[_Clause]:
     """Without the clauses of greeting before and of thanks after all others."""
-    first, last = 0, len(clauses)
+    first, last = int(bool(_address(clauses, names))), len(clauses)
     while first < last - 1 and _courteous(clauses[first].words):
         first += 1
     while last - 1 > first and not clauses[last - 1].quoted and _courteous(clauses[last - 1].words):
@@ -443,7 +462,7 @@ def _in_one_way(words: list[str]) -> list[str]:
             line = line.replace(" your ", " my ")
         line = f"{one} {line[found.end() :]}".lstrip()
     words = line.split()
-    while len(words) > 1 and words[-1] in english.GREETINGS:
+    while len(words) > 1 and words[-1] in english.BEGGING:
         words.pop()
     return words
 
@@ -474,7 +493,7 @@ _SPELLINGS = tuple(
         ("(?<=[^aeiou])ies$", "y"),
         ("(?<=[sxz])es$|(?<=[cs]h)es$|(?<=[^suia])s$", ""),
         ("(?<=..)our(?=$|[aeif])", "or"),
-        ("is(?=e$|ing$|ed$|ation$)", "iz"),
+        ("(?<=[iy])s(?=e$|ing$|ed$|ation$)", "z"),
         ("(?<=[^aeiou])re$", "er"),
         ("nce$", "nse"),
     )

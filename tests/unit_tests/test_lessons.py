@@ -13,6 +13,8 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.outputs import ChatGeneration
 
 from langchain_cachemux import ErrorBudget, Hit, LECCache, Miss, MultiplexedLLM, Threshold
+from langchain_cachemux.agree import Agree
+from langchain_cachemux.lessons import Lessons
 from langchain_cachemux.match import verified
 from langchain_cachemux.match.judges import Opinion
 from langchain_cachemux.match.surface import Surface
@@ -481,3 +483,43 @@ def test_a_matcher_with_a_budget_of_its_own_keeps_it(make):
     mux = paired(cache, max_error=0.05, seed=0)
     assert cache.match.budget is own
     mux.close()
+
+
+def one_vector(_text):
+    return np.array([1.0, 0.0], dtype=np.float32)
+
+
+@pytest.mark.parametrize(
+    ("stored", "fresh", "same"),
+    [
+        ("The store opens at nine.", "The store opens at nine!", True),
+        ("Its heart has four chambers.", "Its human heart has four chambers.", None),
+        ("The opposite of hot is cold.", "Cold is the opposite of hot.", None),
+        ("Oslo is larger than Bergen.", "Bergen is larger than Oslo.", False),
+        ("The train goes from Lyon to Paris.", "The train goes from Paris to Lyon.", False),
+        ("Send the form before you move house.", "Send the form after you move house.", False),
+        ("Turn the valve to the left to open it.", "Turn the valve to the right to open it.", None),
+        ("The fee is 20 euros.", "The fee is 20 dollars.", False),
+        ("The fee is 20 euros.", "The fee is 30 euros.", False),
+        ("The shop opens at 9 am.", "The shop opens at 9 pm.", None),
+        ("You must wear a badge.", "You may wear a badge.", False),
+        ("It is a kind of bread.", "It is a kind of cake.", False),
+        ("Paris", "Rome", False),
+        ("Paris", "The capital is Paris.", True),
+    ],
+)
+def test_sentences_are_read_side_by_side_however_near_their_vectors_are(stored, fresh, same):
+    lessons = Lessons(Verified(), Agree(one_vector))
+    try:
+        assert lessons._same(stored, fresh) is same
+        assert lessons._same(fresh, stored) is same
+    finally:
+        lessons.close()
+
+
+def test_without_vectors_sentences_in_other_words_count_as_different():
+    lessons = Lessons(Verified(), Agree())
+    try:
+        assert lessons._same("Rome is the capital city.", "The capital city is Rome.") is False
+    finally:
+        lessons.close()

@@ -12,6 +12,7 @@ REFUSED = {"another", "unsure"}
 SERVED = {"same", "reworded"}
 
 LITTLE_WORDS = [
+    ("How do I import contacts into the app?", "How do I export contacts from the app?"),
     ("Are there direct flights to Lisbon?", "Are there direct flights from Lisbon?"),
     ("How do I let the cat in?", "How do I let the cat out?"),
     ("Where is the Great Barrier Reef?", "What is the Great Barrier Reef?"),
@@ -41,6 +42,15 @@ ONES = [
     ("What is type 1 diabetes?", "What is diabetes?"),
     ("What are the rules of Formula 1?", "What are the rules of the formula?"),
 ]
+TAKEN_FOR_COURTESY = [
+    ("Wake me at 7 am", "Wake me at 7"),
+    ("Is the shop open at 9am?", "Is the shop open at 9pm?"),
+    ("Flights leaving in the morning", "Flights leaving in the evening"),
+    ("How do I say hello?", "How do I say hi?"),
+    ("How do you spell merci?", "How do you spell gracias?"),
+    ("Hi Anna, what do I owe?", "Hi Paul, what do I owe?"),
+    ("What is a well?", "What is a way?"),
+]
 CATEGORIES = [
     ("What is the population of New York state?", "What is the population of New York?"),
     ("What is the population of Mexico City?", "What is the population of Mexico?"),
@@ -50,6 +60,7 @@ CATEGORIES = [
     ("Who wrote the Dune film?", "Who wrote Dune?"),
 ]
 SIGNS = [
+    (r"Explain the regex \d+", r"Explain the regex \D+"),
     ("What does 😂 mean?", "What does 😭 mean?"),
     ("Which country has the flag 🇫🇷?", "Which country has the flag 🇩🇪?"),
     ("Who can donate to O-?", "Who can donate to O+?"),
@@ -88,6 +99,7 @@ PLACES = [
     ("From Canada, which way is Mexico?", "Which way is it to Canada from Mexico?"),
 ]
 EQUAL = [
+    ("Wake me at 7 AM", "wake me at 7am"),
     ("How do I reset my password?", "how do i reset my password"),
     ("How do I reset my password?", "“How can I reset my password?”"),
     ("Hiya, how do I reset my password? Thanks in advance!", "How do I reset my password?"),
@@ -95,7 +107,13 @@ EQUAL = [
     ("How do I recieve a file?", "How do I receive a file?"),
     ("What's the color of an orange?", "What is the colour of an orange?"),
     ("Where's the office?", "Where is the office?"),
-    ("What are the symptoms of flu?", "What is the symptom of flu?"),
+    ("So, um, how do I boil an egg?", "How do I boil an egg?"),
+    ("By the way, is parking free?", "Is parking free?"),
+    ("Actually, who owns the brand?", "Who owns the brand?"),
+    ("I need to know whether eggs can be frozen", "Can eggs be frozen?"),
+    ("Do you have any idea how to remove rust?", "How do I remove rust?"),
+    ("How do I analyse survey data?", "How do I analyze survey data?"),
+    ("Where do I sell old text books?", "Where do I sell old textbooks?"),
     ("What time does the shop open?", "When does the shop open?"),
     ("Could you please tell me how plants grow?", "Tell me how plants grow"),
     ("Do I have to pay?", "Must I pay?"),
@@ -111,6 +129,15 @@ EQUAL = [
     ("١٢ + ٣", "12 + 3"),
 ]
 REWORDED = [
+    ("Dear old dogs, what do they eat?", "Dear old cats, what do they eat?"),
+    ("Dear support team, where is my invoice?", "Where is my invoice?"),
+    ("Hello again! Which papers do I need?", "Which papers do I need?"),
+    ("Hey buddy, how do magnets work?", "How do magnets work?"),
+    ("What are the symptoms of flu?", "What is the symptom of flu?"),
+    ("What is the meaning of glass?", "What is the meaning of glasses?"),
+    ("Is custom required?", "Are customs required?"),
+    ("How far is it from NYC to Boston?", "How far is it from New York City to Boston?"),
+    ("How do I get a job in the UK?", "How do I get a job in the United Kingdom?"),
     ("Convert 5 miles to km", "How many km are 5 miles?"),
     ("What is the boiling point of water?", "At what temperature does water boil?"),
     ("Who is the CEO of Apple?", "Who's Apple's CEO?"),
@@ -121,7 +148,7 @@ REWORDED = [
 
 @pytest.mark.parametrize(
     ("new", "stored"),
-    [*LITTLE_WORDS, *ONES, *CATEGORIES, *SIGNS, *LETTERS, *PLACES],
+    [*LITTLE_WORDS, *ONES, *TAKEN_FOR_COURTESY, *CATEGORIES, *SIGNS, *LETTERS, *PLACES],
     ids=lambda text: text[:40],
 )
 def test_a_small_difference_in_one_frame_is_refused(new, stored):
