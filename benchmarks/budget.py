@@ -19,9 +19,9 @@ large model's own answer is free and no bet, of another it is a bet again.
 
 On a falling share of new wordings (all at first, then sqrt(100/n), at least 5 %) both models are
 asked and the user gets the large one's answer. From these alone the risks are learned, each
-predicted before its outcome is seen: of the small model by `Classifier`; of a match by a logistic
-curve of its similarity and of what the default guards say; each claims one deviation above the
-chance. So every arm has the same risks, and
+predicted before its outcome is seen: of the small model by `Classifier`, its chance to lose; of a
+match by a logistic curve of its similarity and of what the default guards say, one deviation above
+its chance. So every arm has the same risks, and
 pays for these questions alike; of its audits each pays for its own.
 
     never      nothing but exact repeats of the large model's answers: the floor
@@ -65,7 +65,6 @@ from scipy.special import expit
 from langchain_cachemux.budget import Bet, ErrorBudget
 from langchain_cachemux.match.guards import GUARDS
 from langchain_cachemux.route.classifiers import Classifier
-from langchain_cachemux.route.costs import NINETY
 from langchain_cachemux.types import Query
 
 if TYPE_CHECKING:
@@ -305,8 +304,7 @@ def progressive(stream: Stream, vectors: NDArray[np.float32], seed: int) -> Risk
     for t, w in enumerate(stream.wording.tolist()):
         text, vector, q = stream.texts[w], vectors[w], int(stream.question[t])
         query = Query(text, text=text, vector=vector)
-        told = classifier.predict(query)
-        small[t] = min(told.mean + (told.upper - told.mean) / NINETY, 1.0)
+        small[t] = classifier.predict(query).mean
         k = len(last)
         if w not in last:
             explored[t] = rng.random() < max(0.05, min(1.0, math.sqrt(100 / (k + 1))))

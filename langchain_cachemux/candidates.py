@@ -11,7 +11,6 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from langchain_cachemux.read.needs import lacking, profile_of
 from langchain_cachemux.read.thoughts import author, unfinished
-from langchain_cachemux.route.costs import NINETY
 from langchain_cachemux.types import LARGEST_COST
 
 if TYPE_CHECKING:
@@ -99,13 +98,13 @@ class Candidates:
     def risk(self, route: Route) -> float | None:
         """What is bet when the routed model's answer is given unjudged; None when it is no bet.
 
-        One deviation above its chance to fail, where a bound of nine in ten is more: the account adds
-        up what is expected to be lost of all bets, and not all chances are too low at once.
+        Its chance to fail and no bound of it: the account adds up what is expected to be lost, and how
+        little is known of a question has moved its chance towards one half already.
         """
         chance = route.chances.get(route.model)
         if chance is None or route.model == self.standard or self.standard in self.missed:
             return None
-        return min(max(chance.mean + (chance.upper - chance.mean) / NINETY, 0.0), 1.0)
+        return min(max(chance.mean, 0.0), 1.0)
 
     def cheaper(self, route: Route) -> str | None:
         """The model below the standard that may turn out cheapest, if one was weighed."""
