@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -25,6 +26,19 @@ def write(path: Path, content: str | bytes) -> None:
 
 
 def agree(question: str, *, yes: bool) -> None:
-    """Ask, unless the answer was given with `--yes`; stop the command when the answer is no."""
-    if not yes:
-        typer.confirm(question, abort=True, err=True)
+    """Ask, unless the answer was given with `--yes`; stop the command when the answer is no.
+
+    Raises:
+        ValueError: Nobody is there to answer.
+    """
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        if sys.stdin.isatty():  # Ctrl-C
+            raise
+        msg = "nobody answered; --yes says yes beforehand"
+        raise ValueError(msg) from None
+    if not agreed:
+        raise typer.Abort

@@ -56,7 +56,7 @@ def read_questions(path: Path | None = None) -> list[Question]:
     """
     source = path or files("langchain_cachemux.demo") / "questions.jsonl"
     questions = []
-    for number, line in enumerate(source.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in enumerate(source.read_bytes().split(b"\n"), 1):
         if not line.strip():
             continue
         try:

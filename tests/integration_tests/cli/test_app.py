@@ -121,11 +121,13 @@ def test_a_wrong_option_is_a_usage_error(command, told):
         (["ask", "x", "--path", "{folder}", "--capacity", "12 parsecs"], "got '12 parsecs'"),
         (["demo", "--questions", "{file}"], "line 1: expected an object"),
         (["demo", "--questions", "{folder}/none.jsonl"], "none.jsonl: no such file"),
+        (["demo", "--questions", "{bytes}"], "bytes, line 1: expected an object"),
     ],
 )
 def test_a_wrong_value_is_one_line_and_no_traceback(tmp_path, monkeypatch, capsys, command, told):
     (tmp_path / "file").write_text("not json")
-    places = {"file": tmp_path / "file", "folder": tmp_path}
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe\n")
+    places = {name: tmp_path / name for name in ("file", "bytes")} | {"folder": tmp_path}
     monkeypatch.setattr(sys, "argv", ["cachemux", *(part.format(**places) for part in command)])
     with pytest.raises(SystemExit) as stop:
         main()
@@ -135,3 +137,17 @@ def test_a_wrong_value_is_one_line_and_no_traceback(tmp_path, monkeypatch, capsy
     assert said.err.startswith("error: ")
     assert said.err.count("\n") == 1
     assert not said.out
+
+
+def test_where_nobody_can_answer_the_command_says_so_and_makes_no_folder(tmp_path):
+    asked = subprocess.run(
+        [*cachemux, "ask", "Where is Oslo?"],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path)},
+    )
+    assert asked.returncode == 2
+    assert "error: nobody answered; --yes says yes beforehand" in asked.stderr
+    assert [*tmp_path.iterdir()] == []
