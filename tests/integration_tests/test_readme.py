@@ -205,6 +205,8 @@ def test_the_figures_of_the_router_are_those_of_the_committed_runs():
     budget = json.loads((ROOT / "benchmarks/results/budget.json").read_text())
     rows = {(r["benchmark"], r["setting"], r["router"]): r for r in routing["rows"]}
     ours = [rows[name, "labels", "Classifier"] for name in ("mmlu", "gsm8k")]
+    blend = "Blend(Classifier, TransformerClassifier)"
+    blended = [rows[name, "labels", blend]["apgr"] for name in ("mmlu", "gsm8k")]
     length = [rows[name, "no-label", "prompt length"]["apgr"] for name in ("mmlu", "gsm8k")]
     published = [
         max(r["apgr"] for r in routing["rows"] if (r["benchmark"], r["setting"]) == key)
@@ -218,6 +220,7 @@ def test_the_figures_of_the_router_are_those_of_the_committed_runs():
     for said in (
         f"recovers {ours[0]['apgr']:.3f} ({ours[1]['apgr']:.3f}) of",
         f"published router has {published[0]:.3f} ({published[1]:.3f})",
+        f"TransformerClassifier())`) {blended[0]:.3f} ({blended[1]:.3f})",
         f"off by {ours[0]['ece']:.0%} ({ours[1]['ece']:.0%})",
         f"length of the prompt, {length[0]:.3f} ({length[1]:.3f})",
         f"cost {judged['cost']:.3f} each (the better model alone {judged['best fixed']:.3f})",
