@@ -123,7 +123,7 @@ def test_idle_threads_end_and_it_is_forgotten(monkeypatch):
         background.do(lambda: done.append(1))
         assert background.wait(SOON)
         time.sleep(0.05)  # all have ended; the next job begins one anew
-        assert threads() == before
+        assert threads() <= before  # those of others may end meanwhile
     assert len(done) == 3
     gone = weakref.ref(background)
     del background
