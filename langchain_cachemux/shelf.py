@@ -198,13 +198,18 @@ class Shelf:
         return nullcontext() if self.deadline is None else together(self.deadline)
 
     def get(self, key: str) -> Entry | None:
-        """Return the answer to a key, its own or an alias', unless it is over.
+        """Return the answer to a key, its own or an alias', unless it is over or in doubt.
 
         Raises:
             Exception: It cannot be read, or not in time.
         """
+        doubted = (
+            self.doubted.copy()
+        )  # before reading: what is forgotten meanwhile is in doubt no more
         entry = self._ask(self._reading, partial(self.ledger.get, key))
-        return entry if entry is not None and self.expiry.holds(entry) else None
+        if entry is None or entry.key in doubted:
+            return None
+        return entry if self.expiry.holds(entry) else None
 
     def use(self, hit: Hit, cost: float | None, given: Callable[[], Keeping]) -> None:
         """Count a use of an answer, whose time may begin anew by it.
@@ -275,12 +280,13 @@ class Shelf:
         """As `near`; how near they are the vectors of the ledger say, the index only which may be."""
         if query.vector is None:
             return
-        found = []
+        found, doubted = [], self.doubted.copy()
         for row in self.index.nearest(query.vector, query.partition, n=CANDIDATES):
             wording = self.ledger.wording(row.key, asked=query.key)
             if (
                 wording is not None
                 and wording.entry is not None
+                and wording.entry.key not in doubted
                 and wording.vector is not None
                 and wording.slot == row.slot
                 and kin(wording.entry.partition) == kin(query.partition)

@@ -96,6 +96,34 @@ def test_the_answer_that_comes_after_is_not_forgotten_in_its_place(cache):
     assert cache.lookup("q", "llm") is not None
 
 
+@pytest.mark.parametrize(
+    ("asked", "reading"),
+    [("what is six times seven", "get"), ("What is six times seven?", "wording")],
+    ids=["exact", "near"],
+)
+def test_an_answer_read_before_it_is_forgotten_is_not_served_after(
+    cache, monkeypatch, asked, reading
+):
+    """The cache's worker forgets it between a lookup's reading and its serving."""
+
+    def read_then_forgotten(*args, **kwargs):
+        found = read(*args, **kwargs)
+        if found is not None:
+            cache._forget_doubted(key)
+        return found
+
+    answers = Fake(model="m")._generate([]).generations
+    cache.update("what is six times seven", "llm", answers)
+    assert cache.lookup(asked, "llm") is not None
+    key = cache.reader.read("what is six times seven", "llm").key
+    read = getattr(cache.ledger, reading)
+    cache._shelf.doubted.add(key)
+    monkeypatch.setattr(cache.ledger, reading, read_then_forgotten)
+    assert cache.lookup(asked, "llm") is None
+    assert not cache._shelf.doubted
+    assert len(cache.ledger) == 0
+
+
 def test_a_connection_that_breaks_behind_the_model_costs_no_answer(cache):
     def breaking(_):
         if len(tried) < 2:
