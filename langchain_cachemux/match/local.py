@@ -58,10 +58,11 @@ class LocalJudge:
 
     It is never sure of what it cannot read. To texts too long, or not in Latin letters, it gives even
     chances. Two texts get no more than the chance that is assumed unread where one has a number, a name
-    or a sign that the other has not, a word that its vocabulary shows as it shows another, or equal
-    words in another order ("from Rome to Oslo", "from Oslo to Rome"): it does not tell well who does
-    what to whom. A pair and its mirror image get one opinion. The model is loaded once in a process,
-    when a pair is first judged.
+    or a sign that the other has not, a word that its vocabulary shows as it shows another, where each
+    has a word of its own that the vocabulary has not whole ("pros", "cons"; most words of other
+    languages), or equal words in another order ("from Rome to Oslo", "from Oslo to Rome"): it does not
+    tell well who does what to whom. A pair and its mirror image get one opinion. The model is loaded
+    once in a process, when a pair is first judged.
 
     Args:
         folder: Where `judge.onnx` and `tokenizer.json` are, as `training/export.py` writes them; by
@@ -158,11 +159,16 @@ def _doubt(texts: list[str], tokenizer: Tokenizer) -> str:
             if telling != "I" and telling.casefold() not in other:
                 return f"only one of them has {telling!r}"
     seen: dict[tuple[str, ...], str] = {}
+    strange: list[str | None] = [None, None]
     for word in sorted(set(words[0]) ^ set(words[1])):
         tokens = tuple(tokenizer.encode(word, add_special_tokens=False).tokens)
         if not tokens or "[UNK]" in tokens or tokens in seen:
             return f"the local judge cannot read {word!r}"
         seen[tokens] = word
+        if len(tokens) > 1:
+            strange[word in words[1]] = word
+    if all(strange):
+        return "the local judge knows neither {!r} nor {!r}".format(*strange)
     if _swapped(*words):
         return "words have changed places, which the local judge does not read"
     return ""
