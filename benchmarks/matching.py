@@ -11,8 +11,7 @@ A stream asks each question of a set once, in an order drawn by the seed; its an
 questions are the same when their labels are. A miss costs 1 and is stored; a hit costs nothing and is
 not. Every arm has the vectors of the default encoder and sees the eight stored wordings nearest to a
 question. A judge costs 1/20 and is right, or wrong on 2 % or 5 % of the pairs, always on the same; where
-it is told how often it errs, it is believed from its first opinion on. The judge that comes with the
-package costs 1/500.
+it tells how often it errs, that is believed. The judge that comes with the package costs 1/500.
 
     verified     ours, by its promised error: without a judge, asked only afterwards, or as it pays
     threshold    the nearest at or above a similarity, swept; nothing is learned

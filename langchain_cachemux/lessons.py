@@ -161,7 +161,7 @@ class Lessons:
         if judged.same:
             risk = self.referee.risk(compared)
             passed = replace(compared, risk=risk, p=max(compared.p, 1 - risk))
-            if self.matcher.evidence.backed(judged=self.referee.record(more=1)):
+            if self.matcher.evidence.backed(judged=self.referee.record(risk)):
                 return served(verdict.query, passed, judged=True)
             self._chance = 1.0  # whatever it says now, a fresh answer comes
             said_so = (*verdict.judged, (compared.match.entry.key, True))
@@ -191,7 +191,7 @@ class Lessons:
                 if len(self._served) > REMEMBERED:
                     self._served.popitem(last=False)
             if verdict.judged and self.referee is not None:
-                self.referee.gave()
+                self.referee.gave(verdict.risk)
                 self._settle(verdict.query, verdict.compared, same=True)
             else:
                 self.matcher.gave(verdict.compared)

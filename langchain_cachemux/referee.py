@@ -47,11 +47,13 @@ TOLD = 1.92
 
 The 95 % quantile of Beta(0.5, n) is that error then.
 """
+TRIED = 5
+"""Answers that a judge passed whose truth is to be known before its own word counts."""
 UNDECIDED = 0.5
 """What a judge says that cannot tell."""
 MOST_SKIPPED = 256
 """Pairs that are not shown to a judge that has failed, at most: 1 at first, then twice as many."""
-VERSION = 2
+VERSION = 3
 """Of what `Referee.dump` returns."""
 
 log = logging.getLogger(__name__)
@@ -69,12 +71,12 @@ class Rate:
     """How often something happens, and at most: a Beta posterior.
 
     Args:
-        most: How often it happens at most, where that is known; by default one in twenty is believed.
+        most: How often it happens at most, where that is told; by default one in twenty is believed.
     """
 
     def __init__(self, most: float | None = None) -> None:
         self.yes, self.no = 0.0, 0.0
-        self._belief = BELIEF if most is None else (BELIEF[0], TOLD / most)
+        self._most = most
 
     def add(self, *, happened: bool) -> None:
         """Count one more."""
@@ -82,11 +84,18 @@ class Rate:
         self.no += not happened
 
     @property
+    def told(self) -> float:
+        """Opinions that what was told is worth: none once what happened refutes it."""
+        if self._most is None or _refuted(self._most, self.yes, self.no):
+            return 0.0
+        return TOLD / self._most
+
+    @property
     def upper(self) -> float:
         """The 95 % quantile."""
         from scipy.special import betaincinv
 
-        yes, no = self._belief
+        yes, no = BELIEF[0], self.told or BELIEF[1]
         return float(betaincinv(yes + self.yes, no + self.no, 0.95))
 
 
@@ -133,6 +142,8 @@ class Referee:
         """Whether what it passed was another question."""
         self.served = 0
         """Answers served on its word."""
+        self._claimed = 0.0
+        """The sum of the chances that they were wrong, as claimed when they were served."""
         self._price = price
         self._random = random.Random(seed)  # noqa: S311
         self._now = Background(threads=4, waiting=4)
@@ -224,19 +235,27 @@ class Referee:
             else:
                 self.passes_wrong.add(happened=said_same)
 
-    def gave(self) -> None:
-        """Take note of an answer that was served on its word."""
+    def gave(self, risk: float) -> None:
+        """Take note of an answer that was served on its word, at this chance to be wrong."""
         with self._lock:
             self.served += 1
+            self._claimed += risk
 
-    def record(self, *, more: int = 0) -> tuple[float, float]:
-        """How many answers were served on its word, with `more`, and how often one is wrong at most.
+    def record(self, *risks: float) -> tuple[float, float]:
+        """How many answers were served on its word, and these too, and how often one is wrong at most.
 
-        As labels alone tell, as if two more had come and were wrong: its mistakes come together.
+        As labels alone tell, as if two more had come and were wrong: its mistakes come together. Of a
+        judge that tells how often it errs the chances claimed are evidence too, worth as many labels as
+        its word, from the first labels on and as long as none of them refute it.
         """
         with self._lock:
+            served, claimed = self.served + len(risks), self._claimed + sum(risks)
             wrong, right = self.passed.yes, self.passed.no
-            return float(self.served + more), (wrong + 2) / (wrong + right + 2)
+            word = self.passes_wrong.told if served and wrong + right >= TRIED else 0.0
+        mean = claimed / max(served, 1)
+        if not word or _refuted(mean, wrong, right):
+            mean, word = 1.0, 2.0
+        return float(served), (wrong + word * mean) / (wrong + right + word)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until nobody waits for an opinion; False when `timeout` seconds were not enough."""
@@ -259,6 +278,7 @@ class Referee:
                 "right": [self.stops_right.yes, self.stops_right.no],
                 "passed": [self.passed.yes, self.passed.no],
                 "served": self.served,
+                "claimed": self._claimed,
             }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -275,7 +295,7 @@ class Referee:
             rates = self.passes_wrong, self.stops_right, self.passed
             for rate, name in zip(rates, ("wrong", "right", "passed"), strict=True):
                 rate.yes, rate.no = map(float, state[name])
-            self.served = int(state["served"])
+            self.served, self._claimed = int(state["served"]), float(state["claimed"])
 
     def _ready(self) -> bool:
         """Whether it is not being skipped for having failed."""
@@ -325,3 +345,16 @@ class Referee:
             self._skip = min(2**self._failed, MOST_SKIPPED)
             skipped = self._skip - 1
         log.warning("the judge gave no opinion, and is spared the next %d: %s", skipped, why)
+
+
+def _refuted(share: float, wrong: float, right: float) -> bool:
+    """Whether it is out that no more than a share was wrong: at 95 %, however often that is asked.
+
+    The mixture of all shares has so many times the likelihood of this one (Ville's inequality).
+    """
+    from scipy.special import betaln, xlog1py, xlogy
+
+    mixture = betaln(1 + wrong, 1 + right)
+    likely = xlogy(wrong, share) + xlog1py(right, -share)
+    more = wrong > share * (wrong + right)
+    return bool(more and mixture - likely >= math.log(1 / 0.05))

@@ -171,7 +171,8 @@ class Evidence:
             told = zip(self._wrong, self._labels, strict=True)
             alone = np.concatenate([_alone(wrong, labels) for wrong, labels in told])
         bets, chances = np.append(served, judged[0]), np.append(alone, judged[1])
-        return not refutes(self._max_error, bets, chances)
+        records = [(bets, chances)] if x is None else [(bets, chances), (bets[:-1], chances[:-1])]
+        return not any(refutes(self._max_error, *record) for record in records)
 
     def gave(self, x: Row, entry: str = "") -> None:
         """Take note of an answer that was served by a claim, and of which no label will come."""

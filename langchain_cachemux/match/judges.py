@@ -68,8 +68,8 @@ class Opinion:
 class PairJudge(Protocol):
     """Says whether two questions ask the same.
 
-    One whose `error` is a number says by it how often it is wrong at most, and is trusted so far from
-    its first opinion on; else it is tried first. One that is `narrow` is asked of two questions in one
+    One whose `error` is a number says by it how often it is wrong at most, and is trusted so far until
+    the truth refutes it; else it is tried first. One that is `narrow` is asked of two questions in one
     frame or nearly equal alone.
     """
 

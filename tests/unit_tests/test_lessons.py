@@ -20,6 +20,7 @@ from langchain_cachemux.match.judges import Opinion
 from langchain_cachemux.match.surface import Surface
 from langchain_cachemux.match.verified import Verified
 from langchain_cachemux.read.answers import stated
+from langchain_cachemux.referee import TRIED
 
 LLM = "a model"
 LONG = "The library on the hill opens its doors to everybody who walks there on a weekday morning"
@@ -185,10 +186,10 @@ def test_where_a_judge_is_always_wrong_two_answers_are_served_on_its_word_and_no
     call(cache, "a:first", "Paris")
     hits = [call(cache, f"a:unsure {place}", f"{place}") for place in range(20)]
     assert hits.count("Paris") == cache.lessons.referee.served == 2
-    assert cache.lessons.referee.passed.yes > 5
+    assert cache.lessons.referee.passed.yes >= 1
 
 
-def test_what_a_judge_passes_is_served_as_fresh_answers_bear_it_out(make):
+def test_a_judges_own_word_counts_once_fresh_answers_have_borne_it_out(make):
     def judge(new, stored):
         return True
 
@@ -196,10 +197,10 @@ def test_what_a_judge_passes_is_served_as_fresh_answers_bear_it_out(make):
     cache = make(judge=judge)
     cache.lessons.referee._price = lambda usage: 0.01
     call(cache, "a:first", "Paris")
-    hits = [call(cache, f"a:unsure {place}", "Paris") for place in range(60)]
-    assert hits[:3] == ["Paris", "Paris", None]
-    assert hits[30:].count("Paris") > hits[:30].count("Paris") >= 8
-    assert cache.lessons.referee.passed.no >= 3
+    hits = [call(cache, f"a:unsure {place}", "Paris") for place in range(20)]
+    assert hits.count("Paris") == 20 - TRIED
+    assert hits[-10:] == ["Paris"] * 10
+    assert cache.lessons.referee.passed.no == TRIED
 
 
 def beside(cache, question):

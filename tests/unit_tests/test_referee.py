@@ -1,13 +1,16 @@
 """`Referee`: when a judge is asked, how far it is believed, and what its faults cost."""
 
+import math
 import threading
 import time
 
 import numpy as np
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from langchain_cachemux.match.judges import Opinion, Pair, pair_judge_of
-from langchain_cachemux.referee import Rate, Referee
+from langchain_cachemux.referee import TOLD, TRIED, Rate, Referee, _refuted
 from langchain_cachemux.types import Compared, Entry, Match, Usage
 
 PAIR = Pair("new", "stored")
@@ -73,6 +76,62 @@ def test_one_that_says_how_often_it_is_wrong_is_trusted_so_far_at_once_and_corre
     for _ in range(20):
         told.learn(said_same=True, same=False)
     assert told.passes_wrong.upper > 0.015
+
+
+def saying(error):
+    """A referee whose judge says how often it errs."""
+
+    def says(new, stored):
+        return True
+
+    says.error = error
+    return Referee(pair_judge_of(says), price=lambda usage: 0.05, trials=200)
+
+
+def test_what_a_judge_says_of_itself_is_believed_no_more_once_labels_refute_it():
+    told, untold = saying(0.001), referee()
+    for asks in (told, untold):
+        for place in range(40):
+            asks.learn(said_same=place % 4 == 0, same=False)
+    assert told.passes_wrong.told == 0.0
+    assert told.passes_wrong.upper == untold.passes_wrong.upper > 0.2
+
+
+def test_the_answers_on_its_word_are_wrong_as_labels_tell_and_its_word_once_it_was_tried():
+    told, untold = saying(0.01), referee()
+    for tried in range(TRIED + 1):
+        for asks in (told, untold):
+            served, chance = asks.record(0.004, 0.006)
+            assert served == 2.0
+            if asks is untold or tried < TRIED:
+                assert chance == pytest.approx(2 / (tried + 2))
+            asks.learn(said_same=True, same=True)
+    word = TOLD / 0.01
+    assert told.record(0.004, 0.006)[1] == pytest.approx(word * 0.005 / (word + TRIED + 1))
+    told.gave(0.02)
+    assert told.record(0.0)[1] == pytest.approx(word * 0.01 / (word + TRIED + 1))
+    for _ in range(3):
+        told.learn(said_same=True, same=False)
+    assert told.record()[1] == pytest.approx((3 + 2) / (TRIED + 4 + 2))
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=300), st.floats(0.001, 0.9))
+def test_a_share_is_refuted_where_the_mixture_of_all_shares_is_twenty_times_likelier(wrong, share):
+    k, n = sum(wrong), len(wrong)
+    shares = np.linspace(0, 1, 20_001)[1:-1]
+    log = k * np.log(shares / share) + (n - k) * np.log((1 - shares) / (1 - share))
+    most = log.max()
+    mixture = most + math.log(np.exp(log - most).mean())
+    assume(abs(mixture - math.log(20)) > 0.01)
+    assert _refuted(share, k, n - k) == (k > share * n and mixture > math.log(20))
+
+
+def test_a_share_that_is_true_is_refuted_in_one_run_of_twenty_at_most():
+    rng, refuted = np.random.default_rng(0), 0
+    for _ in range(400):
+        wrong = np.cumsum(rng.random(300) < 0.05)
+        refuted += any(_refuted(0.05, k, n - k) for n, k in enumerate(wrong, 1))
+    assert refuted / 400 <= 0.05
 
 
 @pytest.mark.parametrize("error", [0, 1, -0.1, "low", True])

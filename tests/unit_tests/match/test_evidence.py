@@ -142,6 +142,14 @@ def served(learned, x, most=50):
     return most
 
 
+def test_answers_on_a_judges_word_lend_no_errors_to_those_that_nobody_judged():
+    learned, x = Evidence(0.02), near(0.9)
+    served(learned, x)
+    assert not learned.backed(x, judged=(1000.0, 0.0))
+    assert learned.backed(judged=(1000.0, 0.0))
+    assert not learned.backed(judged=(1000.0, 0.1))
+
+
 @pytest.mark.parametrize("max_error", [0.005, 0.02, 0.05])
 @pytest.mark.parametrize("kind", ["same", "reworded"])
 def test_before_labels_two_answers_may_be_served_and_no_third_whatever_is_claimed(max_error, kind):
