@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from langchain_cachemux.agree import Agree, Agreement, numbers, plain
 from langchain_cachemux.arguments import expect, takes
 from langchain_cachemux.background import Background
+from langchain_cachemux.budget import OverdrawnError
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.surface import compare
@@ -184,27 +185,38 @@ class Lessons:
             return verdict
         if verdict.risk is None or verdict.compared is None:
             return verdict
-        bet = self.matcher.bet(verdict.risk, "judge" if verdict.judged else "cache")
+        one, bet = verdict.compared, None
+        try:
+            bet = self.matcher.bet(verdict.risk, "judge" if verdict.judged else "cache")
+        except OverdrawnError as error:
+            return self._held_back(verdict, one, str(error))
         if bet is not None and verdict.judged:
             self._chance = bet.chance
         if bet is None or (bet.served and not bet.audit):
-            with self._lock:
-                self._served[verdict.query.key] = verdict
-                if len(self._served) > REMEMBERED:
-                    self._served.popitem(last=False)
-            if verdict.judged and self.referee is not None:
-                self.referee.gave()
-                self._settle(verdict.query, verdict.compared, same=True)
-            else:
-                self.matcher.gave(verdict.compared)
+            self._gave(verdict, one)
             return verdict
         reason = "an audit: a fresh answer shows whether the stored one is right"
         if not bet.served:
             reason = "too many of the answers served were wrong: matches by meaning are only tried"
-        one = verdict.compared
-        judged = {one.match.entry.key: True} if verdict.judged else {}
-        miss = Miss(verdict.query, reason, one.match, (one,))
-        self._await(miss, Awaited((one,), bet if bet.audit else None, judged))
+        return self._held_back(verdict, one, reason, bet if bet.audit else None)
+
+    def _gave(self, hit: Hit, one: Compared) -> None:
+        """Remember a hit that is served, as feedback may concern it."""
+        with self._lock:
+            self._served[hit.query.key] = hit
+            if len(self._served) > REMEMBERED:
+                self._served.popitem(last=False)
+        if hit.judged and self.referee is not None:
+            self.referee.gave()
+            self._settle(hit.query, one, same=True)
+        else:
+            self.matcher.gave(one)
+
+    def _held_back(self, hit: Hit, one: Compared, reason: str, bet: Bet | None = None) -> Miss:
+        """Make a miss of a hit, and remember that its fresh answer will tell something."""
+        judged = {one.match.entry.key: True} if hit.judged else {}
+        miss = Miss(hit.query, reason, one.match, (one,))
+        self._await(miss, Awaited((one,), bet, judged))
         return miss
 
     def fresh(self, query: Query, answer: str, cost: float | None) -> Lesson:

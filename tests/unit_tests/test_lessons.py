@@ -338,6 +338,29 @@ def test_an_audited_hit_is_a_miss_whose_fresh_answer_settles_the_bet(make):
     assert call(cache, "a:same two", "") == "Rome"
 
 
+def test_a_hit_is_a_miss_where_others_have_spent_meanwhile_what_was_to_pay_for_it(
+    make, monkeypatch
+):
+    cache = make(match=Verified(0.02, seed=0))
+    call(cache, "a:first", "Paris")
+    budget, judge = cache.match.budget, cache.match.judge
+
+    def judged_then_spent(query, matches):
+        verdict = judge(query, matches)
+        assert isinstance(verdict, Hit)
+        budget.placed("cache", 0.5)
+        return verdict
+
+    monkeypatch.setattr(cache.match, "_spared", 0)
+    monkeypatch.setattr(cache.match, "judge", judged_then_spent)
+    miss = cache.find(ask("a:same words"), LLM)
+    assert "other answers were served meanwhile" in miss.reason
+    assert budget.counts["cache"].placed == 1
+    monkeypatch.setattr(cache.match, "judge", judge)
+    cache.update(ask("a:same words"), LLM, chat("It is Paris."))
+    assert cache.lessons.labels == {"miss": 1}
+
+
 @pytest.mark.parametrize("tells", [True, False])
 def test_rewordings_are_held_back_for_fresh_answers_and_no_longer_where_none_tells(make, tells):
     cache = make(match=Verified(audit=0.001, seed=0))
