@@ -112,6 +112,10 @@ class Bet:
         self._budget._settle(self, lost)
 
 
+class OverdrawnError(RuntimeError):
+    """What a bet was to be paid out of was spent by others meanwhile."""
+
+
 class ErrorBudget:
     """Of the bets placed, at most a share `max_error` is lost: an account, a price, a certificate.
 
@@ -252,8 +256,26 @@ class ErrorBudget:
                 return math.inf if risk > self.max_error else 0.0
             return self.error_price * (risk - self.max_error)
 
+    def bet(self, kind: str, risk: float, *, saves: float = math.inf) -> Bet | None:
+        """Place a bet if the account can pay for it and it is worth what it saves; else None.
+
+        It is `charge` and `placed` in one: of two that come at once, the second finds what the first
+        has left.
+
+        Args:
+            kind: As of `placed`.
+            risk: As of `placed`.
+            saves: In the user's unit.
+
+        Raises:
+            ValueError: `risk` is not in [0, 1].
+        """
+        with self._lock:
+            charge = self.charge(risk, kind)
+            return self.placed(kind, risk) if charge <= saves and charge < math.inf else None
+
     def placed(self, kind: str, risk: float) -> Bet:
-        """Register a bet and draw whether it is audited.
+        """Register a bet, whether it can be paid for or not, and draw whether it is audited.
 
         Args:
             kind: What was bet on ("cache", a model's name): the counts are by kind.

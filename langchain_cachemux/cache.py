@@ -297,12 +297,7 @@ class LECCache(Upkeep, Connected, BaseCache):
 
     def clear(self, **_kwargs: Any) -> None:
         """Forget every answer and every count."""
-        with self._shelf.alone():
-            self.ledger.clear()
-            self.index.clear()
-            self._worth.clear()
-            self._shelf.doubted.clear()
-        for what in (self._stopwatch, self._copies, self.rewriter):
+        for what in (self._shelf, self._worth, self._stopwatch, self._copies, self.rewriter):
             what.clear()
         if self.lessons is not None:
             self.lessons.clear()
@@ -395,7 +390,7 @@ class LECCache(Upkeep, Connected, BaseCache):
 
     def doubt(self, key: str) -> None:
         """Serve an answer no more, as the chain that used it came to nothing; it is forgotten soon."""
-        self._shelf.doubted.add(key)
+        self._shelf.doubt(key)
         self._workers.begin(self._forget_doubted, key)
 
     def _forget_doubted(self, key: str) -> None:

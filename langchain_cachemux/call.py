@@ -9,7 +9,6 @@ the caller sees it when nobody is left.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -366,9 +365,10 @@ class Call:
             return True
         kind = "judge" if hit.get("judged") else "cache"
         risk = hit.get("risk", self.parts.experience.risk("cache"))
-        if budget.charge(risk, kind) > hit["saved"]:
+        bet = budget.bet(kind, risk, saves=hit["saved"])
+        if bet is None:
             return False
-        bet, given = budget.placed(kind, risk), Given("cache", stored, hit.get("key"))
+        given = Given("cache", stored, hit.get("key"))
         if not bet.served:
             self._bet, self._unserved = bet, given
         elif bet.audit:
@@ -426,10 +426,10 @@ class Call:
         budget, risk = self.parts.budget, self._candidates.risk(route)
         if budget is None or risk is None:
             return True
-        if self._bet is not None or math.isinf(budget.charge(risk, route.model)):
+        if self._bet is not None:
             return False
-        self._bet = budget.placed(route.model, risk)
-        return self._bet.served
+        self._bet = budget.bet(route.model, risk)
+        return self._bet is not None and self._bet.served
 
     def _read(self) -> None:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
@@ -528,10 +528,9 @@ class Call:
             parts.experience.count("turned down", attempt.model)
         elif parts.budget is not None:
             risk, self._will_do = parts.experience.risk("judged"), False
-            if self._bet is None and not math.isinf(parts.budget.charge(risk, "judged")):
-                self._bet = parts.budget.placed("judged", risk)
-                self._will_do = self._bet.served
-                if not self._bet.served:
+            if self._bet is None and (bet := parts.budget.bet("judged", risk)):
+                self._bet, self._will_do = bet, bet.served
+                if not bet.served:
                     self._unserved = Given(attempt.model, self._message)
 
     def _audit(self, given: Given) -> None:

@@ -223,7 +223,8 @@ class Flights:
         if flight.answer.done():
             return flight.answer.result()
         if self._drop(key, flight) and not flight.leaderless:
-            self._vain += 1
+            with self._lock:
+                self._vain += 1
         return None
 
     def _drop(self, key: str, flight: Flight) -> bool:

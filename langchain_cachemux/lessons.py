@@ -13,12 +13,13 @@ import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from langchain_cachemux.agree import Agree, Agreement, numbers, plain
 from langchain_cachemux.arguments import expect, takes
 from langchain_cachemux.background import Background
+from langchain_cachemux.budget import OverdrawnError
 from langchain_cachemux.discreet import loggable
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.surface import compare
@@ -78,6 +79,8 @@ class Lesson(NamedTuple):
     """Those of which the answers do not tell."""
     unjudged: bool = False
     """Whether the judge has not been asked about any of them."""
+    given: int = 0
+    """When, as the shelf counts moments (`Forgotten`)."""
 
 
 class Lessons:
@@ -182,27 +185,38 @@ class Lessons:
             return verdict
         if verdict.risk is None or verdict.compared is None:
             return verdict
-        bet = self.matcher.bet(verdict.risk, "judge" if verdict.judged else "cache")
+        one, bet = verdict.compared, None
+        try:
+            bet = self.matcher.bet(verdict.risk, "judge" if verdict.judged else "cache")
+        except OverdrawnError as error:
+            return self._held_back(verdict, one, str(error))
         if bet is not None and verdict.judged:
             self._chance = bet.chance
         if bet is None or (bet.served and not bet.audit):
-            with self._lock:
-                self._served[verdict.query.key] = verdict
-                if len(self._served) > REMEMBERED:
-                    self._served.popitem(last=False)
-            if verdict.judged and self.referee is not None:
-                self.referee.gave(verdict.risk)
-                self._settle(verdict.query, verdict.compared, same=True)
-            else:
-                self.matcher.gave(verdict.compared)
+            self._gave(verdict, one)
             return verdict
         reason = "an audit: a fresh answer shows whether the stored one is right"
         if not bet.served:
             reason = "too many of the answers served were wrong: matches by meaning are only tried"
-        one = verdict.compared
-        judged = {one.match.entry.key: True} if verdict.judged else {}
-        miss = Miss(verdict.query, reason, one.match, (one,))
-        self._await(miss, Awaited((one,), bet if bet.audit else None, judged))
+        return self._held_back(verdict, one, reason, bet if bet.audit else None)
+
+    def _gave(self, hit: Hit, one: Compared) -> None:
+        """Remember a hit that is served, as feedback may concern it."""
+        with self._lock:
+            self._served[hit.query.key] = hit
+            if len(self._served) > REMEMBERED:
+                self._served.popitem(last=False)
+        if hit.judged and self.referee is not None:
+            self.referee.gave(0.0 if hit.risk is None else hit.risk)
+            self._settle(hit.query, one, same=True)
+        else:
+            self.matcher.gave(one)
+
+    def _held_back(self, hit: Hit, one: Compared, reason: str, bet: Bet | None = None) -> Miss:
+        """Make a miss of a hit, and remember that its fresh answer will tell something."""
+        judged = {one.match.entry.key: True} if hit.judged else {}
+        miss = Miss(hit.query, reason, one.match, (one,))
+        self._await(miss, Awaited((one,), bet, judged))
         return miss
 
     def fresh(self, query: Query, answer: str, cost: float | None) -> Lesson:
@@ -211,6 +225,7 @@ class Lessons:
         The pair that would have been served teaches the matcher; the others only say whose wording the
         question may be.
         """
+        given = 0 if self._shelf is None else self._shelf.forgotten.now
         if cost is not None:
             self.matcher.missed(cost)
         with self._lock:
@@ -236,7 +251,8 @@ class Lessons:
                 self._settle(query, one, same=False)
         if self._saved is not None:
             self._saved.changed()
-        return Lesson(found, tuple(different), tuple(doubtful), unjudged=not awaited.judged)
+        unjudged = not awaited.judged
+        return Lesson(found, tuple(different), tuple(doubtful), unjudged=unjudged, given=given)
 
     def ask_later(self, query: Query, lesson: Lesson, rate: float) -> None:
         """Have the judge asked in the background, about what is in doubt or to learn how it errs.
@@ -254,8 +270,8 @@ class Lessons:
             one, standing = lesson.doubtful[0], shelf.ledger.standing(query.key)
             count = standing.count if standing is not None else 1.0
             if referee.afterwards(one, one.p, count * rate):
-                pair = self.pair(query, one)
-                referee.ask_later(pair, lambda said: self._settle(query, one, same=said.same))
+                settle = partial(self._settle, query, one, given=lesson.given)
+                referee.ask_later(self.pair(query, one), lambda said: settle(same=said.same))
                 return
         known = lesson.same or next(iter(lesson.different), None)
         if known is not None and lesson.unjudged and referee.afterwards(known, 0.0, 0.0):
@@ -354,21 +370,24 @@ class Lessons:
             if len(self._awaited) > REMEMBERED:
                 self._awaited.popitem(last=False)
 
-    def _settle(self, query: Query, like: Compared, *, same: bool) -> None:
+    def _settle(
+        self, query: Query, like: Compared, *, same: bool, given: int | None = None
+    ) -> None:
         """Take the word of a judge or a user about a question: another wording, or another question.
 
-        What cannot be written is learned another time: nobody goes without an answer for it.
+        What cannot be written is learned another time: nobody goes without an answer for it. Nor are
+        words stored again that were forgotten after the question had its answer, at `given`.
         """
         if self._shelf is None:
             return
-        shelf, entry = self._shelf, like.match.entry.key
+        shelf, entry = self._shelf, like.match.entry
 
         def settle() -> None:
-            if same:
-                shelf.reword(query, entry)
-            else:
-                for key in {like.match.key, entry}:
+            if not same:
+                for key in {like.match.key, entry.key}:
                     shelf.ledger.differ(query.key, key)
+            elif given is None or not shelf.forgotten.since(given, query.key):
+                shelf.reword(query, entry.key, answer=entry.answer)
 
         try:
             shelf.change(settle)

@@ -101,10 +101,7 @@ class Saved:
 
     def changed(self) -> None:
         """Say that something was learned; now and then it is written, off the caller's path."""
-        self._changes.unsaved.set()
-        self._changes.outcomes += 1
-        self._changes.here += 1
-        if self._changes.here % (self._every or EVERY) == 0:
+        if self._changes.add() % (self._every or EVERY) == 0:
             self._background.do(self.save)
 
     def save(self) -> None:
@@ -132,6 +129,16 @@ class _Changes:
     """Since learning began, in whatever process."""
     here: int = 0
     unsaved: threading.Event = field(default_factory=threading.Event)
+    lock: Lock = field(default_factory=Lock)
+    """Never held while anything is written."""
+
+    def add(self) -> int:
+        """Count one more; return how many there were here."""
+        self.unsaved.set()
+        with self.lock:
+            self.outcomes += 1
+            self.here += 1
+            return self.here
 
 
 def going_on(

@@ -9,6 +9,7 @@ exact hits go on without the index.
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
@@ -47,6 +48,45 @@ LAST = 5.0
 """Seconds that closing waits for a change that is under way."""
 CANDIDATES = 8
 """Wordings fetched for a query, to find one that is held and asks the same."""
+FORGOTTEN = 1000
+"""Keys of which it is known when they were forgotten last; the oldest is known no more."""
+
+
+class Forgotten:
+    """When something was forgotten: what was begun before that is not written after it.
+
+    An answer may be written later than was waited for, and a judge may speak later than anybody asks.
+    Safe between threads.
+    """
+
+    def __init__(self) -> None:
+        self._now = 0
+        self._all = 0
+        """When something was, whatever it is."""
+        self._keys: OrderedDict[str, int] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def now(self) -> int:
+        """A moment, to be asked about later."""
+        return self._now
+
+    def add(self, key: str | None = None) -> None:
+        """Take note that a key is forgotten; or something, whatever that is."""
+        with self._lock:
+            self._now += 1
+            if key is None:
+                self._all = self._now
+                return
+            self._keys[key] = self._now
+            self._keys.move_to_end(key)
+            if len(self._keys) > FORGOTTEN:
+                self._keys.popitem(last=False)
+
+    def since(self, moment: int, key: str) -> bool:
+        """Whether a key was, or may have been, forgotten after a moment."""
+        with self._lock:
+            return max(self._all, self._keys.get(key, 0)) > moment
 
 
 class Shelf:
@@ -89,6 +129,8 @@ class Shelf:
         """Held by whoever changes both."""
         self.doubted: set[str] = set()
         """Answers that a chain came to nothing with: served no more, and forgotten soon."""
+        self.forgotten = Forgotten()
+        """What was, lately: what was begun before it is not written."""
 
     @classmethod
     def opened(
@@ -197,15 +239,27 @@ class Shelf:
         """All that is asked in the block, in one deadline."""
         return nullcontext() if self.deadline is None else together(self.deadline)
 
+    def doubt(self, key: str) -> None:
+        """Serve an answer no more; nor is it written after this, if it is late."""
+        self.forgotten.add(key)
+        self.doubted.add(key)
+
+    def clear(self) -> None:
+        """Hold nothing."""
+        self.forgotten.add()
+        with self.alone():
+            self.ledger.clear()
+            self.index.clear()
+            self.doubted.clear()
+
     def get(self, key: str) -> Entry | None:
         """Return the answer to a key, its own or an alias', unless it is over or in doubt.
 
         Raises:
             Exception: It cannot be read, or not in time.
         """
-        doubted = (
-            self.doubted.copy()
-        )  # before reading: what is forgotten meanwhile is in doubt no more
+        # before reading: what is forgotten meanwhile is in doubt no more
+        doubted = self.doubted.copy()
         entry = self._ask(self._reading, partial(self.ledger.get, key))
         if entry is None or entry.key in doubted:
             return None
@@ -353,13 +407,19 @@ class Shelf:
         Raises:
             Exception: It cannot be stored; or it was late, and may still be.
         """
-        return self.change(partial(self._keep, entry, query, like, cost))
+        return self.change(partial(self._keep, entry, query, like, cost, self.forgotten.now))
 
     def _keep(
-        self, entry: Entry, query: Query, like: Entry | None, cost: float | None
+        self, entry: Entry, query: Query, like: Entry | None, cost: float | None, given: int
     ) -> Admission:
+        """As `keep`, of an answer that was given at that moment."""
+        if self.forgotten.since(given, entry.key):
+            self.counters.add("refused")
+            return Admission(None)
         self.doubted.discard(entry.key)
-        admission = Admission(None) if like is None else self.reword(query, like.key, fresh=entry)
+        admission = Admission(None)
+        if like is not None:
+            admission = self.reword(query, like.key, answer=like.answer, fresh=entry)
         kept: Counted = "reworded"
         if like is not None and admission.slot is not None:
             self.ledger.use(query.key, cost=cost)
@@ -390,12 +450,15 @@ class Shelf:
             over = self.ledger.expired(self.expiry.clock(), SWEPT)
             return sum(self.forget(key, ghost=True) for key in over)
 
-    def reword(self, query: Query, of: str, *, fresh: Entry | None = None) -> Admission:
+    def reword(
+        self, query: Query, of: str, *, answer: str | None = None, fresh: Entry | None = None
+    ) -> Admission:
         """Let an entry be asked for in these words too; what was stored under them goes.
 
         Args:
             query: The words.
             of: Key of the entry.
+            answer: What it must still say, where the words were found to ask for that.
             fresh: The answer of their own that they would have else; by default what is stored.
         """
         if not query.text or query.vector is None:
@@ -404,6 +467,8 @@ class Shelf:
         with self.alone():
             stored, own = self.ledger.get(of), fresh or self.ledger.get(query.key)
             if stored is None or self.ledger.differs(query.key, stored.key):
+                return Admission(None)
+            if answer is not None and stored.answer != answer:
                 return Admission(None)
             if not self.expiry.holds(stored) or (own and self.expiry.parts(own, stored)):
                 return Admission(None)
@@ -439,6 +504,7 @@ class Shelf:
 
         Of an alias the entry stays, and is remembered as another question.
         """
+        self.forgotten.add(key)
         with self.alone():
             wording = self.ledger.wording(key)
             if wording is not None and wording.of != key:

@@ -110,6 +110,7 @@ class Upkeep:
         self._life.expect()
         prompt = written_down(question)
         asked = self._asked(prompt, llm_string or "", namespace)
+        self._shelf.forgotten.add()
         keys = [asked.key]
         if llm_string is None:
             words, both = isinstance(question, str), (asked, self.rewriter.known(asked))
@@ -151,6 +152,7 @@ class Upkeep:
         within = ""
         for name in self._names(namespace, self._fixed):
             within = namespace_of(name, within)
+        self._shelf.forgotten.add()
         keys = self._shelf.found(asked.within(within))
         return sum(self._forget(key) for key in keys)
 

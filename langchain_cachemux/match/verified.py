@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from langchain_cachemux.arguments import as_call, expect, is_made, is_number, number_of
-from langchain_cachemux.budget import ErrorBudget
+from langchain_cachemux.budget import ErrorBudget, OverdrawnError
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.match.evidence import Evidence, seen
 from langchain_cachemux.match.surface import compare
@@ -149,14 +149,22 @@ class Verified:
         return risk <= EVEN and self.budget.charge(risk, kind) <= saved
 
     def bet(self, risk: float, kind: str = "cache") -> Bet | None:
-        """Place a bet on a hit; None of the first few, and where the multiplexer places it."""
+        """Place a bet on a hit; None of the first few, and where the multiplexer places it.
+
+        Raises:
+            OverdrawnError: It cannot be paid for any more.
+        """
         if self.lent:
             return None
         with self._lock:
             self._spared -= 1
             if self._spared >= 0 and self.budget.open:
                 return None
-        return self.budget.placed(kind, risk)
+        bet = self.budget.bet(kind, risk)
+        if bet is None:
+            msg = "other answers were served meanwhile on what might be lost"
+            raise OverdrawnError(msg)
+        return bet
 
     def gave(self, compared: Compared) -> None:
         """Take note of a stored answer that was served."""

@@ -498,6 +498,34 @@ def test_a_cost_that_is_no_finite_number_is_refused(bad):
             call(bad)
 
 
+def test_of_bets_that_come_at_once_those_are_placed_that_the_account_can_pay_for():
+    budget, together = told(0.02), threading.Barrier(8)
+    for _ in range(25):
+        budget.placed("cache", 0.0)
+    placed = []
+
+    def work():
+        together.wait(30)
+        placed.append(budget.bet("cache", 0.3))
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(bet is not None for bet in placed) == 1
+    assert budget.counts["cache"].placed == 26
+
+
+def test_a_bet_is_placed_where_it_is_worth_what_it_saves():
+    budget = told(0.02, cost=3.0)
+    for _ in range(50):
+        budget.placed("cache", 0.0)
+    charge = budget.charge(0.5, "cache")
+    assert budget.bet("cache", 0.5, saves=charge / 2) is None
+    assert budget.bet("cache", 0.5, saves=charge).risk == 0.5
+
+
 def test_threads_lose_no_bet():
     budget = told(0.5, audit=0.3)
 

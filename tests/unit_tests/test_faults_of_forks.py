@@ -10,11 +10,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 from fakes import Words
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.outputs import Generation
 
 from langchain_cachemux import LECCache, SentenceEncoder
+from langchain_cachemux.keep.shared.tables import LEASES
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here"),
@@ -253,3 +255,20 @@ def test_a_child_that_ends_or_lives_on_neither_frees_nor_keeps_the_folder(tmp_pa
             assert cache.lookup("Where is Oslo?", "m") == plain("In Norway.")
     finally:
         os.kill(int(told), 9)
+
+
+def test_a_child_gives_back_the_leases_that_it_takes_on_a_folder_that_is_shared(tmp_path):
+    with opened(tmp_path, shared=True) as cache:
+        leases = cache.flights._leases
+        assert leases.take("a question of the parent")
+
+        def check():
+            mine = leases.take("a question")
+            held = leases.held()
+            leases.give("a question")
+            asked = sa.select(LEASES.c.key)
+            left = leases.database.read(lambda db: db.scalars(asked).all())
+            return (mine, held, left) == (True, ["a question"], ["a question of the parent"])
+
+        assert in_child(check)
+        assert leases.held() == ["a question of the parent"]

@@ -1,5 +1,6 @@
 """What a cache learns of pairs of questions: labels, aliases, differences, audits, a judge, a user."""
 
+import threading
 import time
 
 import numpy as np
@@ -138,6 +139,61 @@ def test_a_judge_settles_afterwards_what_the_answers_left_open(make, monkeypatch
     assert cache.find(ask("a:unsure words"), LLM).entry.text == "a:first"
     assert cache.stats().judged_after == 1
     assert cache.check() == []
+
+
+def test_a_question_becomes_no_wording_of_an_answer_that_was_replaced_while_the_model_was_asked(
+    make,
+):
+    cache = make()
+    call(cache, "a:first", "Paris")
+    assert cache.lookup(ask("a:unsure words"), LLM) is None
+    cache.update(ask("a:first"), LLM, chat("Rome"))
+    cache.update(ask("a:unsure words"), LLM, chat("It is Paris."))
+    assert call(cache, "a:unsure words", "") == "It is Paris."
+    assert call(cache, "a:first", "") == "Rome"
+    assert cache.check() == []
+
+
+@pytest.fixture
+def slow_judge():
+    """A judge that passes all, some time: what it was asked, and what lets it speak."""
+    asked, speak = threading.Event(), threading.Event()
+
+    def judge(new, stored):
+        asked.set()
+        return speak.wait(30)
+
+    yield judge, asked, speak
+    speak.set()
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda cache: cache.forget("a:unsure words"),
+        lambda cache: cache.invalidate(contains="unsure words"),
+        lambda cache: cache.clear() or call(cache, "a:first", LONG),
+        lambda cache: cache.feedback(cache.reader.read(ask("a:unsure words"), LLM).key, ok=False),
+        lambda cache: cache.update(ask("a:first"), LLM, chat("Rome")),
+    ],
+    ids=["forget", "invalidate", "clear", "feedback", "the answer was replaced"],
+)
+def test_what_a_judge_says_after_it_was_forgotten_stores_no_wording(
+    make, monkeypatch, slow_judge, forget
+):
+    judge, asked, speak = slow_judge
+    cache = make(judge=judge, judge_when="after")
+    monkeypatch.setattr(cache.lessons.same, "embed", lambda text: np.array([1.0, 0.0]) * 0.85)
+    for _ in range(5):
+        call(cache, "b:first", "Rome")
+    call(cache, "a:first", LONG)
+    call(cache, "a:unsure words", f"{LONG} or evening")
+    assert asked.wait(30)
+    forget(cache)
+    speak.set()
+    assert cache.wait(30)
+    assert cache.stats().judged_after == 1
+    assert len([*cache.ledger.wordings()]) == len(cache.ledger)
 
 
 def test_a_judge_that_is_trusted_is_asked_first_and_what_it_passes_is_served_for_good(make):
@@ -281,6 +337,29 @@ def test_an_audited_hit_is_a_miss_whose_fresh_answer_settles_the_bet(make):
     assert cache.stats().error == 0.5
     assert call(cache, "a:same one", "") == "Paris"
     assert call(cache, "a:same two", "") == "Rome"
+
+
+def test_a_hit_is_a_miss_where_others_have_spent_meanwhile_what_was_to_pay_for_it(
+    make, monkeypatch
+):
+    cache = make(match=Verified(0.02, seed=0))
+    call(cache, "a:first", "Paris")
+    budget, judge = cache.match.budget, cache.match.judge
+
+    def judged_then_spent(query, matches):
+        verdict = judge(query, matches)
+        assert isinstance(verdict, Hit)
+        budget.placed("cache", 0.5)
+        return verdict
+
+    monkeypatch.setattr(cache.match, "_spared", 0)
+    monkeypatch.setattr(cache.match, "judge", judged_then_spent)
+    miss = cache.find(ask("a:same words"), LLM)
+    assert "other answers were served meanwhile" in miss.reason
+    assert budget.counts["cache"].placed == 1
+    monkeypatch.setattr(cache.match, "judge", judge)
+    cache.update(ask("a:same words"), LLM, chat("It is Paris."))
+    assert cache.lessons.labels == {"miss": 1}
 
 
 @pytest.mark.parametrize("tells", [True, False])

@@ -66,6 +66,19 @@ def test_it_is_written_every_so_many_changes_in_the_background(path):
     assert files.read(path)["a"] == {"value": EVERY - 1}
 
 
+def test_of_threads_that_learn_at_once_no_change_goes_uncounted(path):
+    one = saved(path, a=Number())
+    threads = [
+        threading.Thread(target=lambda: [one.changed() for _ in range(5 * EVERY)]) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    one.save()
+    assert files.read(path)["outcomes"] == 8 * 5 * EVERY
+
+
 def test_what_is_left_is_written_when_it_is_dropped(path):
     saved(path, a=Number(5)).changed()
     gc.collect()

@@ -335,7 +335,7 @@ class SqlLedger:
             told = None if alias is None else self._database.words(key)
             entry = self._entry(row, account)
         except DamagedError as error:
-            self._pass_over(account.key if alias is None else key, error)
+            self._pass_over(alias or account, error)
             return None
         if entry is None or alias is None:
             return None if entry is None else own(entry)
@@ -367,14 +367,19 @@ class SqlLedger:
         with self._lock:
             return self._books.find(account.key)
 
-    def _pass_over(self, key: str, why: object) -> None:
-        """Forget what is damaged: it is as if it had never been."""
+    def _pass_over(self, damaged: Account | Alias, why: object) -> None:
+        """Forget what is damaged, unless another has its key by now: it is as if it had never been."""
+        key = damaged.key
         self._database.lost += 1
         log.warning("what is stored under %s is passed over: %s", key, why)
         with self._lock:
-            if self._loaded.is_set():
-                _ = self._books.unword(key) or self._books.forget(key)
-                self._soon()
+            if not self._loaded.is_set():
+                return
+            if self._books.find(key) is damaged:
+                self._books.forget(key)
+            elif self._books.wordings.find(key) is damaged:
+                self._books.unword(key)
+            self._soon()
 
     def _change(self, decide: Callable[[MemoryBooks], T]) -> T:
         """Decide, write what was decided, and only then say so."""

@@ -39,8 +39,12 @@ class Leases:
         self._taken: set[str] = set()
 
     def held(self) -> list[str]:
-        """Those whose leases this process has."""
-        return list(self._taken if self._opener == os.getpid() else ())
+        """Those whose leases this process has; a fork has none of its parent's."""
+        if self._opener != os.getpid():
+            with self._lock:
+                if self._opener != os.getpid():
+                    self._connection, self._taken, self._opener = None, set(), os.getpid()
+        return list(self._taken)
 
     def take(self, key: str) -> bool:
         """Take the lease of a key; False when another process has it.
@@ -51,9 +55,8 @@ class Leases:
         if key in self.held():
             return True
         if self.database.postgres:
-            taken = self._told(_TAKE, key)
-        else:
-            taken = self.database.write(lambda db: self._written(db, key))
+            return self._told(_TAKE, key)
+        taken = self.database.write(lambda db: self._written(db, key))
         if taken:
             self._taken.add(key)
         return taken
@@ -83,18 +86,21 @@ class Leases:
         """What the connection of all locks says; a new one knows of none."""
         number = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big", signed=True)
         with self._lock:
-            if self._opener != os.getpid():
-                self._opener, self._connection, self._taken = os.getpid(), None, set()
+            if asked is _TAKE and key in self._taken:  # else the session would have it twice
+                return True
             if self._connection is None:
                 self._connection = self.database.alone()
             try:
-                return bool(self._connection.execute(asked, {"number": number}).scalar_one())
+                told = bool(self._connection.execute(asked, {"number": number}).scalar_one())
             except sa.exc.SQLAlchemyError:
                 broken, self._connection = self._connection, None
                 self._taken.clear()  # they ended with it
                 broken.invalidate()
                 broken.close()
                 raise
+            if told and asked is _TAKE:
+                self._taken.add(key)
+            return told
 
     def _written(self, db: sa.Connection, key: str) -> bool:
         row = db.execute(sa.select(LEASES).where(LEASES.c.key == key)).one_or_none()

@@ -368,6 +368,26 @@ def test_a_row_that_was_changed_is_counted_when_it_is_met(sql, tmp_path):
     assert len(ledger) == 1
 
 
+def test_an_answer_that_comes_while_a_row_is_found_to_be_changed_is_not_forgotten_for_it(
+    sql, tmp_path, monkeypatch
+):
+    ledger = filled(sql(4, LRU(), name="x"), "a")
+    harmed(tmp_path / "x.db", "UPDATE payloads SET text = 'other' WHERE key = 'a'")
+    payload = ledger._database.payload
+
+    def read_then_replaced(key):
+        try:
+            return payload(key)
+        finally:
+            ledger.admit(Entry("a", answer="fresh"))
+
+    monkeypatch.setattr(ledger._database, "payload", read_then_replaced)
+    assert ledger.get("a") is None
+    monkeypatch.setattr(ledger._database, "payload", payload)
+    assert ledger.get("a").answer == "fresh"
+    assert (ledger.lost, ledger.check()) == (1, [])
+
+
 def test_an_alias_that_was_changed_leads_nowhere_and_its_entry_stays(sql, tmp_path):
     ledger = filled(sql(4, LRU(), name="x"), "a", "b")
     ledger.reword(Wording("a'", "a", "words"))

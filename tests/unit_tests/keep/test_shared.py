@@ -5,6 +5,7 @@ import threading
 import time
 from dataclasses import astuple
 from itertools import count
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from langchain_cachemux.keep.memory import MemoryLedger
 from langchain_cachemux.keep.policies import GDSF, LEC, LFU, LRU, GreedyDual, robust
 from langchain_cachemux.keep.sealed import Checksum
 from langchain_cachemux.keep.shared.connections import Connections
+from langchain_cachemux.keep.shared.leases import Leases
 from langchain_cachemux.keep.shared.ledger import SharedLedger
 from langchain_cachemux.keep.shared.tables import ENTRIES, PAYLOADS, PROCESSES
 from langchain_cachemux.testing import check_ledger
@@ -320,3 +322,40 @@ def test_a_password_is_in_no_repr():
     database = Connections("postgresql://user:hush@127.0.0.1:1/name?sslmode=require")
     assert repr(database).startswith("Connections('postgresql+psycopg://user:***@127.0.0.1:1/name")
     database.close()
+
+
+def test_of_two_threads_that_take_a_lease_at_once_a_session_of_postgres_is_asked_for_one():
+    """It counts how often it was asked, and would keep the lease of which one alone is given back."""
+    second = threading.Event()
+
+    class Session:
+        held = 0
+
+        def execute(self, asked, told):
+            self.held += 1 if "try" in str(asked) else -1
+            return SimpleNamespace(scalar_one=lambda: True)
+
+        def close(self):
+            pass
+
+    session = Session()
+    leases = Leases(SimpleNamespace(postgres=True, alone=lambda: session), longest=60.0)
+    one = threading.Thread(target=leases.take, args=("a question",))
+    held = leases.held
+
+    def looked():
+        found = held()
+        if threading.current_thread() is one:
+            second.set()
+        else:
+            one.start()
+            second.wait(30)
+        return found
+
+    leases.held = looked
+    assert leases.take("a question")
+    one.join()
+    leases.held = held
+    assert session.held == 1
+    leases.give("a question")
+    assert (session.held, leases.held()) == (0, [])
