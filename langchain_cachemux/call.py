@@ -42,7 +42,7 @@ from langchain_cachemux.read.structure import UNPARSED, empty
 from langchain_cachemux.read.twins import twins_of
 from langchain_cachemux.read.written import dumped
 from langchain_cachemux.route.costs import Costs
-from langchain_cachemux.route.judges import verdict_of
+from langchain_cachemux.route.judges import Verdict, verdict_of
 from langchain_cachemux.sharing import Sharing
 from langchain_cachemux.silence import counted, shown
 from langchain_cachemux.types import Query, Route
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from langchain_cachemux.budget import Bet
     from langchain_cachemux.parts import Parts
     from langchain_cachemux.read.metadata import HitMetadata, RouteMetadata
-    from langchain_cachemux.route.judges import Judge, Verdict
+    from langchain_cachemux.route.judges import Judge
 
 log = logging.getLogger(__name__)
 
@@ -254,7 +254,7 @@ class Call:
         """Wait for nothing but the judge, who is asked in a loop or without one."""
         judge = self.parts.accept
         if judge is not None and self._judging and self._will_do and not self.final:
-            verdict, ask = None, asking(judge)
+            verdict, ask = Verdict(ok=False, judged=False), asking(judge)
             with spared("accept"):
                 verdict = verdict_of(await ask(self.messages, self._message, model=self._asked))
             self._ruled(verdict)
@@ -513,17 +513,17 @@ class Call:
     def _asked(self) -> Any:
         return self.parts.models[self._way[-1].model]
 
-    def _ruled(self, verdict: Verdict | None) -> None:
-        """Take what the judge said; one that fails accepts nothing, and teaches nothing."""
+    def _ruled(self, verdict: Verdict) -> None:
+        """Take what the judge said; one that fails is paid, but accepts and teaches nothing."""
         attempt, parts = self._way[-1], self.parts
-        self._will_do = bool(verdict)
-        if verdict is None:
-            return
-        attempt.failed, attempt.reason = float(not verdict.ok), verdict.reason
+        self._will_do = verdict.ok
         for usage in verdict.usages:
             with spared("pricing what the judge asked"):
                 attempt.judging += parts.cost(attempt.model, usage)
         parts.experience.count("judging", attempt.model, cost=attempt.judging)
+        if not verdict.judged:
+            return
+        attempt.failed, attempt.reason = float(not verdict.ok), verdict.reason
         if not verdict.ok:
             parts.experience.count("turned down", attempt.model)
         elif parts.budget is not None:

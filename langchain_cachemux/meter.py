@@ -86,10 +86,14 @@ def model_named(metadata: Mapping[str, Any]) -> str:
 
 
 class Meter(BaseCallbackHandler):
-    """Writes down what the model calls consumed that were made under its `config`."""
+    """Writes down what the model calls consumed that were made under its `config`.
+
+    A call that nobody waits for any more is left to its provider, who will bill it: what is known of it
+    is what it was asked.
+    """
 
     def __init__(self) -> None:
-        self._started: dict[Any, tuple[float, int, str]] = {}
+        self._started: dict[Any, tuple[float, Usage]] = {}
         self._usages: list[Usage] = []
 
     @property
@@ -100,8 +104,10 @@ class Meter(BaseCallbackHandler):
 
     @property
     def usages(self) -> tuple[Usage, ...]:
-        """One for each call that has ended."""
-        return tuple(self._usages)
+        """One for each call: of one that has not ended, the tokens of its prompt and the time so far."""
+        now, open_ = time.perf_counter(), list(self._started.values())
+        asked = [replace(usage, seconds=now - started) for started, usage in open_]
+        return (*self._usages, *asked)
 
     def on_chat_model_start(
         self,
@@ -113,9 +119,13 @@ class Meter(BaseCallbackHandler):
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
         """Start the stopwatch, and take down who is asked: not every answer says whose it is."""
-        asked = sum(map(count_tokens_approximately, messages))
-        name = str((metadata or {}).get("ls_model_name") or "")
-        self._started[run_id] = time.perf_counter(), asked, name
+        told = metadata or {}
+        asked = Usage(
+            sum(map(count_tokens_approximately, messages)),
+            model=str(told.get("ls_model_name") or ""),
+            provider=str(told.get("ls_provider") or ""),
+        )
+        self._started[run_id] = time.perf_counter(), asked
 
     def on_llm_end(
         self,
@@ -125,15 +135,26 @@ class Meter(BaseCallbackHandler):
         **kwargs: Any,  # noqa: ARG002
     ) -> None:
         """Read the usage of what came; tokens that the provider does not tell are estimated."""
-        started, asked, name = self._started.pop(run_id, (time.perf_counter(), 0, ""))
+        started, asked = self._started.pop(run_id, (time.perf_counter(), Usage(0)))
         elapsed = time.perf_counter() - started
         for generations in response.generations:
             message = getattr(generations[0], "message", None)
-            usage = usage_of(message, seconds=elapsed, model=name)
+            usage = usage_of(message, seconds=elapsed, model=asked.model)
             if not usage.input_tokens and not usage.output_tokens:
                 said = count_tokens_approximately([AIMessage(generations[0].text)])
-                usage = replace(usage, input_tokens=asked, output_tokens=said)
+                usage = replace(usage, input_tokens=asked.input_tokens, output_tokens=said)
             self._usages.append(usage)
+
+    def on_llm_error(
+        self,
+        error: BaseException,
+        *,
+        run_id: UUID,
+        **kwargs: Any,  # noqa: ARG002
+    ) -> None:
+        """Forget a call that raised; one that was given up is as one that has not ended."""
+        if not isinstance(error, asyncio.CancelledError):
+            self._started.pop(run_id, None)
 
 
 def ask(question: Callable[[], Any], meter: Meter) -> Any:

@@ -53,6 +53,8 @@ class Verdict:
     usages: tuple[Usage, ...] = ()
     """What the judging consumed, a model call each."""
     reason: str = ""
+    judged: bool = True
+    """False when the judge failed: the answer is not accepted, and nothing is known of it."""
 
     def __post_init__(self) -> None:
         """Take NumPy's truth values too."""
@@ -278,7 +280,10 @@ class _Own(Judge):
     ) -> Verdict:
         """Call it; what is to be awaited is run to its end in a loop of its own."""
         meter = Meter()
-        said = ask(partial(self._asked, conversation, answer), meter)
+        try:
+            said = ask(partial(self._asked, conversation, answer), meter)
+        except Exception as error:  # noqa: BLE001
+            return failed(self, error, meter.usages)
         return self._verdict(said, meter)
 
     async def ajudge(
@@ -294,7 +299,10 @@ class _Own(Judge):
         if isinstance(self.accept, Runnable):
             given = {"messages": list(conversation), "answer": answer}
             question, waits = partial(self.accept.ainvoke, given, meter.config), True
-        said = await aask(question, meter, waits=waits)
+        try:
+            said = await aask(question, meter, waits=waits)
+        except Exception as error:  # noqa: BLE001
+            return failed(self, error, meter.usages)
         return self._verdict(said, meter)
 
     def _asked(self, conversation: Sequence[BaseMessage], answer: AIMessage) -> Any:
@@ -341,15 +349,18 @@ class _Pair(Judge):
 
     async def _verdict(self, ask: Callable[[Judge], Awaitable[Verdict]]) -> Verdict:
         usages: tuple[Usage, ...] = ()
+        judged = True
         for judge in (self.first, self.second):
             try:
                 said = verdict_of(await ask(judge))
             except Exception as error:  # noqa: BLE001
                 said = failed(judge, error)
             usages += said.usages
+            judged = judged and said.judged
             if said.ok is self.until:
+                judged = said.judged
                 break
-        return replace(said, usages=usages)
+        return replace(said, usages=usages, judged=judged)
 
 
 def _yes(said: Any) -> bool:
@@ -406,8 +417,8 @@ def _whole(answer: AIMessage) -> bool:
 
 
 def failed(judge: Judge, error: Exception, usages: tuple[Usage, ...] = ()) -> Verdict:
-    """The verdict of a judge that raised: it accepts nothing."""
-    log.warning("%s failed, so it accepts nothing: %s", type(judge).__name__, loggable(error))
-    return Verdict(
-        ok=False, usages=usages, reason=f"{type(judge).__name__} failed: {loggable(error)}"
-    )
+    """The verdict of a judge that raised: it accepts nothing, and what it consumed is charged."""
+    name = "accept" if isinstance(judge, _Own) else type(judge).__name__
+    log.warning("%s failed, so it accepts nothing: %s", name, loggable(error))
+    reason = f"{name} failed: {loggable(error)}"
+    return Verdict(ok=False, usages=usages, reason=reason, judged=False)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+log = logging.getLogger(__name__)
 
 
 class TorchClassifier(Bag):
@@ -276,12 +279,15 @@ class TransformerClassifier:
             ValueError: It was dumped by another class or version, from another model, or is damaged.
         """
         check_kind(state, self)
+        examples = Examples(self._examples.limit, growth=1.0, texts=True)
+        examples.restore(state["examples"])
+        head = Classifier(width=self.width, examples=examples.limit)
+        head.restore(state["head"])
         encoder, output = self._fresh() if "weights" in state else (None, None)
         if encoder is not None:
             _load(encoder, output, state["weights"])
             encoder.eval()
-        self._examples.restore(state["examples"])
-        self._head.restore(state["head"])
+        self._examples, self._head = examples, head
         self._encoder, self._output = encoder, output
 
     def _read(self, x: Query) -> Query:
@@ -341,15 +347,19 @@ class TransformerClassifier:
         self, encoder: Any, output: Any, order: NDArray[np.int64]
     ) -> tuple[list[Any], int]:
         """What was said before the interruption, and how many examples that were."""
-        from safetensors import safe_open
+        from safetensors import SafetensorError, safe_open
 
         file = None if self.folder is None else self.folder / "fine-tuning.safetensors"
         if file is None or not file.exists():
             return [], 0
-        with safe_open(file, framework="numpy") as kept:
-            if (kept.metadata() or {}).get("of") != self._fingerprint(order):
-                return [], 0
-            arrays = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+        try:
+            with safe_open(file, framework="numpy") as kept:
+                if (kept.metadata() or {}).get("of") != self._fingerprint(order):
+                    return [], 0
+                arrays = {name: kept.get_tensor(name) for name in kept.keys()}  # noqa: SIM118
+        except SafetensorError as error:
+            log.warning("%s cannot be read, so it is fine-tuned from the start: %s", file, error)
+            return [], 0
         told = arrays.pop("told")
         _load(encoder, output, arrays)
         return [told], len(told)
@@ -389,10 +399,14 @@ def _load(encoder: Any, output: Any, arrays: Mapping[str, Any]) -> None:
     """Put arrays into the modules.
 
     Raises:
-        ValueError: They are not of this model.
+        ValueError: They are not of this model, or something in them is not finite.
     """
     import torch
 
+    spoilt = [name for name, value in arrays.items() if not np.isfinite(value).all()]
+    if spoilt:
+        msg = f"state is damaged: weights must be finite, these are not: {', '.join(spoilt)}"
+        raise ValueError(msg)
     for prefix, module in (("encoder.", encoder), ("output.", output)):
         mine = {
             name.removeprefix(prefix): torch.tensor(value)

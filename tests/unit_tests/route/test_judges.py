@@ -5,6 +5,7 @@ import json
 import math
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from langchain_core.callbacks import BaseCallbackHandler, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall
+from langchain_core.messages.utils import count_tokens_approximately
 from langchain_core.output_parsers import CommaSeparatedListOutputParser, PydanticOutputParser
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import RunnableLambda
@@ -220,10 +222,38 @@ def test_asks_shows_the_conversation_and_the_answer_braces_and_all():
     assert [usage.model for usage in verdict.usages] == ["says"]
 
 
-def test_a_judge_that_waits_too_long_for_a_model_accepts_nothing():
+def test_a_judge_that_waits_too_long_for_a_model_accepts_nothing_and_its_prompt_is_charged():
     started = time.perf_counter()
-    assert not both(Asks(Says(0.5), timeout=0.05))
+    verdict = both(Asks(Says(0.5), timeout=0.05, prompt="Is it right? {answer}"))
     assert time.perf_counter() - started < 0.9
+    assert (verdict.ok, verdict.judged) == (False, False)
+    (usage,) = verdict.usages
+    asked = count_tokens_approximately([HumanMessage("Is it right? Paris")])
+    assert (usage.input_tokens, usage.output_tokens) == (asked, 0)
+    assert 0.05 <= usage.seconds < 0.5
+
+
+def test_of_a_judge_that_fails_what_its_models_consumed_is_charged_but_for_those_that_raised():
+    answers, raises, hangs = Says("yes"), Says(ConnectionError("down")), Says(0.5)
+
+    async def impatient(messages, answer):
+        await answers.ainvoke(messages)
+        with suppress(ConnectionError):
+            await raises.ainvoke(messages)
+        return await asyncio.wait_for(hangs.ainvoke(messages), 0.05)
+
+    verdict = both(judge_of(impatient))
+    assert (verdict.ok, verdict.judged) == (False, False)
+    assert [usage.output_tokens for usage in verdict.usages] == [2, 0]
+
+
+@pytest.mark.parametrize("first", [True, False, None])
+@pytest.mark.parametrize("second", [True, False, None])
+def test_a_pair_has_judged_where_what_it_says_would_be_said_whatever_failed(first, second):
+    left, right = Counted(first), Counted(second)
+    assert both(left & right).judged is (first is False or None not in (first, second))
+    either = both(left | right)
+    assert either.judged is (either.ok or None not in (first, second))
 
 
 def test_the_callers_callbacks_count_what_judging_consumed_and_those_that_show_hear_nothing():
