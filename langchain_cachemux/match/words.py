@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from langchain_cachemux.match import english
+from langchain_cachemux.match import english, figures
 
 CACHED = 2_000
 """Characters of the longest text whose reading is remembered; of a longer one its sentences' are."""
@@ -227,7 +227,7 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
                 capitals += not first
             inside, first = inside + (not first), False
         elif kind in {"letter", "number"}:
-            words.append(piece if kind == "letter" else _figure(piece))
+            words.append(piece if kind == "letter" else figures.figure(piece))
             first = first and kind == "letter"
         elif _is_sign(text, found.start()):
             words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else piece)
@@ -236,11 +236,11 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
         if mark:
             first = first or mark in _SENTENCES
             if words and _stops(mark, after):
-                clauses.append(_Clause(_counted(words), quoted))
+                clauses.append(_Clause(figures.in_figures(words), quoted))
                 quoted = quoted or (mark in _COLONS and not _courteous(words))
                 words = []
     if words:
-        clauses.append(_Clause(_counted(words), quoted))
+        clauses.append(_Clause(figures.in_figures(words), quoted))
     return _Passage(tuple(clauses), tuple(names), inside, capitals, quoted)
 
 
@@ -342,60 +342,6 @@ def _apart(word: str) -> list[str]:
 
 def _form(word: str) -> str:
     return english.FORMS.get(word, word)
-
-
-_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
-
-
-def _figure(token: str) -> str:
-    """A figure in ASCII digits, without separators of thousands or leading zeros."""
-    token = _THOUSANDS.sub("", token)
-    if not token.isascii():
-        token = "".join(str(unicodedata.digit(c, c)) for c in token)
-    if token.isdigit():
-        return token.lstrip("0") or "0"
-    return f"0{token}" if token[0] == "." else token
-
-
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_TEENS = "fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth"
-_VALUES = {word: n for n, word in enumerate(f"{_UNITS} {_TEENS}".split())}
-_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-_ORDINALS = {word: f"#{n}" for n, word in enumerate(_FIRST.split(), 1)}
-
-
-_COUNTING = frozenset((*_VALUES, *_SCALES, *_ORDINALS, "st", "nd", "rd", "th"))
-
-
-def _counted(words: list[str]) -> list[str]:
-    """Number words as figures: twenty one is 21, five million 5000000; a lone one is left."""
-    if _COUNTING.isdisjoint(words):
-        return words
-    found: list[str] = []
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        last = int(found[-1]) if found and found[-1].isdecimal() and len(found[-1]) < 13 else None  # noqa: PLR2004
-        value = _VALUES.get(word)
-        if word in _SCALES and (last is not None or found[-1:] == ["a"]):
-            found[-1] = str((last or 1) * _SCALES[word])
-        elif value is not None and last is not None and _completes(last, value):
-            found[-1] = str(last + value)
-        elif value is not None and (word != "one" or after in _SCALES):
-            found.append(str(value))
-        elif word in ("st", "nd", "rd", "th") and last is not None:
-            found[-1] = f"#{last}"
-        else:
-            found.append(_ORDINALS.get(word, word))
-    return found
-
-
-def _completes(last: int, value: int) -> bool:
-    """Whether a number word adds to the one before it: twenty + one, two hundred + five."""
-    if last >= 100:  # noqa: PLR2004
-        return last % 100 == 0 and value < 100  # noqa: PLR2004
-    return last >= 20 and last % 10 == 0 and 0 < value < 10  # noqa: PLR2004
 
 
 def _courteous(words: list[str]) -> bool:
