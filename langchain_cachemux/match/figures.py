@@ -73,6 +73,11 @@ def _completes(last: int, value: int) -> bool:
     return last >= 20 and last % 10 == 0 and 0 < value < 10  # noqa: PLR2004
 
 
+FORMS = {
+    "half": "0.5", "percent": "%", "plus": "+", "degree": "°", "degrees": "°", "dollars": "$",
+    "euros": "€",
+}  # fmt: skip
+"""Words for a figure or a sign."""
 _MONTHS = "january february march april may june july august september october november december"
 _MONTH = {word: month for month in _MONTHS.split() for word in (month, month[:3])}
 _MONTH["sept"] = "september"

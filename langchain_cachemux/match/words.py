@@ -48,6 +48,7 @@ class Text:
             (False); None where it does not show.
         asks: Whether its last clause asks by beginning with a verb (True), or states something (False);
             None where it does neither.
+        to_come: Whether it asks what will be (True), or what was (False); None where it does not show.
     """
 
     words: tuple[str, ...]
@@ -64,6 +65,7 @@ class Text:
     denies: bool
     asks_who: bool | None
     asks: bool | None
+    to_come: bool | None
 
     def strange(self, other: Text) -> list[str]:
         """The names that another text has not, nor shortened to their initials, nor as an adjective."""
@@ -135,6 +137,7 @@ def _read(text: str) -> Text:
         denies=not english.NEGATIONS.isdisjoint(words),
         asks_who=_asks_who(clauses),
         asks=None if asks is False and _ASKED.search(text) else asks,
+        to_come=_to_come(clauses),
     )
 
 
@@ -334,14 +337,17 @@ def _apart(word: str) -> list[str]:
         at = -3 if word.endswith("n't") else word.rindex("'")
         base, ending = word[:at], word[at:]
         if ending == "'s":
-            return [_form(base), "is"] if base in english.SUBJECTS else [_form(base)]
+            return [_form(base), "is" if base in english.SUBJECTS else english.POSSESSIVE]
         if base and ending in english.ENDINGS:
             return [_form(base), english.ENDINGS[ending]]
     return [_form(word)]
 
 
+_FORMS = english.FORMS | figures.FORMS
+
+
 def _form(word: str) -> str:
-    return english.FORMS.get(word, word)
+    return _FORMS.get(word, word)
 
 
 def _courteous(words: list[str]) -> bool:
@@ -378,6 +384,16 @@ def _asks_who(clauses: list[_Clause]) -> bool | None:
     subject = "".join(words[at + 1 : at + 2])
     asks_whom = words[at] in ("do", "did") and subject not in ("", *english.ANYBODY)
     return False if asks_whom and words[at - 1] != "to" else None
+
+
+def _to_come(clauses: list[_Clause]) -> bool | None:
+    """By its first helping verb: will it be, when was it, has it been."""
+    for clause in reversed(clauses):
+        first = next((word for word in clause.words if word in english.HELPING), None)
+        asks = clause.words[0] == first or clause.words[0] in _QUESTIONING
+        if first is not None and asks and not clause.quoted:
+            return first == "will" if first in english.TENSED else None
+    return None
 
 
 _PHRASES = re.compile("|".join(rf"\b({pattern})\b" for pattern, _ in english.PHRASES))
@@ -455,10 +471,31 @@ def stem(word: str) -> str:
     return word
 
 
+_VOWELS = frozenset("aeiouy")
+
+
+def abbreviates(short: str, long: str) -> bool:
+    """Whether a word is cut within a syllable, as temp(erature), or to consonants, as d(octo)r.
+
+    Cut between syllables it may be a word of its own: car and carpet, pain and painless.
+    """
+    written = (short + long).isalpha() and (short + long).isascii()
+    if len(short) < 2 or not written or short in english.CLOSED:  # noqa: PLR2004
+        return False
+    if long.startswith(short):
+        cut = short[-1] not in _VOWELS and long[len(short) :][:1] in _VOWELS
+        return cut and 2 < len(short) <= len(long) / 2  # noqa: PLR2004
+    letters = iter(long)
+    ends = short[0] == long[0] and short[-1] == long[-1] and len(long) - len(short) > 1
+    return ends and _VOWELS.isdisjoint(short[1:]) and all(letter in letters for letter in short)
+
+
 def _alike(name: str, other: str) -> bool:
-    """Whether two names begin alike, as Africa and African, Kraków and Krakow, C and Celsius."""
+    """Whether two names begin alike, as Africa and African, Kraków and Krakow, C and Celsius, or St."""
     name, other = _plain(name), _plain(other)
-    return name.startswith(other[:4]) or other.startswith(name[:4])
+    short, long = sorted((name, other), key=len)
+    begun = name.startswith(other[:4]) or other.startswith(name[:4])
+    return begun or abbreviates(short, long)
 
 
 def _plain(name: str) -> str:
