@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import TypeAlias
 
 from langchain_cachemux.match import english
-from langchain_cachemux.match.words import Text, read, stem
+from langchain_cachemux.match.words import Text, abbreviates, read, stem
 
 SHARED = 0.7
 """Share of the words aligned in order from which on two texts stand in one frame."""
@@ -94,12 +94,14 @@ class Alignment:
         return len(begun[0]) < 2 and begun[0] == begun[1]  # noqa: PLR2004
 
     def other_way(self) -> str | None:
-        """Why one asks what the other states, or one of `english.WAYS` leads elsewhere; or None.
+        """Why one asks what the other states, or of another time, or a way leads elsewhere; or None.
 
-        It leads to another word, while each text has both words.
+        One of `english.WAYS` leads to another word, while each text has both words.
         """
         if {self.new.asks, self.stored.asks} == {True, False}:
             return "one asks what the other states"
+        if {self.new.to_come, self.stored.to_come} == {True, False}:
+            return "one asks what was, the other what will be"
         shared = {*self.new.stems} & {*self.stored.stems}
         for way in sorted(english.WAYS):
             mine, theirs = (
@@ -126,6 +128,7 @@ def _align(one: str, other: str) -> Alignment:
     if max(len(one), len(other)) > TOO_LONG:
         return _unread(one, other)
     left, right = read(one), read(other)
+    left, right = _owning(left, right), _owning(right, left)
     blocks, aligned = _blocks(left.stems, right.stems)
     gone = [stem for start, end, _, _ in blocks for stem in left.stems[start:end]]
     come = [stem for _, _, start, end in blocks for stem in right.stems[start:end]]
@@ -175,6 +178,23 @@ def _unread(one: str, other: str) -> Alignment:
     )
 
 
+def _owning(text: Text, other: Text) -> Text:
+    """A text that says "in Spain" as if it said "Spain's": the other does, and no more differs."""
+    extra = Counter(text.stems) - Counter(other.stems)
+    owned = english.POSSESSIVE in other.light and english.POSSESSIVE not in text.light
+    if not owned or len(text.stems) != len(other.stems) + 1 or not extra.keys() <= english.PLACING:
+        return text
+    at = next(at for at, word in enumerate(text.stems) if word in extra)
+    return replace(
+        text,
+        words=text.words[:at] + text.words[at + 1 :],
+        stems=text.stems[:at] + text.stems[at + 1 :],
+        light=tuple(sorted((*text.light, "of"))),
+        clauses=tuple(start - (start > at) for start in text.clauses),
+        steps={word: steps - {text.words[at]} for word, steps in text.steps.items()},
+    )
+
+
 def _staying(text: Text, moved: Counter[str]) -> Callable[[int, int], list[str]]:
     """Reads a block of a text without the words that moved; blocks come in order."""
     if not moved:
@@ -203,7 +223,11 @@ def _between(mine: list[str], theirs: list[str]) -> tuple[list[Difference], int]
     if _initials(*sorted((mine, theirs), key=len)):
         return [], 0
     if len(mine) == len(theirs):
-        pairs = [pair for pair in zip(mine, theirs, strict=True) if not akin(*pair)]
+        pairs = [
+            pair
+            for pair in zip(mine, theirs, strict=True)
+            if not (akin(*pair) or abbreviates(*sorted(pair, key=len)))
+        ]
         return [Difference(x, y) for x, y in pairs], len(mine) - len(pairs)
     return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]))], 0
 
@@ -276,11 +300,11 @@ def _turn(left: Text, right: Text) -> str:
     """
     start, a, b = _unlike(left.stems, right.stems)
     if not english.NEGATIONS.isdisjoint(a):
-        return ""
-    for i in range(1, min(len(a), SEEN)):
+        return "turned" if _inverted(left, start, a, b) or _inverted(left, start, b, a) else ""
+    for i in sorted({*range(1, len(a))[:SEEN], *range(1, len(a))[-SEEN:]}):
         if a[:i] != b[len(b) - i :]:
             continue
-        for j in range(1, min(len(a) - i + 1, SEEN)):
+        for j in sorted({*range(1, len(a) - i + 1)[:SEEN], len(a) - i}):
             middle = a[i : len(a) - j]
             if a[len(a) - j :] != b[:j] or middle != b[j : len(b) - i]:
                 continue
@@ -299,6 +323,15 @@ def _turn(left: Text, right: Text) -> str:
             moves = clause or neighbours or helps or {a[0], b[0]} & english.ADJUNCTS
             return "turned" if moves else ""
     return ""
+
+
+def _inverted(text: Text, start: int, a: Words, b: Words) -> bool:
+    """Whether a "not" went before what is asked about: why isn't my card, why is my card not."""
+    about = {*b[:-1]} - english.UNSAID - english.ANYBODY
+    asks = text.asks or not english.KINDS.isdisjoint(text.stems[:start])
+    first = (english.KINDS | english.AUXILIARIES).issuperset(text.stems[:start])
+    moved = a[:1] == b[-1:] == ("not",) and a[1:] == b[:-1]
+    return moved and asks and first and len(text.clauses) == 1 and english.CLOSED.isdisjoint(about)
 
 
 def _unlike(left: Words, right: Words) -> tuple[int, Words, Words]:

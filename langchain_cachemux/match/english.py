@@ -13,19 +13,18 @@ TOGETHER = {
 """Written together, and apart; `ENDINGS` are written together with any word."""
 FORMS = {
     "am": "is", "are": "is", "were": "was", "does": "do", "has": "have", "an": "a", "whom": "who",
-    "which": "what", "could": "can", "might": "may", "grey": "gray", "ok": "okay", "half": "0.5",
-    "percent": "%", "plus": "+", "degree": "°", "degrees": "°", "dollars": "$", "euros": "€",
+    "which": "what", "could": "can", "might": "may", "every": "all", "grey": "gray", "ok": "okay",
 }  # fmt: skip
 """Forms and spellings of one word."""
 SUBJECTS = frozenset("what where who when how why that there here it he she let".split())
 """After these 's is a verb; elsewhere it is a possessive, and passed over."""
-ARTICLES = frozenset("a an the one".split())
-"""Passed over before a word that is not `CLOSED`."""
-LIGHT = frozenset("what is do have there of that it".split())  # a similarity sees as much of it
+ARTICLES = frozenset("a an the one".split())  # passed over before a word that is not `CLOSED`
+POSSESSIVE, PLACING = "'s", frozenset("in on".split())  # Spain's largest city, the largest in Spain
+LIGHT = frozenset("what is do have there of that it 's".split())  # a similarity sees as much of it
 UNSAID = frozenset("my our".split())  # may be left out
-AUXILIARIES = frozenset("can may must should will would did was had".split())
-"""May stand before the subject or after it."""
+AUXILIARIES = frozenset("can may must should will would did was had".split())  # before it or after
 HELPING = AUXILIARIES | frozenset("is do have were been be".split())  # of another verb, or it
+TENSED = frozenset("will was did had have".split())  # by the first, what will be, or what was
 ANYBODY = frozenset("i you we one people someone".split())  # it is not asked who of them did it
 NEGATIONS = frozenset(  # in English, and the commonest in some other languages
     "not no never none nor neither without except nobody nothing nowhere unless unable lack lacks nicht"
@@ -47,6 +46,7 @@ COURTESY = GREETINGS | frozenset(  # make a clause of greeting or thanks, with o
 PHRASES = (
     ("(?:have|need|required|obliged|got) to", "must"), ("(?:allowed|permitted) to", "may"),
     ("able to", "can"), ("going to", "will"), ("how come", "why"), ("amount of", "how much"),
+    (r"(?:less|fewer) than(?= (?:\W )?\d)", "under"), (r"more than(?= (?:\W )?\d)", "over"),
     ("(?:what )?number of", "how many"), ("(?:(?:in|at|on) )?what (?:time|year|date)", "when"),
 )  # fmt: skip
 """Several words for one of a closed class."""

@@ -15,7 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from langchain_cachemux.match import english
+from langchain_cachemux.match import english, figures
 
 CACHED = 2_000
 """Characters of the longest text whose reading is remembered; of a longer one its sentences' are."""
@@ -48,6 +48,7 @@ class Text:
             (False); None where it does not show.
         asks: Whether its last clause asks by beginning with a verb (True), or states something (False);
             None where it does neither.
+        to_come: Whether it asks what will be (True), or what was (False); None where it does not show.
     """
 
     words: tuple[str, ...]
@@ -64,6 +65,7 @@ class Text:
     denies: bool
     asks_who: bool | None
     asks: bool | None
+    to_come: bool | None
 
     def strange(self, other: Text) -> list[str]:
         """The names that another text has not, nor shortened to their initials, nor as an adjective."""
@@ -135,6 +137,7 @@ def _read(text: str) -> Text:
         denies=not english.NEGATIONS.isdisjoint(words),
         asks_who=_asks_who(clauses),
         asks=None if asks is False and _ASKED.search(text) else asks,
+        to_come=_to_come(clauses),
     )
 
 
@@ -227,7 +230,7 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
                 capitals += not first
             inside, first = inside + (not first), False
         elif kind in {"letter", "number"}:
-            words.append(piece if kind == "letter" else _figure(piece))
+            words.append(piece if kind == "letter" else figures.figure(piece))
             first = first and kind == "letter"
         elif _is_sign(text, found.start()):
             words.append("and" if text[found.start() - 1 : found.end() + 1] == " & " else piece)
@@ -236,11 +239,11 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
         if mark:
             first = first or mark in _SENTENCES
             if words and _stops(mark, after):
-                clauses.append(_Clause(_counted(words), quoted))
+                clauses.append(_Clause(figures.in_figures(words), quoted))
                 quoted = quoted or (mark in _COLONS and not _courteous(words))
                 words = []
     if words:
-        clauses.append(_Clause(_counted(words), quoted))
+        clauses.append(_Clause(figures.in_figures(words), quoted))
     return _Passage(tuple(clauses), tuple(names), inside, capitals, quoted)
 
 
@@ -334,68 +337,17 @@ def _apart(word: str) -> list[str]:
         at = -3 if word.endswith("n't") else word.rindex("'")
         base, ending = word[:at], word[at:]
         if ending == "'s":
-            return [_form(base), "is"] if base in english.SUBJECTS else [_form(base)]
+            return [_form(base), "is" if base in english.SUBJECTS else english.POSSESSIVE]
         if base and ending in english.ENDINGS:
             return [_form(base), english.ENDINGS[ending]]
     return [_form(word)]
 
 
+_FORMS = english.FORMS | figures.FORMS
+
+
 def _form(word: str) -> str:
-    return english.FORMS.get(word, word)
-
-
-_THOUSANDS = re.compile(r",(?=\d{3}(?!\d))")
-
-
-def _figure(token: str) -> str:
-    """A figure in ASCII digits, without separators of thousands or leading zeros."""
-    token = _THOUSANDS.sub("", token)
-    if not token.isascii():
-        token = "".join(str(unicodedata.digit(c, c)) for c in token)
-    if token.isdigit():
-        return token.lstrip("0") or "0"
-    return f"0{token}" if token[0] == "." else token
-
-
-_UNITS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
-_TEENS = "fifteen sixteen seventeen eighteen nineteen"
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth"
-_VALUES = {word: n for n, word in enumerate(f"{_UNITS} {_TEENS}".split())}
-_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
-_SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-_ORDINALS = {word: f"#{n}" for n, word in enumerate(_FIRST.split(), 1)}
-
-
-_COUNTING = frozenset((*_VALUES, *_SCALES, *_ORDINALS, "st", "nd", "rd", "th"))
-
-
-def _counted(words: list[str]) -> list[str]:
-    """Number words as figures: twenty one is 21, five million 5000000; a lone one is left."""
-    if _COUNTING.isdisjoint(words):
-        return words
-    found: list[str] = []
-    for word, after in zip(words, [*words[1:], ""], strict=True):
-        last = int(found[-1]) if found and found[-1].isdecimal() and len(found[-1]) < 13 else None  # noqa: PLR2004
-        value = _VALUES.get(word)
-        if word in _SCALES and (last is not None or found[-1:] == ["a"]):
-            found[-1] = str((last or 1) * _SCALES[word])
-        elif value is not None and last is not None and _completes(last, value):
-            found[-1] = str(last + value)
-        elif value is not None and (word != "one" or after in _SCALES):
-            found.append(str(value))
-        elif word in ("st", "nd", "rd", "th") and last is not None:
-            found[-1] = f"#{last}"
-        else:
-            found.append(_ORDINALS.get(word, word))
-    return found
-
-
-def _completes(last: int, value: int) -> bool:
-    """Whether a number word adds to the one before it: twenty + one, two hundred + five."""
-    if last >= 100:  # noqa: PLR2004
-        return last % 100 == 0 and value < 100  # noqa: PLR2004
-    return last >= 20 and last % 10 == 0 and 0 < value < 10  # noqa: PLR2004
+    return _FORMS.get(word, word)
 
 
 def _courteous(words: list[str]) -> bool:
@@ -432,6 +384,16 @@ def _asks_who(clauses: list[_Clause]) -> bool | None:
     subject = "".join(words[at + 1 : at + 2])
     asks_whom = words[at] in ("do", "did") and subject not in ("", *english.ANYBODY)
     return False if asks_whom and words[at - 1] != "to" else None
+
+
+def _to_come(clauses: list[_Clause]) -> bool | None:
+    """By its first helping verb: will it be, when was it, has it been."""
+    for clause in reversed(clauses):
+        first = next((word for word in clause.words if word in english.HELPING), None)
+        asks = clause.words[0] == first or clause.words[0] in _QUESTIONING
+        if first is not None and asks and not clause.quoted:
+            return first == "will" if first in english.TENSED else None
+    return None
 
 
 _PHRASES = re.compile("|".join(rf"\b({pattern})\b" for pattern, _ in english.PHRASES))
@@ -509,10 +471,31 @@ def stem(word: str) -> str:
     return word
 
 
+_VOWELS = frozenset("aeiouy")
+
+
+def abbreviates(short: str, long: str) -> bool:
+    """Whether a word is cut within a syllable, as temp(erature), or to consonants, as d(octo)r.
+
+    Cut between syllables it may be a word of its own: car and carpet, pain and painless.
+    """
+    written = (short + long).isalpha() and (short + long).isascii()
+    if len(short) < 2 or not written or short in english.CLOSED:  # noqa: PLR2004
+        return False
+    if long.startswith(short):
+        cut = short[-1] not in _VOWELS and long[len(short) :][:1] in _VOWELS
+        return cut and 2 < len(short) <= len(long) / 2  # noqa: PLR2004
+    letters = iter(long)
+    ends = short[0] == long[0] and short[-1] == long[-1] and len(long) - len(short) > 1
+    return ends and _VOWELS.isdisjoint(short[1:]) and all(letter in letters for letter in short)
+
+
 def _alike(name: str, other: str) -> bool:
-    """Whether two names begin alike, as Africa and African, Kraków and Krakow, C and Celsius."""
+    """Whether two names begin alike, as Africa and African, Kraków and Krakow, C and Celsius, or St."""
     name, other = _plain(name), _plain(other)
-    return name.startswith(other[:4]) or other.startswith(name[:4])
+    short, long = sorted((name, other), key=len)
+    begun = name.startswith(other[:4]) or other.startswith(name[:4])
+    return begun or abbreviates(short, long)
 
 
 def _plain(name: str) -> str:

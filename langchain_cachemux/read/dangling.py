@@ -29,6 +29,7 @@ _AUXILIARIES = _BE | frozenset(
     "do does did don't doesn't didn't has have had hasn't haven't hadn't can could can't cannot"
     " couldn't will would won't wouldn't shall should shouldn't may might must 'd 'll 've".split()
 )
+_DO = frozenset("do does did don't doesn't didn't".split())
 _ASKED = frozenset("what who whom whose which when where why how".split())
 _PREPOSITIONS = frozenset(
     "of in on at to for from with without by about as into onto over under after before between"
@@ -55,7 +56,7 @@ _CLOSED = (
     | _OTHERS
 )
 _SAID = frozenset(
-    "tell show give explain describe say know think mean guess see wonder happen happens"
+    "tell show give explain describe say said know think mean guess see wonder happen happens"
     " happened".split()
 )
 """Verbs by which one asks: never what a pronoun stands for."""
@@ -64,6 +65,8 @@ _SPEAKERS = frozenset("i my mine we us our you your".split())
 _ON = (
     _ASKED | _JOINS | _SAID | frozenset("yes no not ok okay more less again another really".split())
 )
+_BESIDE = frozenset("and now also but only just please again instead then ok okay".split())
+"""May stand beside a phrase that continues what was asked."""
 _BEGINS = frozenset("to i we you that without my".split())
 """A clause may begin with one of these, or with a word in -ing."""
 _ORDER = frozenset(
@@ -87,8 +90,15 @@ _IMPERSONAL = frozenset(
 _EXTRAPOSED = frozenset("to that if when how whether my".split())
 _CONTINUES = re.compile(
     r"(?:so|ok|okay|well|and|or|but)?\s*(?:(?:what|how) about\b|(?:what|who|where|why|when) else\b)"
-    r"|(?:and|or|but)\b"
+    r"|(?:and|or|but)\b|(?:(?:go|carry) on|try again|continue|proceed)(?:,? please)?\W*$"
+    r"|(?:(?:and|now|also|then|but) )?(?:do |ask )?(?:the )?same(?: \w+)?"
+    r"(?: (?:for|in|on|to|with|from|at|as|but|again|please)\b|\W*$)"
 )
+_BEFORE = re.compile(
+    r"\bthe (?:latter|former|above)(?: please)?\s*(?:[.,;:?!]|$)"
+    r"|\b(?:previous|last|earlier|above) (?:answer|question|message|reply|response)\b"
+)
+"""What was written earlier, by the words for it."""
 _END = frozenset(".!?\n;")
 _BREAKS = _END | frozenset(',:()"-–—') | _JOINS
 
@@ -103,7 +113,7 @@ def dangles(text: str) -> bool:
     words = _TOKEN.findall(_apart(line))
     if not any(word[0].isalpha() for word in words):
         return False
-    if _CONTINUES.match(line) or _goes_on(words):
+    if _CONTINUES.match(line) or _BEFORE.search(line) or _goes_on(words):
         return True
     return any(
         word in _REFERRING and _refers(words, at) and not _named(words, at)
@@ -120,7 +130,14 @@ def _goes_on(words: list[str]) -> bool:
     """Whether it only asks or answers on, about nothing it names: "Why?", "And then?", "Yes"."""
     said = [word for word in words if word[0].isalnum()]
     names = not _NAMELESS.issuperset(said) or not _SPEAKERS.isdisjoint(said)
-    return not names and not _ON.isdisjoint(said)
+    return (not names and not _ON.isdisjoint(said)) or _is_phrase(said)
+
+
+def _is_phrase(said: list[str]) -> bool:
+    """Whether it is a short phrase that hangs on what was asked: "in Spanish please", "as a table"."""
+    said = [word for word in said if word not in _BESIDE]
+    short = len(said) == 2 + (said[1:2] != [] and said[1] in _ARTICLES)
+    return short and said[0] in _PREPOSITIONS and _is_open(said[-1])
 
 
 def _refers(words: list[str], at: int) -> bool:
@@ -138,19 +155,35 @@ def _refers(words: list[str], at: int) -> bool:
             and before not in ("hi", "hello")
         )
     if word in SUBSTITUTES:
-        counts = after in _CLOSED or not after.isalnum()
+        counts = after in _CLOSED or not (after.isalnum() or after == "-")
         articled = not _ARTICLES.isdisjoint(words[max(at - 3, 0) : at])
         return counts and (before in _ORDER or word == "ones" or (articled and _is_open(before)))
     if word in POINTERS:
-        # "things that move": with nothing but the order of words, a verb before it looks the same
-        joins = word == "that" and before and _is_open(before) and words[at - 2 : at - 1] != ["who"]
-        return not joins and _points(word, after)
+        return not (word == "that" and _joins(words, at)) and _points(words, at)
     return False
 
 
-def _points(word: str, after: str) -> bool:
+def _joins(words: list[str], at: int) -> bool:
+    """Whether "that" begins a clause: "things that move", "I think that the bill is wrong".
+
+    With nothing but the order of words, "cancel that order" looks the same.
+    """
+    before, after = words[at - 1] if at else "", words[at + 1] if at + 1 < len(words) else "."
+    ends = after in _END or after in ("please", "again")
+    if not before or ends or (after in _PREPOSITIONS and after != "of"):
+        return False
+    if before in _SAID:
+        return after in _CLOSED and after not in _AUXILIARIES
+    return _is_open(before) and words[at - 2 : at - 1] != ["who"]
+
+
+def _points(words: list[str], at: int) -> bool:
     """Whether "this" or "that" points at something said, not at what is in sight or at the time."""
-    return after not in _TIMES and after != ":" and (word != "this" or _ends(after))
+    word, after, beyond = [*words[at:], ".", "."][:3]
+    if after in _TIMES or after == ":":
+        return False
+    works = at > 0 and words[at - 1] in _DO and _is_open(after) and _ends(beyond)
+    return word != "this" or _ends(after) or works
 
 
 def _ends(word: str) -> bool:
@@ -193,8 +226,8 @@ def _named(words: list[str], at: int) -> bool:
     for word in reversed(before):
         if word in _BREAKS:
             governed = False
-        elif _is_open(word):
-            if not governed:
+        elif _is_open(word) or word in _SAID:
+            if not governed and _is_open(word):
                 return True
             governed = False
     return False

@@ -125,6 +125,10 @@ EQUAL = [
     ("Who was the 2nd king?", "Who was the second king?"),
     ("Can I bring my dog & my cat?", "Can I bring my dog and my cat?"),
     ("Is e-mail safe?", "Is email safe?"),
+    ("Can every guest swim?", "Can all guest swim?"),
+    ("Where can I sleep for less than $90?", "Where can I sleep for under 90 dollars?"),
+    ("Why isn't my kettle boiling?", "Why is my kettle not boiling?"),
+    ("What do === and !== mean in Java?", "In Java, what do === and !== mean?"),
     ("¿Qué es un café?", "¿Qué es un cafe\u0301?"),
     ("١٢ + ٣", "12 + 3"),
 ]
@@ -143,6 +147,17 @@ REWORDED = [
     ("Who is the CEO of Apple?", "Who's Apple's CEO?"),
     ("Where is my order?", "Can you tell me whether you have sent what I ordered?"),
     ("How heavy is a bee?", "What does a bee weigh?"),
+    ("What is Peru's second longest river?", "What is the second longest river in Peru?"),
+    ("Name Earth's driest place.", "What is the driest place on Earth?"),
+    ("What is the max load?", "What is the maximum load?"),
+    ("Who is Dr. Mabuse?", "Who is Doctor Mabuse?"),
+    ("Where is St. Helena?", "Where is Saint Helena?"),
+]
+TENSES = [
+    ("Has my parcel been delivered?", "Will my parcel be delivered?"),
+    ("Was the invoice paid?", "Will the invoice be paid?"),
+    ("Has the flight to Oslo landed?", "When will the flight to Oslo land?"),
+    ("Where did the band play before?", "Where will the band go on to play next?"),
 ]
 
 
@@ -152,6 +167,30 @@ REWORDED = [
     ids=lambda text: text[:40],
 )
 def test_a_small_difference_in_one_frame_is_refused(new, stored):
+    assert compare(new, stored).verdict in REFUSED
+
+
+@pytest.mark.parametrize(("new", "stored"), TENSES, ids=lambda text: text[:40])
+def test_what_was_and_what_will_be_are_two_questions_whatever_their_wording(new, stored):
+    found = compare(new, stored)
+    assert found.verdict == "another"
+    assert found.reason == "one asks what was, the other what will be" or found.in_frame
+
+
+@pytest.mark.parametrize(
+    ("new", "stored"),
+    [
+        ("Why aren't all birds able to fly?", "Why are all birds not able to fly?"),
+        ("Why did you try not to win?", "Why did you not try to win?"),
+        ("Is Peru's river long?", "Is the long river in Chile?"),
+        ("How do I clean a car?", "How do I clean a carpet?"),
+        ("Is birth painless?", "Is birth pain?"),
+        ("How do I bake in a pan?", "How do I bake in a pancake?"),
+        ("How do I eat less than 20 a day?", "How do I eat more than 20 a day?"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_what_looks_like_another_way_of_saying_it_is_refused_where_it_is_not(new, stored):
     assert compare(new, stored).verdict in REFUSED
 
 
