@@ -581,7 +581,7 @@ def one_vector(_text):
         ("Turn the valve to the left to open it.", "Turn the valve to the right to open it.", None),
         ("The fee is 20 euros.", "The fee is 20 dollars.", False),
         ("The fee is 20 euros.", "The fee is 30 euros.", False),
-        ("The shop opens at 9 am.", "The shop opens at 9 pm.", None),
+        ("The shop opens at 9 am.", "The shop opens at 9 pm.", False),
         ("You must wear a badge.", "You may wear a badge.", False),
         ("It is a kind of bread.", "It is a kind of cake.", False),
         ("Paris", "Rome", False),
