@@ -3,7 +3,10 @@
 import pytest
 from hypothesis import settings
 
-from langchain_cachemux import flight
+from langchain_cachemux import Reader, flight
+from langchain_cachemux.match import index
+from langchain_cachemux.referee import Referee
+from langchain_cachemux.rewriting import Rewriter
 
 settings.register_profile("modest", deadline=None, max_examples=50)
 settings.load_profile("modest")
@@ -13,3 +16,11 @@ settings.load_profile("modest")
 def _nothing_is_led_here():
     """All tests run in one context, and some leave a flight that they began."""
     flight._LED.set(())
+
+
+@pytest.fixture(autouse=True)
+def _waited_for(monkeypatch):
+    """As for a folder: who is asked has a minute, unless a test is about deadlines."""
+    for asked in (Reader, Referee, Rewriter):
+        monkeypatch.setitem(asked.__init__.__kwdefaults__, "deadline", 60.0)
+    monkeypatch.setattr(index, "PATIENCE", 60.0)

@@ -124,10 +124,10 @@ def test_agreement_is_symmetric_and_never_raises(left, right):
     ],
 )
 def test_no_text_is_too_odd_or_takes_long(text):
-    started = time.perf_counter()
+    started = time.thread_time()
     assert agree(text, text + " ")
     assert not agree(f"{text} or so", "17")
-    assert time.perf_counter() - started < 5
+    assert time.thread_time() - started < 5
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(-(10**9), 10**9))

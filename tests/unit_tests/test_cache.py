@@ -727,11 +727,11 @@ def test_a_megabyte_is_stored_and_found_exactly_in_a_moment(make):
     letters = Letters()
     cache = make(embeddings=letters)
     words = "all work and no play " * 50_000
-    start = time.perf_counter()
+    start = time.process_time()
     cache.update(ask(words + "a"), LLM, chat("A dull boy."))
     assert texts(cache.lookup(ask(words + "a"), LLM)) == ["A dull boy."]
     assert cache.lookup(ask(words + "b"), LLM) is None
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     assert letters.asked == []
 
 

@@ -5,6 +5,7 @@ import os
 import statistics
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -25,6 +26,7 @@ from langchain_core.runnables import RunnableLambda
 
 from langchain_cachemux import LECCache, Reader, SentenceEncoder
 from langchain_cachemux import flight as flight_module
+from langchain_cachemux import stats as stats_module
 
 LONG = 30.0
 
@@ -33,6 +35,19 @@ LONG = 30.0
 def cache():
     with LECCache(embeddings=Words()) as cache:
         yield cache
+
+
+class Awaited(Fake):
+    """Answers when so many threads wait for its answer."""
+
+    many: int
+
+    def _generate(self, *args, **kwargs):
+        (flight,) = self.cache.flights._flights.values()
+        until = time.monotonic() + LONG
+        while len(flight.answer._condition._waiters) < self.many and time.monotonic() < until:
+            time.sleep(0.01)
+        return super()._generate(*args, **kwargs)
 
 
 @every_way_at_once
@@ -68,7 +83,7 @@ def test_an_answer_that_is_not_worth_storing_is_handed_on_all_the_same():
     with LECCache(embeddings=Words(), capacity=1, policy=Never()) as cache:
         first = cache.reader.read("kept", "llm").key
         cache.update("kept", "llm", Fake(model="m")._generate([HumanMessage("x")]).generations)
-        model = Slow(model="slow", cache=cache)
+        model = Awaited(model="awaited", cache=cache, many=4)
         assert len(at_once(lambda: model.invoke(QUESTION), 5)) == 5
         assert len(model.calls) == 1
         assert (cache.stats().bypassed, cache.stats().entries) == (1, 1)
@@ -102,7 +117,8 @@ def test_a_chain_within_the_model_that_asks_the_same_does_not_wait_for_itself(ca
 
 def test_with_wait_0_every_call_is_made():
     with LECCache(embeddings=Words(), wait=0) as cache:
-        model = Slow(model="slow", cache=cache)
+        all_asked = threading.Barrier(5)
+        model = Fake(model="m", cache=cache, says=lambda _: f"{all_asked.wait(LONG)}")
         at_once(lambda: model.invoke(QUESTION), 5)
         assert len(model.calls) == 5
 
@@ -251,30 +267,39 @@ def test_an_embedder_that_hangs_costs_a_call_its_deadline_once():
     class Hanging(Words):
         def embed_query(self, text):
             self.asked.append(text)
-            time.sleep(2.0)
+            go_on.wait(LONG)
             return super().embed_query(text)
 
-    hanging = Hanging()
+    hanging, go_on = Hanging(), threading.Event()
     with LECCache(reader=Reader(hanging, deadline=0.1)) as cache:
         model = Fake(model="m", cache=cache)
         started = time.monotonic()
         for question in "abc":
             assert model.invoke(question).text == "Paris it is"
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < LONG / 2
         assert len(hanging.asked) == 1
         assert cache.stats().entries == 3
+        go_on.set()
 
 
-def test_loading_the_encoder_is_not_the_models_time():
+def test_loading_the_encoder_is_not_the_models_time(monkeypatch):
     class Loading(Words):
         def embed_query(self, text):
-            time.sleep(0.5)
+            clock.now += 100.0
             return super().embed_query(text)
 
+    def says(_):
+        clock.now += 2.0
+        return "Paris"
+
+    clock = SimpleNamespace(now=0.0)
+    told = SimpleNamespace(perf_counter=lambda: clock.now)
+    monkeypatch.setattr(stats_module, "time", told)
     with LECCache(embeddings=Loading()) as cache:
-        Fake(model="m", cache=cache).invoke(QUESTION)
+        Fake(model="m", cache=cache, says=says).invoke(QUESTION)
         (entry,) = cache.ledger
-        assert entry.cost < 0.4
+        assert clock.now > 100.0
+        assert entry.cost == 2.0
 
 
 def test_a_warm_cache_has_loaded_what_a_question_needs():

@@ -136,6 +136,15 @@ def test_an_index_that_hangs_costs_the_semantic_hits_alone(cache, gate, monkeypa
     until(lambda: semantic(cache, 0))
 
 
+@pytest.fixture
+def late(tmp_path):
+    """A cache whose updates give up soon, once its lock is held."""
+    with LECCache(tmp_path / "cache", embeddings=Words(), match=0.99) as cache:
+        assert stored(cache, 0)
+        cache._shelf._writing.deadline = SOON
+        yield cache
+
+
 @pytest.mark.parametrize(
     "forget",
     [
@@ -146,26 +155,23 @@ def test_an_index_that_hangs_costs_the_semantic_hits_alone(cache, gate, monkeypa
     ],
     ids=["doubt", "forget", "clear", "feedback"],
 )
-def test_an_answer_that_is_written_late_is_not_written_once_it_was_forgotten(cache, forget):
+def test_an_answer_that_is_written_late_is_not_written_once_it_was_forgotten(late, forget):
     """The update gave up waiting for the folder; its writer still waits for its turn."""
-    key = cache.reader.read(question(7), LLM).key
-    refused = cache.stats().refused
-    with cache._shelf.lock:
-        cache.update(question(7), LLM, plain("7"))
-        assert cache.stats().errors == 1
-        forget(cache, key)
-    until(lambda: cache.stats().refused == refused + 1)
-    until(lambda: not cache._shelf.doubted)
-    assert not exact(cache, 7)
+    with late._shelf.lock:
+        late.update(question(7), LLM, plain("7"))
+        assert late.stats().errors == 1
+        forget(late, late.reader.read(question(7), LLM).key)
+    until(lambda: late.stats().refused == 1)
+    until(lambda: not late._shelf.doubted)
+    assert not exact(late, 7)
 
 
-def test_an_answer_that_is_written_late_is_written_where_another_was_in_doubt(cache):
-    admitted = cache.stats().admitted
-    with cache._shelf.lock:
-        cache.update(question(7), LLM, plain("7"))
-        cache.doubt(cache.reader.read(question(0), LLM).key)
-    until(lambda: cache.stats().admitted == admitted + 1)
-    assert exact(cache, 7)
+def test_an_answer_that_is_written_late_is_written_where_another_was_in_doubt(late):
+    with late._shelf.lock:
+        late.update(question(7), LLM, plain("7"))
+        late.doubt(late.reader.read(question(0), LLM).key)
+    until(lambda: late.stats().admitted == 2)
+    assert exact(late, 7)
 
 
 def test_a_hit_is_served_whether_it_can_be_counted_or_not(cache, monkeypatch):

@@ -162,9 +162,14 @@ def test_when_the_leader_gives_up_the_others_go_on_at_once(bench, pool, give_up)
     assert took < UNKNOWN
 
 
-def test_when_the_leader_takes_too_long_the_others_go_on(pool):
-    bench = Bench(longest=0.3)
-    answers, _ = _given_up(bench, pool, lambda: time.sleep(1.0))
+def test_when_the_leader_takes_too_long_the_others_go_on(pool, clock):
+    def takes_too_long():
+        clock.now += bench.flights.patience
+        assert over.wait(LONG)
+
+    bench, over = Bench(longest=0.3), threading.Event()
+    bench.model = lambda key: over.set() or f"answer to {key}"
+    answers, _ = _given_up(bench, pool, takes_too_long)
     assert (answers, len(bench.calls)) == (["answer to q"] * 3, 3)
 
 

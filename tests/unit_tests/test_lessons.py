@@ -133,7 +133,7 @@ def test_a_judge_settles_afterwards_what_the_answers_left_open(make, monkeypatch
         call(cache, "b:first", "Rome")
     call(cache, "a:first", LONG)
     call(cache, "a:unsure words", f"{LONG} or evening")
-    assert cache.wait(5)
+    assert cache.wait(30)
     assert asked == [("a:unsure words", "a:first")]
     assert call(cache, "a:unsure words", "") == LONG
     assert cache.find(ask("a:unsure words"), LLM).entry.text == "a:first"
@@ -299,7 +299,7 @@ def test_a_judge_that_is_not_trusted_yet_is_asked_afterwards_only(make):
     cache = make(judge=lambda new, stored: True)
     call(cache, "a:first", "Paris")
     assert call(cache, "a:unsure words", "Rome") is None
-    assert cache.wait(5)
+    assert cache.wait(30)
     assert (cache.stats().judged_before, cache.stats().judged_after) == (0, 1)
     assert cache.lessons.referee.passes_wrong.yes == 1
 
@@ -464,7 +464,7 @@ def test_odd_prompts_raise_neither_in_the_chain_nor_in_the_judges_thread(make, o
         cache.lookup(prompt, LLM)
     call(cache, "a: " + odd, "fine")
     call(cache, "a:  " + odd, "other")
-    assert cache.wait(5)
+    assert cache.wait(30)
     assert cache.check() == []
 
 
@@ -506,7 +506,7 @@ def test_whatever_is_asked_and_said_the_books_and_the_index_agree(steps):
                 else:
                     call(cache, question, answer)
                 assert len(cache.ledger) <= 4
-            assert cache.wait(5)
+            assert cache.wait(30)
             assert cache.check() == []
             assert cache.stats().errors == 0
 

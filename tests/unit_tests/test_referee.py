@@ -198,10 +198,10 @@ def test_a_judge_that_raises_is_no_opinion_and_is_spared_for_a_while_then_asked_
 
 def test_a_judge_that_hangs_holds_a_question_up_no_longer_than_the_deadline():
     go = threading.Event()
-    asks = referee(lambda new, stored: go.wait(10), deadline=0.1)
+    asks = referee(lambda new, stored: go.wait(30), deadline=0.1)
     began = time.perf_counter()
     assert asks.ask(PAIR) is None
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 15
     go.set()
 
 

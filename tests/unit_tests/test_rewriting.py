@@ -334,12 +334,12 @@ def test_what_is_no_text_is_a_fault_too():
 
 @pytest.mark.parametrize("kind", [Table, Awaited])
 def test_whoever_is_slow_is_waited_for_only_so_long(kind):
-    with LECCache(embeddings=Words(), rewrite=kind(slow=1.0)) as cache:
+    with LECCache(embeddings=Words(), rewrite=kind(slow=20.0)) as cache:
         cache.rewriter.deadline = 0.05
         began = time.perf_counter()
         cache.lookup(dumps(FRANCE), "m")
         asyncio.run(cache.alookup(dumps(SPAIN), "n"))
-        assert time.perf_counter() - began < 0.9
+        assert time.perf_counter() - began < 10
         assert cache.stats().rewritten == 0
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import threading
-import time
 
 import numpy as np
 import pytest
@@ -256,17 +255,21 @@ def test_what_models_consumed_is_told(given):
 
 def test_judging_in_a_loop_does_not_hold_it_up():
     def slow(new, stored):
-        time.sleep(0.3)
+        assert go_on.wait(30)
         return threading.current_thread() is threading.main_thread()
 
     async def judged():
         ticks = 0
+        go_on.clear()
         task = asyncio.create_task(pair_judge_of(slow).ajudge(PAIR))
         while not task.done():
             await asyncio.sleep(0.01)
             ticks += 1
+            if ticks == 3:
+                go_on.set()
         return (await task).same, ticks
 
+    go_on = threading.Event()
     same, ticks = asyncio.run(judged())
     assert same == 0
     assert ticks > 2

@@ -326,9 +326,9 @@ def test_malformed_text_never_raises_and_equals_only_itself(one):
 
 def test_a_megabyte_is_refused_at_once_rather_than_read():
     page = "Every line says a little more of the same. " * 25_000
-    started = time.perf_counter()
+    started = time.thread_time()
     found = compare(page, page + "x")
-    assert time.perf_counter() - started < 0.5
+    assert time.thread_time() - started < 0.5
     assert found.verdict == "unsure"
     assert (
         found.reason == "'a text of 1,075,000 characters' is not 'a text of 1,075,001 characters'"

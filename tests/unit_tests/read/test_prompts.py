@@ -405,9 +405,9 @@ def test_a_text_longer_than_max_chars_is_matched_exactly_only():
 
 def test_a_megabyte_is_read_in_a_moment():
     words = "all work and no play " * 50_000
-    start = time.perf_counter()
+    start = time.thread_time()
     queries = [read(HumanMessage(words + end)) for end in "ab"]
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
     assert {query.text for query in queries} == {""}
     assert queries[0].key != queries[1].key
 

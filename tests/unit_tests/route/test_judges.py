@@ -223,14 +223,25 @@ def test_asks_shows_the_conversation_and_the_answer_braces_and_all():
 
 
 def test_a_judge_that_waits_too_long_for_a_model_accepts_nothing_and_its_prompt_is_charged():
-    started = time.perf_counter()
-    verdict = both(Asks(Says(0.5), timeout=0.05, prompt="Is it right? {answer}"))
-    assert time.perf_counter() - started < 0.9
+    class Hanging(Says):
+        def _generate(self, *args, **kwargs):
+            go_on.wait(30)
+            return super()._generate(*args, **kwargs)
+
+    class Late(Asks):
+        async def ajudge(self, *args, **kwargs):
+            verdict = await super().ajudge(*args, **kwargs)
+            go_on.set()  # a loop ends when its threads do
+            return verdict
+
+    go_on, started = threading.Event(), time.monotonic()
+    verdict = both(Late(Hanging("yes"), timeout=0.05, prompt="Is it right? {answer}"))
+    assert time.monotonic() - started < 15
     assert (verdict.ok, verdict.judged) == (False, False)
     (usage,) = verdict.usages
     asked = count_tokens_approximately([HumanMessage("Is it right? Paris")])
     assert (usage.input_tokens, usage.output_tokens) == (asked, 0)
-    assert 0.05 <= usage.seconds < 0.5
+    assert 0.05 <= usage.seconds < 15
 
 
 def test_of_a_judge_that_fails_what_its_models_consumed_is_charged_but_for_those_that_raised():
@@ -470,23 +481,32 @@ def test_a_judge_is_a_function_of_the_conversation_and_the_answer():
 
 
 def test_judging_in_a_loop_does_not_hold_it_up():
+    go_on = threading.Event()
+
     def slow(messages, answer):
-        time.sleep(0.2)
-        return True
+        return go_on.wait(30)
 
     class Slow(Judge):
         def judge(self, conversation, answer, *, model=None):
-            time.sleep(0.2)
-            return Verdict(ok=True)
+            return Verdict(ok=go_on.wait(30))
+
+    class Silent(Says):
+        def _generate(self, *args, **kwargs):
+            go_on.wait(30)
+            return super()._generate(*args, **kwargs)
 
     async def ticks(judge):
+        go_on.clear()
         task, count = asyncio.create_task(judge.ajudge(ASKED, PARIS)), 0
         while not task.done():
             await asyncio.sleep(0.01)
             count += 1
+            if count == 5:
+                go_on.set()
+        assert (await task).ok
         return count
 
-    for judge in (judge_of(slow), Slow(), Asks(Says(0.2))):
+    for judge in (judge_of(slow), Slow(), Asks(Silent("yes"))):
         assert asyncio.run(ticks(judge)) >= 5
 
 
