@@ -93,6 +93,15 @@ class Alignment:
         begun = [[word[0] for word in each] for each in forms]
         return len(begun[0]) < 2 and begun[0] == begun[1]  # noqa: PLR2004
 
+    def _turned_owner(self) -> bool:
+        """Whether "of" stands where "'s" stood: my wife's brother, the wife of my brother."""
+        mine, theirs = (
+            [word for word in text.stems if word not in english.UNSAID]
+            for text in (self.new, self.stored)
+        )
+        differ = {*self.new.light} ^ {*self.stored.light}
+        return mine == theirs and differ == {"of", english.POSSESSIVE}
+
     def other_way(self) -> str | None:
         """Why one asks what the other states, or of another time, or a way leads elsewhere; or None.
 
@@ -100,6 +109,8 @@ class Alignment:
         """
         if {self.new.asks, self.stored.asks} == {True, False}:
             return "one asks what the other states"
+        if self._turned_owner():
+            return "the owner in one is what is owned in the other"
         if {self.new.to_come, self.stored.to_come} == {True, False}:
             return "one asks what was, the other what will be"
         shared = {*self.new.stems} & {*self.stored.stems}
@@ -284,6 +295,8 @@ def _misspelt(short: str, long: str) -> bool:
     """Two neighbouring letters changed places, a double letter is single, or a long word lacks one."""
     if len(short) < SHORT or short[0] != long[0] or len(long) - len(short) > 1:
         return False
+    if long == f"{short}s":  # a plural
+        return False
     at = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
     if len(short) == len(long):
         return short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
@@ -316,7 +329,9 @@ def _turn(left: Text, right: Text) -> str:
             if {*a} <= {*left.names, *right.names}:
                 return "exchanged"
             clause = start + i in left.clauses or start + j in right.clauses
-            neighbours = i == j == 1 and not do and english.CLOSED.isdisjoint(a)
+            owned = english.POSSESSIVE in left.light and english.POSSESSIVE in right.light
+            words = english.CLOSED.isdisjoint(a) and any(word[-1].isalnum() for word in a)
+            neighbours = i == j == 1 and words and not (do or owned)
             helps = (i == 1 and a[0] in english.AUXILIARIES) or (
                 j == 1 and b[0] in english.AUXILIARIES
             )
@@ -330,8 +345,11 @@ def _inverted(text: Text, start: int, a: Words, b: Words) -> bool:
     about = {*b[:-1]} - english.UNSAID - english.ANYBODY
     asks = text.asks or not english.KINDS.isdisjoint(text.stems[:start])
     first = (english.KINDS | english.AUXILIARIES).issuperset(text.stems[:start])
-    moved = a[:1] == b[-1:] == ("not",) and a[1:] == b[:-1]
-    return moved and asks and first and len(text.clauses) == 1 and english.CLOSED.isdisjoint(about)
+    named = (english.HELPING | {english.POSSESSIVE}).issuperset(
+        text.light
+    )  # not: is it safe not to
+    plain = first and named and len(text.clauses) == 1 and english.CLOSED.isdisjoint(about)
+    return asks and plain and a[:1] == b[-1:] == ("not",) and a[1:] == b[:-1]
 
 
 def _unlike(left: Words, right: Words) -> tuple[int, Words, Words]:

@@ -72,7 +72,8 @@ OPPOSED = (
     "do|did", "have|had", _PERSONS, "to,into|from", "into|out", "in|out", "on|off", "up|down",
     "before|after", "with|without", "over|under", "above|below", "inside|outside", "for|against",
     "since|until", "and|or", _ALL, "more|less,fewer", "most|least,fewest", "always|never|sometimes",
-    "many|few|much", "this|that", "these|those", "now|then", "here|there", "only|also", "earlier|later",
+    "many|few|much", "this|that", "these|those", "now|then", "here|there", "only|also", "next|last",
+    "earlier|later",
 )  # fmt: skip
 """Sets of which one member in another's place asks something else; a comma joins forms of a member."""
 KINDS = frozenset("who where when why".split())  # of answers, asked for by no other
@@ -83,6 +84,5 @@ ADJUNCTS = KINDS | frozenset(
     "in on at for from to with without before after during by if while since until how".split()
 )
 """Begins a part of a question that may be moved to its front or end."""
-WAYS = frozenset("from into than".split())
-"""Before the one of two that may not change places with the other: a stain from silk."""
+WAYS = frozenset("from into than".split())  # two may not change places around it: a stain from silk
 PAIRED = frozenset("and or vs versus".split())  # between two that may change places

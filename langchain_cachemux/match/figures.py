@@ -92,14 +92,22 @@ _UNITS = {
 } | dict(
     each.split(":")
     for each in (
-        "g:gram l:litre h:hour hr:hour hrs:hour min:minute mins:minute sec:seconds secs:seconds"
+        "g:gram l:litre h:hour hr:hour hrs:hour min:minute mins:minute sec:second secs:second"
         " lb:pound lbs:pound oz:ounce ft:feet usd:$ eur:€ gbp:£"
     ).split()
 )
+_UNITS |= {f"{unit}s": unit for unit in _UNITS.values()}
 """Units after a figure; m is left, for it is a metre, a mile, a minute and a million."""
 _DEGREES = {"c": "celsius", "f": "fahrenheit"}
+_OF = frozenset("in per many".split())
+"""After these a unit of two letters needs no figure, where one stands elsewhere: 6 feet in cm."""
 _HALVES = {"morning": "am", "afternoon": "pm", "evening": "pm"}
 _CLOCK = re.compile(r"(0?[1-9]|1[0-2])(?:[.:]([0-5]\d))?")
+
+
+def is_month(words: list[str], after: str) -> bool:
+    """Whether the last word is an abbreviated month before a figure, as in Jan. 3."""
+    return after.isdigit() and _MONTH.get(words[-1] if words else "", "may") != "may"
 
 
 def _without_endings(words: list[str]) -> list[str]:
@@ -135,7 +143,7 @@ def _measured(words: list[str]) -> list[str]:
             elif before in _MONTH:
                 found[-1] = _MONTH[before]
             found.append(word)
-        elif before[:1].isdigit():
+        elif before[:1].isdigit() or (before in _OF and len(word) > 1):
             found.append(_UNITS.get(word) or _MONTH.get(word, word))
         else:
             found.append(_DEGREES.get(word, word) if before == "°" else word)

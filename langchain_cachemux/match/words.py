@@ -182,7 +182,7 @@ _SILENT = _PLAIN - frozenset(".!()")
 _DASHES = frozenset("-‐‑‒–—―−")
 
 
-_ENDS = re.compile(r"(?<=[.?])(?=\s)")
+_ENDS = re.compile(r"(?<=[.?])(?=\s(?!\d))")
 
 
 class _Passage(NamedTuple):
@@ -223,7 +223,7 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
         mark = after = ""
         if kind in {"simple", "word"}:
             word = _simple(piece) if kind == "simple" else _word(piece)
-            words += _as_read(word, piece, words, text[found.start() - 1 : found.start()])
+            words += _as_read(word, piece, words, text[max(found.start() - 2, 0) : found.start()])
             mark = word.mark
             if word.opening if first else word.name:
                 names.append(word.name or word.opening)
@@ -238,7 +238,8 @@ def _passage(text: str, quoted: bool) -> _Passage:  # noqa: FBT001
             mark, after = piece, text[found.end() : found.end() + 1]
         if mark:
             first = first or mark in _SENTENCES
-            if words and _stops(mark, after):
+            dated = mark == "." and figures.is_month(words, text[found.end() : found.end() + 1])
+            if words and _stops(mark, after) and not dated:
                 clauses.append(_Clause(figures.in_figures(words), quoted))
                 quoted = quoted or (mark in _COLONS and not _courteous(words))
                 words = []
@@ -285,8 +286,8 @@ def _is_name(word: str, *, first: bool) -> bool:
 
 
 def _as_read(word: _Word, piece: str, before: list[str], sign: str) -> list[str]:
-    """A word's parts, but for the "am" of an hour, and the case of a letter after a backslash."""
-    if sign == "\\" and len(word.parts[0]) == 1:
+    r"""A word's parts, but for the "am" of an hour, and the case of a letter after a sign: \D, or -D."""
+    if len(word.parts[0]) == 1 and (sign[-1:] == "\\" or sign.strip() == "-"):
         return [piece[0]]
     hour = word.parts == ["is"] and piece[:2].casefold() == "am"
     return ["am"] if hour and before and before[-1][0].isdigit() else word.parts
@@ -475,7 +476,7 @@ _VOWELS = frozenset("aeiouy")
 
 
 def abbreviates(short: str, long: str) -> bool:
-    """Whether a word is cut within a syllable, as temp(erature), or to consonants, as d(octo)r.
+    """Whether a word is cut within a syllable, as temp(erature), after an o, or to consonants: d(octo)r.
 
     Cut between syllables it may be a word of its own: car and carpet, pain and painless.
     """
@@ -483,8 +484,9 @@ def abbreviates(short: str, long: str) -> bool:
     if len(short) < 2 or not written or short in english.CLOSED:  # noqa: PLR2004
         return False
     if long.startswith(short):
-        cut = short[-1] not in _VOWELS and long[len(short) :][:1] in _VOWELS
-        return cut and 2 < len(short) <= len(long) / 2  # noqa: PLR2004
+        within = short[-1] not in _VOWELS and long[len(short) :][:1] in _VOWELS
+        after_o = short[-1] == "o" and len(short) > 3  # noqa: PLR2004
+        return (within or after_o) and 2 < len(short) <= len(long) / 2  # noqa: PLR2004
     letters = iter(long)
     ends = short[0] == long[0] and short[-1] == long[-1] and len(long) - len(short) > 1
     return ends and _VOWELS.isdisjoint(short[1:]) and all(letter in letters for letter in short)
