@@ -148,7 +148,7 @@ class Call:
 
     async def anext(self) -> str | None:
         """As `next`; the router is asked in a thread, as it may have to wait for what is learned."""
-        if self._way or self._alone:
+        if self._way or self.parts.alone:
             return self.next()
         return await run_in_executor(self._config, self.next)
 
@@ -212,7 +212,8 @@ class Call:
                         self._learn()
                         raise
                     return
-        self._answered(time.perf_counter() - started - (self._shown or 0.0))
+        with self._cache.left_on_error():
+            self._answered(time.perf_counter() - started - (self._shown or 0.0))
 
     @contextmanager
     def _paid_in_part(self, started: float) -> Iterator[None]:
@@ -255,14 +256,18 @@ class Call:
         judge = self.parts.accept
         if judge is not None and self._judging and self._will_do and not self.final:
             verdict, ask = Verdict(ok=False, judged=False), asking(judge)
-            with spared("accept"):
-                verdict = verdict_of(await ask(self.messages, self._message, model=self._asked))
+            try:
+                with self._cache.left_on_error(), spared("accept"):
+                    verdict = verdict_of(await ask(self.messages, self._message, model=self._asked))
+            except BaseException:  # the caller left
+                self._learn()
+                raise
             self._ruled(verdict)
 
     def settle(self) -> None:
         """Learn, have answers compared where that is due, say how it was routed."""
         parts, given = self.parts, self._given
-        if self._alone:
+        if self.parts.alone:
             self._estimate()
         cost = self._learn()
         self._message = metadata.write(self._message, self._described(cost))
@@ -390,7 +395,7 @@ class Call:
         self._candidates = Candidates(self.parts, self.messages, self._kwargs)
         only = self._candidates.standard
         self._route = Route(only, "no other model can", {}, ladder=(only,))
-        if not self._alone:
+        if not self.parts.alone:
             self._read()
             self._choose()
         if self._candidates.excluded:
@@ -435,14 +440,9 @@ class Call:
         """Read the question for the router; when its words cannot be embedded, its key is known."""
         with spared("reading the question"):
             self._query = self.parts.reader.read(*self._key)
-            if not self._alone:
+            if not self.parts.alone:
                 turns = conversation(self.messages)
                 self._query = self.parts.reader.routed(self._query, *turns)
-
-    @property
-    def _alone(self) -> bool:
-        """Whether there is one model: what it will cost is of use to nobody before it is asked."""
-        return len(self.parts.models) == 1
 
     @property
     def _given(self) -> Attempt:

@@ -90,6 +90,11 @@ class Parts(BaseModel):
         return list(self.models)[-1]
 
     @property
+    def alone(self) -> bool:
+        """Whether there is one model: what it will cost is of use to nobody before it is asked."""
+        return len(self.models) == 1
+
+    @property
     def bottoms(self) -> list[BaseChatModel]:
         """The chat models that the models are at their bottom."""
         return [bottom for model in self.models.values() if (bottom := chat_model(model))]
@@ -112,7 +117,7 @@ class Parts(BaseModel):
 
         Of a single model it is the one that LangChain itself caches under.
         """
-        if len(self.models) == 1 and self.structure is None:
+        if self.alone and self.structure is None:
             return written(next(iter(self.models.values())), kwargs, config)
         models = {name: written(model, {}, config) for name, model in self.models.items()}
         structure = self.structure and self.structure.written
@@ -121,7 +126,7 @@ class Parts(BaseModel):
 
     def routed(self, query: Query, *turns: str) -> Query:
         """Return a query as the router reads it; a single model is asked whatever it is."""
-        return self.reader.routed(query, *turns) if len(self.models) > 1 else query
+        return query if self.alone else self.reader.routed(query, *turns)
 
     def eligible(self, able: list[str]) -> list[str]:
         """Of the models that can do what is asked those to choose from: the pinned one, or all."""

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import re
 import threading
+import time
 from itertools import pairwise
 from typing import Any
 
@@ -295,6 +296,37 @@ def test_what_was_paid_before_the_caller_left_is_learned(leave):
     assert learned(mux) == {"small": [1.0], "large": []}
     assert mux.spending.spent == 1.0 + 10.0
     assert mux.router.out("large") is False
+
+
+async def test_what_was_paid_before_a_call_is_cancelled_that_is_being_judged_is_learned():
+    async def ponders(messages, answer):
+        await asyncio.sleep(60)
+
+    mux = multiplexed(accept=ponders, budget=Spending(100.0), cache=lec())
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(mux.ainvoke(QUESTION), 0.5)
+    assert learned(mux) == {"small": [1.0], "large": []}
+    assert mux.spending.spent == mux.stats().cost == 1.0
+
+
+async def test_nobody_waits_for_an_answer_that_could_not_be_paid():
+    def torn(usage):
+        if usage.input_tokens == 1:  # as it is asked when a multiplexer is made
+            return 1.0
+        raise OverflowError
+
+    mux = multiplexed(Slow(model="small", seconds=0.1), price=torn, cache=lec())
+
+    async def waits():
+        began = time.monotonic()
+        with pytest.raises(OverflowError):
+            await mux.ainvoke(QUESTION)
+        return time.monotonic() - began
+
+    leader = asyncio.create_task(waits())
+    await asyncio.sleep(0.05)
+    others = await asyncio.gather(waits(), waits())
+    assert max(await leader, *others) < 5
 
 
 async def test_a_call_that_is_cancelled_teaches_nothing_of_the_model_that_was_asked():
