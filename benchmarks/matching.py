@@ -66,7 +66,7 @@ from langchain_cachemux.match.local import LocalJudge
 from langchain_cachemux.match.verified import Verified
 from langchain_cachemux.read import answers
 from langchain_cachemux.referee import Referee
-from langchain_cachemux.shelf import CANDIDATES
+from langchain_cachemux.shelf import CANDIDATES, Forgotten
 from langchain_cachemux.types import Admission, Entry, Hit, Match, Query, Standing, Usage
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ class Desk:
         self.of: dict[str, Entry] = {}
         """The entry of each wording."""
         self.ledger = self
+        self.forgotten = Forgotten()
 
     def near(self, query: Query) -> Iterator[Match]:
         """The wordings near a query, nearest first."""
@@ -193,8 +194,9 @@ class Desk:
         self.texts.append(query.text)
         self.of[query.key] = entry
 
-    def reword(self, query: Query, of: str) -> Admission:
-        """Let an entry be asked for in these words too."""
+    def reword(self, query: Query, of: str, *, answer: str | None = None) -> Admission:
+        """Let an entry be asked for in these words too; none is ever replaced by a later answer."""
+        del answer
         if query.key in self.of:
             self.of[query.key] = self.of[of]
         else:
