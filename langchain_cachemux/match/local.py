@@ -50,6 +50,8 @@ LITTLE = frozenset(
 _WORD = re.compile(r"\w+|[^\w\s]")
 _TELLING = re.compile(r"(?<!^)(?<![.?!:] )\b[A-Z]\w*|\d\w*|[^\w\s.,;:!?'’‘\"“”()`´…–—-]")
 """What no other word stands for: a name (a capital within a sentence), a number, a sign."""
+_OPTION = re.compile(r"(?:\\|(?<!\S)-)[A-Za-z]\b")
+_DENIAL = re.compile(r"\b(?:not|never|cannot)\b|n['’]t\b")
 _LOCK = Lock()
 
 
@@ -60,9 +62,10 @@ class LocalJudge:
     chances. Two texts get no more than the chance that is assumed unread where one has a number, a name
     or a sign that the other has not, a word that its vocabulary shows as it shows another, where each
     has a word of its own that the vocabulary has not whole ("pros", "cons"; most words of other
-    languages), or equal words in another order ("from Rome to Oslo", "from Oslo to Rome"): it does not
-    tell well who does what to whom. A pair and its mirror image get one opinion. The model is loaded
-    once in a process, when a pair is first judged.
+    languages), where both deny and each another word ("not right", "not wrong"), or equal words in
+    another order ("from Rome to Oslo", "from Oslo to Rome"): it does not tell well who does what to
+    whom. A pair and its mirror image get one opinion. The model is loaded once in a process, when a
+    pair is first judged.
 
     Args:
         folder: Where `judge.onnx` and `tokenizer.json` are, as `training/export.py` writes them; by
@@ -87,7 +90,7 @@ class LocalJudge:
         """
         texts = [_whole(text) for text in (pair.new, pair.stored)]
         first, second = sorted(map(_plain, texts))
-        if first == second:
+        if first == second and not _options_differ(*texts):
             return Opinion(1.0, "the same words")
         foreign = next((c for c in first + second if c.isalpha() and c > LATIN), None)
         if foreign is not None:
@@ -151,6 +154,23 @@ def _plain(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
+def _options_differ(text: str, other: str) -> bool:
+    r"""Whether the letter of a class or of an option is another, be it by its case: \w, \W; -l, -L."""
+    return set(_OPTION.findall(text)) != set(_OPTION.findall(other))
+
+
+def _denied(text: str) -> list[str] | None:
+    """The first word that tells something after a denial, if any does; None where nothing is denied."""
+    found = _DENIAL.search(text)
+    if found is None:
+        return None
+    return [word for word in _WORD.findall(text[found.end() :]) if _tells(word)][:1]
+
+
+def _tells(word: str) -> bool:
+    return word[0].isalnum() and word not in LITTLE
+
+
 def _doubt(texts: list[str], tokenizer: Tokenizer) -> str:
     """Why the judge should not be sure that two texts are the same, or nothing."""
     words = [_WORD.findall(text.casefold()) for text in texts]
@@ -158,30 +178,36 @@ def _doubt(texts: list[str], tokenizer: Tokenizer) -> str:
         for telling in _TELLING.findall(text):
             if telling != "I" and telling.casefold() not in other:
                 return f"only one of them has {telling!r}"
+    if _options_differ(*texts):
+        return "the letter of an option is another"
+    denied = [_denied(text.casefold()) for text in texts]
+    if None not in denied and denied[0] != denied[1]:
+        return "both deny something, and not the same"
+    first, second = words
+    unread = _unread(first, second, tokenizer)
+    if not unread and _swapped(first, second):
+        return "words have changed places, which the local judge does not read"
+    return unread
+
+
+def _unread(first: list[str], second: list[str], tokenizer: Tokenizer) -> str:
+    """Which words its vocabulary cannot tell apart, or nothing."""
     seen: dict[tuple[str, ...], str] = {}
     strange: list[str | None] = [None, None]
-    for word in sorted(set(words[0]) ^ set(words[1])):
+    for word in sorted(set(first) ^ set(second)):
         tokens = tuple(tokenizer.encode(word, add_special_tokens=False).tokens)
         if not tokens or "[UNK]" in tokens or tokens in seen:
             return f"the local judge cannot read {word!r}"
         seen[tokens] = word
         if len(tokens) > 1:
-            strange[word in words[1]] = word
-    if all(strange):
-        return "the local judge knows neither {!r} nor {!r}".format(*strange)
-    if _swapped(*words):
-        return "words have changed places, which the local judge does not read"
-    return ""
+            strange[word in second] = word
+    return "the local judge knows neither {!r} nor {!r}".format(*strange) if all(strange) else ""
 
 
 def _swapped(first: list[str], second: list[str]) -> bool:
     """Whether words of both texts stand in another order, and not as one part moved to an end."""
     one, other = (
-        [
-            w
-            for w in words
-            if w[0].isalnum() and w not in LITTLE and words.count(w) == others.count(w) == 1
-        ]
+        [w for w in words if _tells(w) and words.count(w) == others.count(w) == 1]
         for words, others in ((first, second), (second, first))
     )
     moved = len(one) > 2 and any(one[k:] + one[:k] == other for k in range(len(one)))  # noqa: PLR2004

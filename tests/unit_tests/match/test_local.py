@@ -76,6 +76,10 @@ def test_equal_words_are_the_same_however_long_or_written():
         ("Did Anna call Peter?", "Did Peter call Anna?"),
         ("How do I get from Rome to Oslo?", "How can I get from Oslo to Rome?"),
         ("Is tea better than coffee?", "Is coffee better than tea?"),
+        ("You're tired, aren't you?", "You're not tired, are you?"),
+        ("Her plan is not right.", "Her plan is not wrong."),
+        (r"What does \w+ find?", r"What does \W+ find?"),
+        ("What does ls -l show?", "What does ls -L show?"),
         ("Can I? " + "word " * LONGEST, "Must I? " + "word " * LONGEST),
     ],
 )
@@ -88,6 +92,8 @@ def test_it_says_why_it_is_not_sure():
         ("Which word is Boden?", "Which word is Baden?", "only one of them has 'Boden'"),
         ("क्या यह कल है", "Is it?", "cannot read 'क'"),
         ("What are its pros?", "What are its cons?", "knows neither 'pros' nor 'cons'"),
+        ("It's not right.", "It's not wrong.", "both deny something"),
+        ("tar -x", "tar -X", "the letter of an option"),
         ("word " * 200, "words " * 200, "more than the 160 tokens"),
     ):
         assert why in LocalJudge().judge(Pair(first, second)).reason
