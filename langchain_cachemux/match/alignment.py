@@ -95,12 +95,13 @@ class Alignment:
 
     def _turned_owner(self) -> bool:
         """Whether "of" stands where "'s" stood: my wife's brother, the wife of my brother."""
+        if {*self.new.light} ^ {*self.stored.light} != {"of", english.POSSESSIVE}:
+            return False
         mine, theirs = (
             [word for word in text.stems if word not in english.UNSAID]
             for text in (self.new, self.stored)
         )
-        differ = {*self.new.light} ^ {*self.stored.light}
-        return mine == theirs and differ == {"of", english.POSSESSIVE}
+        return mine == theirs
 
     def other_way(self) -> str | None:
         """Why one asks what the other states, or of another time, or a way leads elsewhere; or None.
@@ -191,9 +192,11 @@ def _unread(one: str, other: str) -> Alignment:
 
 def _owning(text: Text, other: Text) -> Text:
     """A text that says "in Spain" as if it said "Spain's": the other does, and no more differs."""
-    extra = Counter(text.stems) - Counter(other.stems)
     owned = english.POSSESSIVE in other.light and english.POSSESSIVE not in text.light
-    if not owned or len(text.stems) != len(other.stems) + 1 or not extra.keys() <= english.PLACING:
+    if not owned or len(text.stems) != len(other.stems) + 1:
+        return text
+    extra = Counter(text.stems) - Counter(other.stems)
+    if not extra.keys() <= english.PLACING:
         return text
     at = next(at for at, word in enumerate(text.stems) if word in extra)
     return replace(
