@@ -7,6 +7,7 @@ import random
 import re
 import tomllib
 from pathlib import Path
+from statistics import mean
 
 import pytest
 from langchain_core.globals import get_llm_cache, set_llm_cache
@@ -229,6 +230,40 @@ def test_the_figures_of_the_router_are_those_of_the_committed_runs():
         f"would save {min(most):.0%}".replace("%", "").strip() + f" to {max(most):.0%}",
     ):
         assert printed(said) in text, said
+
+
+def test_the_figures_of_matching_are_those_of_the_committed_run():
+    rows = json.loads((ROOT / "benchmarks/results/matching.json").read_text("utf-8"))["rows"]
+
+    def cells(stream, arm):
+        return [row for row in rows if (row["stream"], row["arm"]) == (stream, arm)]
+
+    def served(stream, arm):
+        return 100 * mean(row["right"] for row in cells(stream, arm))
+
+    text = " ".join(README.split())
+    alone = [cells(stream, "verified 0.02") for stream in ("banking77", "clinc150")]
+    low, high = ([f(100 * row["right"] for row in of) for of in alone] for f in (min, max))
+    assert (
+        f"it serves {low[0]:.0f} to {high[0]:.0f} % and {low[1]:.0f} to {high[1]:.0f} % of what could"
+        in text
+    )
+    wrong = [100 * sum(r["wrong"] for r in of) / sum(r["served"] for r in of) for of in alone]
+    assert f"{wrong[0]:.1f} % and {wrong[1]:.1f} % of that wrongly" in text
+    for words, arm in (
+        ("with a judge that is never wrong {} % and {} %", "verified 0.02, judge 0.0"),
+        ("or {} % and {} % if it says so itself", "verified 0.02, told judge 0.0"),
+        ("told everything serves {} % and {} %", "oracle"),
+    ):
+        shares = (f"{served(stream, arm):.0f}" for stream in ("banking77", "clinc150"))
+        assert words.format(*shares) in text
+    opposite = cells("polarity", "verified 0.02")
+    count = sum(row["served"] for row in opposite)
+    right = count - sum(row["wrong"] for row in opposite)
+    assert f"it serves {count} answers of 10,000 questions, {right} of them right" in text
+    bare = cells("polarity", "threshold 0.85")
+    share = sum(row["wrong"] for row in bare) / sum(row["served"] for row in bare)
+    assert ("wrong seven times in ten" in text) == (0.65 <= share < 0.75)
 
 
 def test_the_figures_over_five_seeds_are_those_of_the_committed_run():
