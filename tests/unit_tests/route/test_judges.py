@@ -520,7 +520,7 @@ def test_without_a_loop_nothing_is_waited_for_that_only_a_loop_could_bring():
         at_once(asyncio.sleep(0))
 
 
-@pytest.mark.parametrize("accept", [lambda m, a: time.sleep(0.2), lambda m, a: asyncio.sleep(9)])
+@pytest.mark.parametrize("accept", [lambda m, a: time.sleep(2), lambda m, a: asyncio.sleep(9)])
 def test_judging_may_be_given_up_half_way(accept):
     async def given_up():
         with pytest.raises(TimeoutError):
