@@ -32,6 +32,10 @@ NINETY = 1.645
 """Deviations within which nine in ten of a normal distribution lie."""
 ANYTHING = Estimate(mean=0.5, width=0.5, ceiling=1.0)
 """A chance of which nothing is known."""
+ENOUGH = 60.0
+"""Outcomes of the rarer kind from which on a model is tried less than its bound says."""
+LATELY = 4000.0
+"""Outcomes of a model after which one counts half, in saying how much is known of it."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +68,53 @@ class Costs:
             expect(made, name, "an estimator that was made, such as Mean()", given)
 
 
+@dataclass(slots=True)
+class Outcomes:
+    """How many of a model's answers did, and how many did not, lately."""
+
+    did: float = 0.0
+    failed: float = 0.0
+
+    def learn(self, failed: float) -> None:
+        """Take one more: 0 of an answer that did, 1 of one that did not, or a share between."""
+        keep = 2.0 ** (-1.0 / LATELY)
+        self.did = keep * self.did + 1.0 - failed
+        self.failed = keep * self.failed + failed
+
+    @property
+    def hope(self) -> float:
+        """How much of its bound a model is tried by: all, until something is known of it.
+
+        A bound of nine in ten is what a user can believe of one question. To learn from a stream of them
+        it is too much: whoever is asked in vain is paid, and an outcome teaches of all questions near.
+        With n outcomes of the rarer kind `ENOUGH`/n of it counts; as those of long ago are forgotten,
+        that is never nothing, and a model that has become better is found out.
+        """
+        return min(1.0, ENOUGH / max(min(self.did, self.failed), 1.0))
+
+
 class Known(NamedTuple):
     """What is known of one model on one question; `fails` is None where the price includes it."""
 
     price: Estimate
     fails: Estimate | None
+    hope: float = 1.0
+    """How much of the bound of `fails` counts when its answer is judged."""
 
     @classmethod
-    def of(cls, estimator: Estimator | Costs, x: Query) -> Known:
+    def of(cls, estimator: Estimator | Costs, x: Query, hope: float = 1.0) -> Known:
         """Ask the estimators of a model."""
         if not isinstance(estimator, Costs):
             return cls(estimator.predict(x), None)
-        return cls(estimator.price.predict(x), _chance(estimator.fails.predict(x)))
+        return cls(estimator.price.predict(x), _chance(estimator.fails.predict(x)), hope)
+
+    @property
+    def hoped(self) -> float:
+        """The chance to fail by which it is tried where its answer is judged."""
+        if self.fails is None:
+            return 0.0
+        low = self.fails.optimistic
+        return low + (1 - self.hope) * (self.fails.mean - low)
 
     @property
     def tried(self) -> bool:
@@ -148,6 +187,23 @@ class Plan:
             if k.fails and k.tried
             else k.price
             for k, mean, least, most in zip(self.known, self.means, low, high, strict=True)
+        ]
+
+    def hopeful(self) -> list[float]:
+        """Return what starting with each model costs by the ends that it is compared by to be tried.
+
+        Whoever's answer is judged is tried by what is `hoped`. Where answers are given as they are, the
+        most expensive model is known from the questions it was asked alone, as all are: its whole bound
+        counts as well as theirs, for with less of them an order of a stream locks.
+        """
+        fails = [
+            k.hoped if judged else k.fails.optimistic if k.fails else 0.0
+            for k, judged in zip(self.known, self.judged, strict=True)
+        ]
+        values = self._values([max(k.price.optimistic, 0.0) for k in self.known], fails)
+        return [
+            value if k.fails and k.tried else k.price.optimistic
+            for k, value in zip(self.known, values, strict=True)
         ]
 
     def cautious(self) -> list[float]:

@@ -9,11 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+import numpy as np
+
 from langchain_cachemux.arguments import as_call, expect, is_made
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.route import files
-from langchain_cachemux.route.costs import Costs, Known, Plan, Strategy
-from langchain_cachemux.route.estimators import check_kind, checked, kept
+from langchain_cachemux.route.costs import Costs, Known, Outcomes, Plan, Strategy
+from langchain_cachemux.route.estimators import array, check_kind, checked, kept
 from langchain_cachemux.route.outages import Outages
 from langchain_cachemux.types import Route
 
@@ -54,8 +56,9 @@ class Router:
     `Costs`: its price, and the chance that its answer will not do; `Plan` makes the cost of starting
     with it from these. Models are compared by the lower bound of that cost. This is optimism: a model
     not yet tried on such questions looks cheap, so it is tried, and its interval shrinks (arXiv
-    2306.02003 §3). `safe=True` is the contrary, fail-expensive: a cheaper model is asked only where it
-    costs less even if it fails as often as it may.
+    2306.02003 §3). Where its answer is judged, less and less of that bound counts, the more is known of
+    what became of its answers (`Outcomes.hope`). `safe=True` is the contrary, fail-expensive: a cheaper
+    model is asked only where it costs less even if it fails as often as it may.
 
     A call that raised is an outage: others are asked first until it has faded. Safe between threads.
 
@@ -95,6 +98,7 @@ class Router:
         self.estimators = dict(estimators)
         self.strategy = strategy
         self._outages = Outages(half_life=half_life, clock=clock)
+        self._outcomes = {name: Outcomes() for name in estimators}
         self._lock = Lock()
 
     def __repr__(self) -> str:
@@ -138,7 +142,7 @@ class Router:
         names = self._among(among)
         _check(stay, self.estimators, judge_price, error_price, switch_price)
         with self._lock:
-            known = [Known.of(self.estimators[name], x) for name in names]
+            known = [self._known(name, x) for name in names]
             out = [self._outages.chance(name) for name in names]
         if stay is not None and switch_price:
             switched = [k.plus(switch_price) for k in known]
@@ -217,6 +221,7 @@ class Router:
                 estimator.price.learn(x, cost)
             if failed is not None:
                 estimator.fails.learn(x, float(failed))
+                self._outcomes[route].learn(float(failed))
 
     def outage(self, route: str) -> None:
         """Learn that a call of `route` raised: others are asked first, and it again after a while.
@@ -266,10 +271,10 @@ class Router:
         """Return a table of the models: price, chance of failing, cost in all, why it is not asked."""
         route = self.choose(x, **terms)
         with self._lock:
-            known = {name: Known.of(e, x) for name, e in self.estimators.items()}
+            known = {name: self._known(name, x) for name in self.estimators}
             out = {name: self._outages.chance(name) for name in self.estimators}
         rows = [("model", "price", "will not do", "in all", "")]
-        for name, (price, fails) in known.items():
+        for name, (price, fails, _) in known.items():
             total = route.estimates.get(name)
             notes = ["asked"] if name == route.model else []
             notes += ["cannot do what is asked"] if total is None else []
@@ -295,12 +300,14 @@ class Router:
                 name: {part: kept(e).dump() for part, e in _parts(estimator).items()}
                 for name, estimator in self.estimators.items()
             }
+            outcomes = {name: np.array([o.did, o.failed]) for name, o in self._outcomes.items()}
         return {
             "kind": type(self).__name__,
             "version": self.VERSION,
             "strategy": self.strategy,
             "half_life": self._outages.half_life,
             "models": models,
+            "outcomes": outcomes,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -313,10 +320,13 @@ class Router:
         if list(state["models"]) != list(self.estimators):
             msg = f"state is of the models {list(state['models'])}, not {list(self.estimators)}"
             raise ValueError(msg)
+        counts = state.get("outcomes", {})  # a file of before has none: each model is tried anew
+        outcomes = {name: Outcomes(*array(counts, name, (2,)).tolist()) for name in counts}
         with self._lock:
             for name, estimator in self.estimators.items():
                 for part, e in _parts(estimator).items():
                     kept(e).restore(state["models"][name][part])
+            self._outcomes.update({n: o for n, o in outcomes.items() if n in self._outcomes})
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned to a file: whole, or not at all.
@@ -373,6 +383,9 @@ class Router:
             raise ValueError(msg)
         return names
 
+    def _known(self, name: str, x: Query) -> Known:
+        return Known.of(self.estimators[name], x, self._outcomes[name].hope)
+
     def _named(self, route: str) -> Estimator | Costs:
         if route not in self.estimators:
             msg = f"route must be one of {list(self.estimators)}, got {route!r}"
@@ -404,7 +417,7 @@ def _options(
     names: Sequence[str], plan: Plan, out: Sequence[float], *, safe: bool, heard: bool
 ) -> list[_Option]:
     totals = plan.totals()
-    bounds = [e.optimistic if heard else e.mean for e in totals]
+    bounds = plan.hopeful() if heard else [e.mean for e in totals]
     bounds = plan.cautious() if safe else bounds
     options = []
     for k, (name, total, bound) in enumerate(zip(names, totals, bounds, strict=True)):

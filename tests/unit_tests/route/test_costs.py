@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.route.costs import ANYTHING, Costs, Known, Plan, at_stake
+from langchain_cachemux.route.costs import (
+    ANYTHING,
+    ENOUGH,
+    LATELY,
+    Costs,
+    Known,
+    Outcomes,
+    Plan,
+    at_stake,
+)
 from langchain_cachemux.route.estimators import UNKNOWN
 from langchain_cachemux.types import Estimate, Query
 
@@ -70,7 +79,7 @@ def test_an_interval_holds_the_cost_whatever_within_theirs_the_prices_and_chance
     for pick in ("optimistic", "mean", "upper"):
         moved = [
             Known(Estimate(max(getattr(p, pick), 0.0), 0.0), Estimate(getattr(f, pick), 0.0))
-            for p, f in known
+            for p, f, _ in known
         ]
         for first, total in enumerate(totals):
             cost = played(plan, first, moved, judge_price, error_price)
@@ -169,3 +178,43 @@ def test_what_is_at_stake_is_what_knowing_the_cheaper_one_would_save(mean, width
 def test_nothing_is_at_stake_where_all_is_known_and_anything_where_nothing_is():
     assert at_stake(Estimate(1.0, 0.0), 2.0) == 0.0
     assert at_stake(Estimate(0.0, math.inf), 2.0) == math.inf
+
+
+@given(models(), st.sampled_from(["route", "cascade", "auto"]), prices, st.floats(0.0, 1.0))
+def test_what_a_model_is_tried_by_lies_between_its_least_cost_and_what_the_means_come_to(
+    known, strategy, error_price, hope
+):
+    def hopeful(hope):
+        told = [one._replace(hope=hope) for one in known]
+        return Plan(told, strategy, judge_price=1.0, error_price=error_price).hopeful()
+
+    least = [
+        total.optimistic
+        for total in Plan(known, strategy, judge_price=1.0, error_price=error_price).totals()
+    ]
+    assert hopeful(1.0) == pytest.approx(least, abs=1e-9)
+    for all_, part, none in zip(hopeful(1.0), hopeful(hope), hopeful(0.0), strict=True):
+        assert all_ - 1e-9 <= part <= none + 1e-9
+    if strategy == "route":
+        assert hopeful(hope) == hopeful(1.0)  # nobody judges
+
+
+def lived(*outcomes):
+    made = Outcomes()
+    for outcome in outcomes:
+        made.learn(outcome)
+    return made
+
+
+def test_a_model_is_tried_by_its_whole_bound_until_enough_of_the_rarer_outcome_came():
+    assert Outcomes().hope == 1.0
+    assert lived(*[0.0] * 5000).hope == 1.0
+    assert lived(*[0.0, 1.0] * 50).hope == 1.0
+    assert lived(*[0.0, 1.0] * 120).hope == pytest.approx(ENOUGH / 120, rel=0.1)
+    assert lived(*[0.25] * 400).hope == pytest.approx(ENOUGH / 100, rel=0.1)
+
+
+def test_what_was_long_ago_is_forgotten_so_that_a_model_is_never_given_up():
+    half, long = LATELY / math.log(2) / 2, round(LATELY)
+    assert lived(*[0.0, 1.0] * 5 * long).hope == pytest.approx(ENOUGH / half, rel=0.01)
+    assert lived(*[1.0, 0.0] * long, *[1.0] * 8 * long).hope == 1.0

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_cachemux.route.costs import Costs
+from langchain_cachemux.route import files
+from langchain_cachemux.route.costs import ANYTHING, Costs
 from langchain_cachemux.route.estimators import UNKNOWN, Mean, Ridge
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.route.shrunk import Shrunk
@@ -480,6 +481,42 @@ def test_an_estimator_that_cannot_be_kept_is_named_before_anything_is_written(tm
     with pytest.raises(ValueError, match=r"must have dump.* got .*Says"):
         router(small=UNKNOWN).save(tmp_path / "router")
     assert list(tmp_path.iterdir()) == []
+
+
+def doubted():
+    """A router of a model that, judged first, costs more by its mean and less by its bound."""
+    fails = Says(Estimate(0.5, 0.4, ceiling=1.0, above=0.4))
+    cheap = Costs(Says(Estimate(2.8, 0.0)), fails)
+    return Router({"cheap": cheap, "large": Costs(Says(Estimate(4.0, 0.0)), Says(ANYTHING))})
+
+
+def test_a_judged_model_is_tried_on_its_bound_alone_as_long_as_little_is_known_of_it():
+    models = doubted()
+    assert models.choose(X, judged=True).model == "cheap"
+    before = models.predict(X, judged=True)
+    for n in range(400):
+        models.learn(X, 2.8, "cheap", failed=float(n % 2))
+    assert models.choose(X, judged=True).model == "large"
+    assert models.predict(X, judged=True) == before  # what a stored answer is worth is by the bound
+    assert models.choose(X, error_price=2.5).model == "cheap"  # unjudged, the whole bound counts
+
+
+def test_what_is_known_of_a_model_outlives_the_process_and_a_file_of_before_tries_it_anew(tmp_path):
+    models = Router({"small": Costs(), "large": Costs()})
+    for n in range(400):
+        models.learn(X, 1.0, "small", failed=float(n % 2))
+        models.learn(X, 10.0, "large", failed=0.0)
+    models.save(tmp_path / "router")
+    assert Router.load(tmp_path / "router").dump()["outcomes"]["small"].sum() > 300
+    assert Router.load(tmp_path / "router").choose(X, judged=True) == models.choose(X, judged=True)
+    state = {name: part for name, part in models.dump().items() if name != "outcomes"}
+    files.write(tmp_path / "before", state)
+    assert Router.load(tmp_path / "before").dump()["outcomes"]["small"].sum() == 0
+    files.write(tmp_path / "spoilt", {**state, "outcomes": {"small": np.array([math.nan, 1.0])}})
+    with pytest.raises(
+        ValueError, match=r"spoilt is not of such a router: state is damaged: small"
+    ):
+        Router.load(tmp_path / "spoilt")
 
 
 def test_a_saved_router_keeps_its_settings_but_no_outage(tmp_path):
