@@ -246,7 +246,7 @@ class Referee:
 
         As labels alone tell, as if two more had come and were wrong: its mistakes come together. Of a
         judge that tells how often it errs the chances claimed are evidence too, worth as many labels as
-        its word, from the first labels on and as long as none of them refute it.
+        its word, once `TRIED` labels have come and as long as they do not refute it.
         """
         with self._lock:
             served, claimed = self.served + len(risks), self._claimed + sum(risks)

@@ -120,6 +120,15 @@ def test_long_answers_that_are_neither_near_nor_far_teach_nothing(make, monkeypa
     assert (cache.stats().labels, cache.stats().entries) == (0, 2)
 
 
+def leave_open(cache, monkeypatch):
+    """Have two questions answered of which the answers do not tell whether they are the same."""
+    monkeypatch.setattr(cache.lessons.same, "embed", lambda text: np.array([1.0, 0.0]) * 0.85)
+    for _ in range(5):
+        call(cache, "b:first", "Rome")
+    call(cache, "a:first", LONG)
+    call(cache, "a:unsure words", f"{LONG} or evening")
+
+
 def test_a_judge_settles_afterwards_what_the_answers_left_open(make, monkeypatch):
     asked = []
 
@@ -128,11 +137,7 @@ def test_a_judge_settles_afterwards_what_the_answers_left_open(make, monkeypatch
         return True
 
     cache = make(judge=judge, judge_when="after")
-    monkeypatch.setattr(cache.lessons.same, "embed", lambda text: np.array([1.0, 0.0]) * 0.85)
-    for _ in range(5):
-        call(cache, "b:first", "Rome")
-    call(cache, "a:first", LONG)
-    call(cache, "a:unsure words", f"{LONG} or evening")
+    leave_open(cache, monkeypatch)
     assert cache.wait(30)
     assert asked == [("a:unsure words", "a:first")]
     assert call(cache, "a:unsure words", "") == LONG
@@ -183,11 +188,7 @@ def test_what_a_judge_says_after_it_was_forgotten_stores_no_wording(
 ):
     judge, asked, speak = slow_judge
     cache = make(judge=judge, judge_when="after")
-    monkeypatch.setattr(cache.lessons.same, "embed", lambda text: np.array([1.0, 0.0]) * 0.85)
-    for _ in range(5):
-        call(cache, "b:first", "Rome")
-    call(cache, "a:first", LONG)
-    call(cache, "a:unsure words", f"{LONG} or evening")
+    leave_open(cache, monkeypatch)
     assert asked.wait(30)
     forget(cache)
     speak.set()
