@@ -14,22 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.console import Group
-from rich.live import Live
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.progress import track as tracked
-from rich.table import Table
 
 from langchain_cachemux.cli.doctor import doctor
 from langchain_cachemux.cli.fit import fit_router
 from langchain_cachemux.cli.folder import check_folder, clear_folder, folder_stats
-from langchain_cachemux.cli.terminal import agree, console, progress_console, write
+from langchain_cachemux.cli.terminal import agree, console, table, watched, write
 from langchain_cachemux.cli.traces import advise_trace, replay_trace
 from langchain_cachemux.cli.transfer import compact_folder, export_folder, import_folder
 
 if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
     from langchain_cachemux.cache import Event
     from langchain_cachemux.demo.arms import Demo, Pair
     from langchain_cachemux.demo.recording import Recording
@@ -86,24 +82,22 @@ def demo(
     stream = draw(asked, 60 if quick else requests, seed=seed)
     with _pair(small, large, base_url) as pair, _recording(record) as recording:
         for name, what in pair.what.items():
-            console.print(f"[bold]{name}[/]: {what}")
+            console().print(f"[bold]{name}[/]: {what}")
         run = Demo(
             pair, asked, stream, capacity=capacity, similarity=similarity, recording=recording
         )
         interrupted = _watch(run)
         report = run.report(
             optimal=not interrupted,
-            progress=lambda rs: tracked(
-                rs, "what the optimum needs to know", console=progress_console
-            ),
+            progress=lambda rs: watched(rs, "what the optimum needs to know"),
         )
     report |= {
         "interrupted": interrupted,
         "seed": seed,
         "questions": len(asked),
     } | stamp(" ".join(["cachemux", *sys.argv[1:]]), "langchain-core", "chromadb")
-    console.print(result_table(report))
-    console.print(_reading(report))
+    console().print(result_table(report))
+    console().print(_reading(report))
     if json_file is not None:
         write(json_file, json.dumps(report, indent=1) + "\n")
     if html is not None:
@@ -136,6 +130,8 @@ def ask(
     You are told whether it was a hit or a miss, why, which model answered and what that cost. Asked
     again, also in other words or after a restart, it is a hit.
     """
+    from rich.markup import escape
+
     from langchain_cachemux.cache import LECCache
     from langchain_cachemux.multiplexer import MultiplexedLLM
     from langchain_cachemux.types import Hit, Miss
@@ -158,22 +154,22 @@ def ask(
         )
         held = len(cache.ledger)
     told = answer.response_metadata["cachemux"]
-    console.print(str(answer.content).strip(), style="bold", markup=False)
+    console().print(str(answer.content).strip(), style="bold", markup=False)
     verdict = next((event for event in events if isinstance(event, Hit | Miss)), None)
     if verdict is None:
-        console.print("[yellow]the cache could not be asked[/]; see the warning above")
+        console().print("[yellow]the cache could not be asked[/]; see the warning above")
     elif isinstance(verdict, Hit):
         what = f"[green]{verdict.kind} hit[/], similarity {verdict.similarity:.2f}"
-        console.print(f"{what}, to the stored question: {escape(verdict.entry.text)}")
-        console.print(f"answered by {told['model']} then; saved about {told['saved']:.3g} s")
+        console().print(f"{what}, to the stored question: {escape(verdict.entry.text)}")
+        console().print(f"answered by {told['model']} then; saved about {told['saved']:.3g} s")
     else:
-        console.print(f"[yellow]miss[/]: {escape(verdict.reason)}")
+        console().print(f"[yellow]miss[/]: {escape(verdict.reason)}")
         if verdict.nearest is not None:
-            console.print("nearest stored question:", verdict.nearest.entry.text, markup=False)
+            console().print("nearest stored question:", verdict.nearest.entry.text, markup=False)
         way = f"{told['route']} → {told['model']}" if told["escalated"] else told["model"]
-        console.print(f"routed to {way}: {told['reason']}", markup=False)
-        console.print(f"cost {told['cost']:.3g} s")
-    console.print(f"{folder} holds {held} answers", style="dim", markup=False)
+        console().print(f"routed to {way}: {told['reason']}", markup=False)
+        console().print(f"cost {told['cost']:.3g} s")
+    console().print(f"{folder} holds {held} answers", style="dim", markup=False)
 
 
 app.command("replay")(replay_trace)
@@ -193,14 +189,14 @@ def result_table(report: dict[str, Any]) -> Table:
     from langchain_cachemux.demo.table import COLUMNS, rows
 
     title = f"{report['requests']} requests, capacity {report['capacity']}"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    shown = table(title)
     first, *others = COLUMNS
-    table.add_column(first, no_wrap=True)
+    shown.add_column(first, no_wrap=True)
     for heading in others:
-        table.add_column(heading, justify="right")
+        shown.add_column(heading, justify="right")
     for row in rows(report):
-        table.add_row(*row)
-    return table
+        shown.add_row(*row)
+    return shown
 
 
 def _reading(report: dict[str, Any]) -> str:
@@ -221,12 +217,23 @@ def _reading(report: dict[str, Any]) -> str:
 
 def _watch(run: Demo) -> bool:
     """Run with a live table; True when it was interrupted."""
+    from rich.console import Group
+    from rich.live import Live
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.table import Table
+
     bar = Progress(
         TextColumn("requests"),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
-        console=console,
+        console=console(),
     )
     task = bar.add_task("", total=len(run.requests))
     latest: list[str] = []
@@ -260,13 +267,13 @@ def _watch(run: Demo) -> bool:
         return Group(bar, table)
 
     try:
-        with Live(view(), console=console, refresh_per_second=4) as live:
+        with Live(view(), console=console(), refresh_per_second=4) as live:
             for _, outcomes in run:
                 latest[:] = outcomes
                 bar.advance(task)
                 live.update(view())
     except KeyboardInterrupt:
-        console.print("[yellow]interrupted[/]; what was done so far:")
+        console().print("[yellow]interrupted[/]; what was done so far:")
         return True
     return False
 

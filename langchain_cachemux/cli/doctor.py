@@ -21,7 +21,7 @@ def doctor() -> None:
     Versions, extras, encoder and platform; nothing is sent, and no model is loaded.
     """
     for line in facts():
-        console.print(line, markup=False, highlight=False)
+        console().print(line, markup=False, highlight=False)
 
 
 def facts() -> Iterator[str]:

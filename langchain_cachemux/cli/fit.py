@@ -7,19 +7,17 @@ import html as markup
 import json
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.progress import track
-from rich.table import Table
 
-from langchain_cachemux.cli.terminal import console, progress_console, write
+from langchain_cachemux.cli.terminal import console, table, watched, write
 from langchain_cachemux.extras import needs
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from langchain_cachemux.route.fit import Embed, Report
     from langchain_cachemux.route.router import Router
 
@@ -73,7 +71,7 @@ def fit_router(
         error_price=price_of_error,
         max_error=max_error,
         seed=seed,
-        watch=_watch,
+        watch=watched,
     )
     told = stamp(" ".join(["cachemux", *sys.argv[1:]]), "scikit-learn", seeds=[seed]) | {
         "observations_file": observations.name,
@@ -82,10 +80,10 @@ def fit_router(
     drawn = charts.fitted(report) if plot is not None else b""
     page = _page(report, charts.fitted(report, kind="svg")) if html is not None else ""
     _keep(router, told, out)
-    console.print(_table(report))
+    console().print(_table(report))
     for line in _reading(report):
-        console.print(line, markup=False)
-    console.print(f"wrote {out / ROUTER} and {out / REPORT}", style="dim", markup=False)
+        console().print(line, markup=False)
+    console().print(f"wrote {out / ROUTER} and {out / REPORT}", style="dim", markup=False)
     if plot is not None:
         write(plot, drawn)
     if html is not None:
@@ -107,10 +105,6 @@ def _encoder() -> Embed:
     from langchain_cachemux.read.encoder import SentenceEncoder
 
     return SentenceEncoder().embed_documents
-
-
-def _watch(parts: Sequence[Any], /, what: str) -> Iterable[Any]:
-    return track(parts, what, console=progress_console, transient=True)
 
 
 def _rows(report: Report) -> list[tuple[str, ...]]:
@@ -136,13 +130,13 @@ def _rows(report: Report) -> list[tuple[str, ...]]:
 
 def _table(report: Report) -> Table:
     title = f"{report.observations:,} observations of {report.questions:,} questions"
-    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    shown = table(title)
     for place, heading in enumerate(HEADINGS):
         left = place in (0, len(HEADINGS) - 1)
-        table.add_column(heading, justify="left" if left else "right", no_wrap=place == 0)
+        shown.add_column(heading, justify="left" if left else "right", no_wrap=place == 0)
     for row in _rows(report):
-        table.add_row(*row, style="bold green" if row[0] == "router" else "")
-    return table
+        shown.add_row(*row, style="bold green" if row[0] == "router" else "")
+    return shown
 
 
 def _reading(report: Report) -> list[str]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from langchain_cachemux.cli.terminal import agree, console
 
@@ -53,6 +52,8 @@ def folder_stats(path: Where) -> None:
 
     It may be open elsewhere, and nothing in it changes.
     """
+    from rich.table import Table
+
     with opened(path) as kept:
         totals, about = kept.totals(), kept.about
     place = Path(path)
@@ -70,7 +71,7 @@ def folder_stats(path: Where) -> None:
         "sealed under": _named(about.get("seal", "unknown")),
     }.items():
         table.add_row(name, value)
-    console.print(table)
+    console().print(table)
 
 
 def check_folder(
@@ -104,19 +105,23 @@ def check_folder(
             books = kept.check()
         held = len(kept)
     for problem in (*books, *missing):
-        console.print(problem, markup=False)
+        console().print(problem, markup=False)
     if unopened:
-        console.print("its rows were not opened: --key-in or --secret-in names what they are under")
+        console().print(
+            "its rows were not opened: --key-in or --secret-in names what they are under"
+        )
     if not books and not missing and not (fix and rows):
-        console.print(f"{many(held, 'answer')}, nothing wrong")
+        console().print(f"{many(held, 'answer')}, nothing wrong")
     elif fix and not books:
         told = f"{many(rows, 'row')} of the index rebuilt"
-        console.print(told if isinstance(kept, Folder) else f"{many(rows, 'damaged row')} dropped")
+        console().print(
+            told if isinstance(kept, Folder) else f"{many(rows, 'damaged row')} dropped"
+        )
     else:
         alone = isinstance(kept, Folder)
         remedy = "--fix " + ("rebuilds the index" if alone else "drops what is damaged")
         remedy = f"clear the {'folder' if alone else 'cache'} to be rid of it" if fix else remedy
-        console.print(f"{many(len(books) + len(missing), 'problem')}; {remedy}")
+        console().print(f"{many(len(books) + len(missing), 'problem')}; {remedy}")
         raise typer.Exit(1)
 
 
@@ -143,7 +148,7 @@ def clear_folder(
         else:
             agree(question, yes=yes)
             kept.empty()
-    console.print(f"{many(held, 'answer')} forgotten")
+    console().print(f"{many(held, 'answer')} forgotten")
 
 
 def opened(where: str, key_in: str = "", secret_in: str = "") -> Folder | Commons:

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
-from langchain_cachemux.cli.terminal import console, progress_console, write
+from langchain_cachemux.cli.terminal import console, progress_console, table, write
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from rich.progress import TaskID
+    from rich.table import Table
 
     from langchain_cachemux.lab.advise import Advice
     from langchain_cachemux.lab.replay import Bounds, Choice, Report
@@ -140,9 +140,9 @@ def replay_trace(
             interrupted = True
     watched.say_skipped()
     if interrupted:
-        console.print("[yellow]interrupted[/]; what was done so far:")
+        console().print("[yellow]interrupted[/]; what was done so far:")
     for text in dict.fromkeys(text for text, _ in reports):
-        console.print(_table(text, [report for asked_as, report in reports if asked_as == text]))
+        console().print(_table(text, [report for asked_as, report in reports if asked_as == text]))
     if interrupted:
         raise typer.Exit(130)
     if json_file is not None:
@@ -202,10 +202,10 @@ def advise_trace(
             )
     watched.say_skipped()
     counted = "bytes" if unit.bytes else "entries"
-    console.print(_curve(advice, counted))
-    console.print(_verdict(advice, counted))
+    console().print(_curve(advice, counted))
+    console().print(_verdict(advice, counted))
     if sample < 1:
-        console.print(f"[yellow]Estimated from {sample:.3g} of the keys.[/]")
+        console().print(f"[yellow]Estimated from {sample:.3g} of the keys.[/]")
     if json_file is not None:
         result = {
             "trace": trace.name,
@@ -227,11 +227,13 @@ class _Watched:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TimeRemainingColumn(),
-            console=progress_console,
+            console=progress_console(),
         )
         self._task: TaskID | None = None
         self._passed = 0.0
@@ -239,7 +241,7 @@ class _Watched:
     def say_skipped(self) -> None:
         """Print how many lines were passed over, if any were."""
         if self.trace.skipped:
-            console.print(f"[yellow]skipped {self.trace.skipped} malformed lines[/]")
+            console().print(f"[yellow]skipped {self.trace.skipped} malformed lines[/]")
 
     def __iter__(self) -> Iterator[Request]:
         for number, request in enumerate(self.trace):
@@ -425,14 +427,14 @@ def _table(text: str, reports: list[Report]) -> Table:
         f"{bounds.requests:,} requests, {bounds.distinct:,} keys, capacity {text}"
         f"{'' if text == str(bounds.capacity) else f' = {bounds.capacity:,}'}"
     )
-    table = Table(title=title, box=SIMPLE_HEAD, padding=0)
+    shown = table(title)
     headings = ("policy", "cost", "share", "hits", "LRU → best set", "LRU → bound")
     for heading in headings:
         left = heading == "policy"
-        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
+        shown.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for row in _rows(text, [(text, report) for report in reports]):
         ways = [None, None] if row["bound"] else [row["way_to_static"], row["way_to_bound"]]
-        table.add_row(
+        shown.add_row(
             row["policy"],
             f"{row['cost']:,.5g}",
             f"{row['share']:.1%}",
@@ -440,15 +442,15 @@ def _table(text: str, reports: list[Report]) -> Table:
             *["–" if way is None else f"{way:.0%}" for way in ways],
             style="bold green" if row["default"] else "dim" if row["bound"] else "",
         )
-    return table
+    return shown
 
 
 def _curve(advice: Advice, unit: str) -> Table:
-    table = Table(title="misses and storage", box=SIMPLE_HEAD, padding=0)
+    shown = table("misses and storage")
     for heading in (unit, "misses", "90 % range", "storage", "both"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        shown.add_column(heading, justify="right", no_wrap=True)
     for point in advice.curve:
-        table.add_row(
+        shown.add_row(
             f"{point.capacity:,}",
             f"{point.misses:,.5g}",
             f"{point.low:,.5g} … {point.high:,.5g}",
@@ -456,7 +458,7 @@ def _curve(advice: Advice, unit: str) -> Table:
             f"{point.total:,.5g}",
             style="bold green" if point is advice.best else "",
         )
-    return table
+    return shown
 
 
 def _verdict(advice: Advice, unit: str) -> str:

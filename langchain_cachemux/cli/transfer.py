@@ -9,14 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-from rich.progress import track
 
 from langchain_cachemux.cli.folder import Key, Place, many, seal_in
-from langchain_cachemux.cli.terminal import console, progress_console
+from langchain_cachemux.cli.terminal import console, watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from langchain_cachemux.keep.durable.folder import Folder
 
 T = TypeVar("T")
@@ -35,13 +32,13 @@ def export_folder(path: Place, file: File, *, key_in: Key = "") -> None:
     with _opened(path, key_in) as folder, locked(path):
         about = folder.about
         entries = export(
-            _watched(folder.answers(), "exporting", len(folder)),
+            watched(folder.answers(), "exporting", len(folder)),
             file,
             embeddings=about.get("embeddings", "unknown"),
             unit=about.get("capacity unit", "entries"),
         )
         written = sum(1 for _ in entries)
-    console.print(f"{many(written, 'answer')} written to {file}", markup=False)
+    console().print(f"{many(written, 'answer')} written to {file}", markup=False)
 
 
 def import_folder(
@@ -88,13 +85,13 @@ def import_folder(
             closing=closing,
             seal=seal_in(key_in),
         )
-        watched = _watched(answers, "importing", number)
+        shown = watched(answers, "importing", number)
         if reader is None:
-            stored = sum(load(shelf, watched))
+            stored = sum(load(shelf, shown))
         else:
             moved = Embedder(reader, shelf).moved
-            stored = sum(load(shelf, watched, embed=reader.vector, moved=moved))
-    console.print(f"{many(stored, 'answer')} of {number:,} stored in {path}", markup=False)
+            stored = sum(load(shelf, shown, embed=reader.vector, moved=moved))
+    console().print(f"{many(stored, 'answer')} of {number:,} stored in {path}", markup=False)
 
 
 def compact_folder(path: Place) -> None:
@@ -110,17 +107,13 @@ def compact_folder(path: Place) -> None:
         shutil.rmtree(path / INDEX, ignore_errors=True)
         held = len(folder)
     freed = (before - _size(path)) / 1e6
-    console.print(f"{many(held, 'answer')}, {freed:,.1f} MB given back", markup=False)
+    console().print(f"{many(held, 'answer')}, {freed:,.1f} MB given back", markup=False)
 
 
 def _opened(path: Path, key_in: str) -> Folder:
     from langchain_cachemux.keep.durable.folder import Folder
 
     return Folder(path, seal=seal_in(key_in))
-
-
-def _watched(answers: Iterable[T], what: str, total: int) -> Iterable[T]:
-    return track(answers, what, total=total, console=progress_console, transient=True)
 
 
 def _size(path: Path) -> int:

@@ -40,7 +40,7 @@ def seen(tmp_path):
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """A terminal that breaks no line."""
-    monkeypatch.setattr(command.console, "_width", 300)
+    monkeypatch.setattr(command.console(), "_width", 300)
 
 
 def run(*arguments):

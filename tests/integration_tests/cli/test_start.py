@@ -15,6 +15,7 @@ HEAVY = {
     "langchain_core",
     "matplotlib",
     "numpy",
+    "rich",
     "sentence_transformers",
     "sklearn",
     "sqlalchemy",

@@ -60,7 +60,7 @@ def pair(tmp_path):
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
     """A terminal that breaks no line of a table."""
-    monkeypatch.setattr(commands.console, "_width", 200)
+    monkeypatch.setattr(commands.console(), "_width", 200)
 
 
 def run(*command):

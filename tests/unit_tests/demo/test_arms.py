@@ -14,6 +14,7 @@ from langchain_cachemux.demo.page import page
 from langchain_cachemux.demo.recording import Recording
 from langchain_cachemux.demo.stream import NearMiss, Question, draw, read_questions
 from langchain_cachemux.demo.table import COLUMNS, rows
+from langchain_cachemux.route.prices import Decoder
 
 QUESTIONS = read_questions()
 
@@ -40,19 +41,28 @@ class Models:
 
         return RunnableLambda(answer)
 
-    def pair(self):
+    def pair(self, decoders=None):
         models = {
             "small": self.model("small", 10, lambda text: len(text) % 2 == 0),
             "large": self.model("large", 100, lambda _: True),
         }
         what = {"small": "knows half", "large": "knows all"}
-        return Pair(models, what, accept=lambda _, answer: answer.content != "no idea")
+        return Pair(
+            models, what, accept=lambda _, answer: answer.content != "no idea", decoders=decoders
+        )
+
+
+SHAPES = {
+    "small": Decoder(layers=2, width=64, feed_forward=256),
+    "large": Decoder(layers=4, width=256, feed_forward=1024),
+}
+"""With them a cost is counted; measured in seconds it would be of this machine and this minute."""
 
 
 @pytest.fixture(scope="module")
 def ran():
     models = Models()
-    run = Demo(models.pair(), QUESTIONS, draw(QUESTIONS, 60, seed=1), capacity=10)
+    run = Demo(models.pair(SHAPES), QUESTIONS, draw(QUESTIONS, 60, seed=1), capacity=10)
     outcomes = list(run)
     return models, run, outcomes, run.report()
 
@@ -144,7 +154,7 @@ def test_no_arm_beats_the_optimum(ran):
 def test_the_report_is_json_and_becomes_a_table_and_a_page(ran):
     *_, report = ran
     told = json.loads(json.dumps(report))
-    assert told["arms"][0]["unit"] == "seconds"
+    assert told["arms"][0]["unit"] == "TFLOP"
     cells = rows(told)
     assert len(cells) == 5
     assert {len(row) for row in cells} == {len(COLUMNS)}
@@ -167,6 +177,8 @@ def test_a_wrong_hit_is_seen_and_so_is_one_from_a_near_miss():
 
     list(run)
 
+    assert {arm.unit for arm in run.arms} == {"seconds"}
+    assert all(arm.cost == arm.seconds + arm.overhead > 0 for arm in run.arms)
     assert all(arm.wrong_hits > 0 for arm in run.arms[1:])
     assert all(arm.wrong_from_near_misses == arm.wrong_hits for arm in run.arms[1:])
     assert all(arm.accuracy < 1 for arm in run.arms[1:])
