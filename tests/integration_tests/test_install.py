@@ -17,7 +17,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.language_models import FakeListChatModel
 from langchain_cachemux import LECCache
 
-with LECCache({path!r}, embeddings=DeterministicFakeEmbedding(size=8)) as cache:
+with LECCache({path!r}, embeddings=DeterministicFakeEmbedding(size=8), deadline=60) as cache:
     model = FakeListChatModel(responses=["Paris.", "Berlin."], cache=cache)
     print(model.invoke("Capital of France?").content, model.invoke("Capital of France?").content)
 """

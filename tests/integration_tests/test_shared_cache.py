@@ -133,7 +133,8 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.outputs import Generation
 from langchain_cachemux import LECCache, Threshold
 
-given = {"embeddings": DeterministicFakeEmbedding(size=16), "match": Threshold(0.99)}
+cheap = DeterministicFakeEmbedding(size=16)
+given = {"embeddings": cheap, "match": Threshold(0.99), "deadline": 60}
 where, takes = sys.argv[1], float(sys.argv[2])
 if "//" in where:
     cache = LECCache.connect(database=where, **given)

@@ -5,6 +5,7 @@ import math
 import os
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from types import SimpleNamespace
 
@@ -137,27 +138,24 @@ def test_one_caller_tries_what_was_spared_and_others_wait_for_what_comes_of_it(c
     assert tried(patience)
 
 
-def test_many_that_were_late_at_once_are_one_finding(gate):
-    patience, late = Patience("a store", 0.1), []
-    callers = [threading.Thread(target=lambda: late.append(hang(patience, gate))) for _ in range(8)]
-    for caller in callers:
-        caller.start()
-    for caller in callers:
-        caller.join()
-    assert late == [True] * 8
-    gate.set()
-    until = time.monotonic() + 2 * SHORTEST
-    while not tried(patience):
-        assert time.monotonic() < until
-        time.sleep(0.05)
+def test_many_that_were_late_at_once_are_one_finding(clock):
+    def late():
+        all_ask.wait(LONG)
+        raise TimeoutError
 
+    def ask(_):
+        with pytest.raises(TimeoutError):
+            patience.ask(late)
 
-def hang(patience, gate):
-    try:
-        patience.ask(lambda: gate.wait(LONG))
-    except TimeoutError:
-        return True
-    return False
+    def passes():
+        clock.now += 0.1
+
+    patience, all_ask = Patience("a store"), threading.Barrier(8, passes)
+    with ThreadPoolExecutor(8) as callers:
+        assert len([*callers.map(ask, range(8))]) == 8
+    assert not tried(patience)
+    clock.now += SHORTEST
+    assert tried(patience)
 
 
 def test_what_is_remembered_is_bounded(clock):
@@ -266,8 +264,8 @@ def test_it_is_said_once_that_it_is_spared_and_that_it_works_again(clock, caplog
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_asks_with_threads_of_its_own(gate):
-    patience = Patience("a store", 5.0)
-    thread = threading.Thread(target=lambda: hang(patience, gate))
+    patience = Patience("a store", LONG)
+    thread = threading.Thread(target=lambda: patience.ask(lambda: gate.wait(LONG)))
     thread.start()
     child = os.fork()
     if not child:

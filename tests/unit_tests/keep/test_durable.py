@@ -49,7 +49,7 @@ def told(path, statement):
     return found
 
 
-def until(true, seconds=20):
+def until(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end, "it did not come about"
@@ -95,12 +95,14 @@ def test_a_use_never_fails_for_the_database_and_is_written_when_that_can_be_agai
     ledger.flush()
     other = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    start = time.monotonic()
+    writers, here, changing = set(), threading.get_ident(), ledger._database.changing
+    ledger._database.changing = lambda: writers.add(threading.get_ident()) or changing()
     assert ledger.use("a")
     assert ledger.get("a").answer == "of a"
-    assert time.monotonic() - start < 0.15
+    assert here not in writers
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         ledger.admit(Entry("b"))
+    assert here in writers
     assert ledger.get("b") is None
     with pytest.raises(sqlite3.OperationalError, match="locked"):
         ledger.flush()
@@ -165,7 +167,7 @@ def slow(sql, monkeypatch):
     allowed, fill = threading.Event(), resume.fill
 
     def filling(*arguments, **more):
-        assert allowed.wait(20)
+        assert allowed.wait(60)
         return fill(*arguments, **more)
 
     def reopened(ledger, capacity, policy, name):
@@ -205,7 +207,7 @@ def test_an_admission_waits_a_moment_for_the_books_and_then_is_not_kept(sql, slo
     start = time.monotonic()
     assert ledger.admit(Entry("b")) == Admission(None)
     assert ledger.reword(Wording("a'", "a")) == Admission(None)
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < 10
     allowed.set()
     until(ledger.is_loaded)
     assert ledger.admit(Entry("b")).slot is not None

@@ -238,7 +238,7 @@ from langchain_core.outputs import Generation
 from langchain_cachemux import LECCache
 
 for folder in (None, tempfile.mkdtemp()):
-    with LECCache(folder, embeddings=DeterministicFakeEmbedding(size=16)) as cache:
+    with LECCache(folder, embeddings=DeterministicFakeEmbedding(size=16), deadline=60) as cache:
         cache.update("Where is Oslo?", "a model", [Generation(text="In Norway.")])
         assert cache.lookup("Where is Oslo? ", "a model") == [Generation(text="In Norway.")]
     print("chromadb" in sys.modules, end=" " if folder is None else "\\n")
@@ -306,7 +306,7 @@ def test_a_write_that_hangs_keeps_nobody_waiting_and_nothing_is_lost():
     index.blank(7)
     assert len(index.rows()) == 39
     assert index.flush(0.05) is False
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     slow.let.set()
     assert settled(index)
     assert len(index.front) == 0
@@ -322,7 +322,7 @@ def test_closing_waits_for_a_write_that_hangs_as_long_as_it_is_told():
     assert slow.asked.wait(60)
     began = time.monotonic()
     index.close(0.2)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     slow.let.set()
 
 
@@ -341,10 +341,10 @@ def test_a_row_that_changes_while_it_is_written_is_written_again():
 
 def test_rows_are_written_together_and_each_once():
     slow, vectors = Slow(), units(3000)
-    slow.let.set()
     index = Index(lambda: slow, exact=1)
     for slot, vector in enumerate(vectors):
         index.put(slot, f"k{slot}", vector, "p")
+    slow.let.set()
     assert settled(index)
     written = [slot for slot, _ in slow.written]
     assert sorted(written) == list(range(3000))
