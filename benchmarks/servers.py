@@ -24,8 +24,10 @@ from uuid import uuid4
 
 import psutil
 
-UP = 30.0
-"""Seconds that a server is given to answer."""
+UP = 120.0
+"""Seconds that a server is given to answer; one that ends before that is not waited for."""
+PORTS = 5
+"""Free ports tried, as another program may take one before the server does."""
 
 
 class NoServerError(RuntimeError):
@@ -46,6 +48,8 @@ class Server:
         self.port = free_port()
         self.folder = Path(tempfile.mkdtemp(prefix="cachemux-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._answered = False
+        """Whether it ever did: then its clients know its port, and it keeps it."""
         self._log: IO[bytes] = (self.folder / "log").open("ab")
 
     def __enter__(self) -> Self:
@@ -67,13 +71,19 @@ class Server:
         Raises:
             NoServerError: It does not.
         """
-        self._process = self._started()
-        until = time.monotonic() + UP
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > until:
-                msg = f"no server came up: {(self.folder / 'log').read_text()[-2000:]}"
-                raise NoServerError(msg)
-            time.sleep(0.05)
+        for _ in range(PORTS):
+            self._process = self._started()
+            until = time.monotonic() + UP
+            while self._process.poll() is None and time.monotonic() < until:
+                if self._answers():
+                    self._answered = True
+                    return
+                time.sleep(0.05)
+            if self._answered or self._process.poll() is None:
+                break
+            self.port = free_port()
+        msg = f"no server came up: {(self.folder / 'log').read_text()[-2000:]}"
+        raise NoServerError(msg)
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end, and wait until it has; with SIGKILL as a crash."""

@@ -3,6 +3,7 @@
 import pytest
 
 from langchain_cachemux import LECCache
+from langchain_cachemux.keep.shared import connections
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +11,5 @@ def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     defaults = LECCache.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "deadline", 60.0)
+    for kind in ("READING", "WRITING"):
+        monkeypatch.setattr(connections, kind, 60.0)

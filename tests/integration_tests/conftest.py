@@ -5,9 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from langchain_cachemux.keep.shared import connections
+
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import servers
+
+SECONDS = connections.READING, connections.WRITING
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +29,20 @@ def postgres():
 def chroma():
     """A Chroma server that answers; whoever stops it starts it again."""
     with servers.Chroma() as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Statements are given as long as they are elsewhere: the test is about deadlines."""
+    monkeypatch.setattr(connections, "READING", SECONDS[0])
+    monkeypatch.setattr(connections, "WRITING", SECONDS[1])
+
+
+@pytest.fixture
+def server(impatient):
+    """A PostgreSQL of the test's own, that may be stopped."""
+    with servers.Postgres() as server:
         yield server
 
 

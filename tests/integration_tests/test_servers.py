@@ -1,6 +1,7 @@
 """The tests' own servers can be stopped, hung, killed and started again, and keep what they had."""
 
 import signal
+import socket
 import time
 
 import httpx
@@ -29,6 +30,16 @@ def test_a_server_that_was_killed_and_started_again_knows_what_was_committed():
         assert asked(server, "SELECT n FROM kept") == (7,)
         folder = server.folder
     assert not folder.exists()
+
+
+def test_a_port_that_another_program_took_meanwhile_is_left_to_it():
+    server = servers.Postgres()
+    taken = server.port
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", taken))
+        with server:
+            assert asked(server) == (1,)
+            assert server.port != taken
 
 
 def test_a_server_that_hangs_answers_nobody_until_it_goes_on(postgres):

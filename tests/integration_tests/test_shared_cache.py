@@ -9,7 +9,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-import servers
 import sqlalchemy as sa
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.outputs import Generation
@@ -19,7 +18,7 @@ from langchain_cachemux import LRU, LECCache, Threshold
 LLM = "a model"
 HUSH = "hush"
 CHEAP = DeterministicFakeEmbedding(size=16)
-SLACK = 1.0
+SLACK = 5.0
 """Seconds beyond a deadline that a machine may need that does much else."""
 
 
@@ -36,7 +35,7 @@ def reworded(number):
     return f"{question(number)} "
 
 
-def eventually(holds, seconds=20.0):
+def eventually(holds, seconds=60.0):
     """Whether something comes to hold in time."""
     until = time.monotonic() + seconds
     while not holds():
@@ -193,13 +192,6 @@ def test_who_waits_for_a_process_that_dies_goes_on(where):
         assert time.monotonic() - began < 3 + SLACK
 
 
-@pytest.fixture
-def server():
-    """A PostgreSQL of the test's own, that may be stopped."""
-    with servers.Postgres() as server:
-        yield server
-
-
 def timed(work):
     began = time.monotonic()
     return work(), time.monotonic() - began
@@ -209,7 +201,12 @@ def test_a_server_that_hangs_or_is_gone_costs_a_deadline_at_most_and_heals(serve
     with server.database() as url:
         given = {"embeddings": CHEAP, "match": Threshold(0.99), "deadline": 0.25, "wait": 0.0}
         cache = LECCache.connect(database=url, **given)
-        cache.update(question(1), LLM, plain("1"))
+
+        def kept(number):
+            cache.update(question(number), LLM, plain(f"{number}"))
+            return cache.lookup(question(number), LLM) == plain(f"{number}")
+
+        assert eventually(lambda: kept(1))
         for stop, start in (
             (server.hang, server.go_on),
             (lambda: server.stop(signal.SIGKILL), server.start),
@@ -223,13 +220,8 @@ def test_a_server_that_hangs_or_is_gone_costs_a_deadline_at_most_and_heals(serve
             _, took = timed(lambda: cache.update(question(2), LLM, plain("2")))
             assert took < 0.5 + SLACK
             start()
-            assert eventually(lambda: cache.lookup(question(1), LLM) == plain("1"), 60)
-
-        def kept():
-            cache.update(question(3), LLM, plain("3"))
-            return cache.lookup(question(3), LLM) == plain("3")
-
-        assert eventually(kept, 60)
+            assert eventually(lambda: cache.lookup(question(1), LLM) == plain("1"))
+        assert eventually(lambda: kept(3))
         assert cache.check() == []
         cache.close()
     told = [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -10,7 +10,6 @@ from contextlib import ExitStack, contextmanager, suppress
 
 import numpy as np
 import pytest
-import servers
 import sqlalchemy as sa
 
 from langchain_cachemux.keep.policies import LRU, robust
@@ -20,7 +19,7 @@ from langchain_cachemux.testing import check_ledger
 from langchain_cachemux.types import Entry
 
 VECTOR = np.ones(8, np.float32)
-PATIENCE = 1.0
+PATIENCE = 5.0
 """Seconds that a call is given here: its own deadline, and a machine that does much else."""
 
 
@@ -49,19 +48,17 @@ def test_the_ledger_keeps_the_contract_in_postgresql(opened):
 
 WORKER = """
 import sys
-from contextlib import suppress
-from sqlalchemy.exc import SQLAlchemyError
 from langchain_cachemux.keep.policies import robust
+from langchain_cachemux.keep.shared import connections
 from langchain_cachemux.keep.shared.ledger import SharedLedger
 from langchain_cachemux.types import Entry
 
 url, name, capacity, requests = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+connections.READING = connections.WRITING = 60.0
 ledger = SharedLedger(url, capacity=capacity, policy=robust(20), pace=0.2)
 for number in range(requests):
     key = f"{(number * number) % 61}" if capacity == 20 else f"{name} {number}"
-    found = None
-    with suppress(SQLAlchemyError):  # late, on a machine that does much else: a miss
-        found = ledger.get(key)
+    found = ledger.get(key)
     if found is None or not ledger.use(key):
         admission = ledger.admit(Entry(key, cost=1.0 + number % 7, answer=key))
         print("out" if admission.slot is None else "in", key, *admission.evicted, sep=",", flush=True)
@@ -102,8 +99,7 @@ def test_four_processes_never_exceed_the_capacity_and_count_all_requests(databas
         for one in reading:
             one.start()
         while any(one.poll() is None for one in running):
-            with suppress(sa.exc.SQLAlchemyError):  # late, on a machine that does much else
-                sizes.append((len(ledger), ledger.size))
+            sizes.append((len(ledger), ledger.size))
             time.sleep(0.02)
         for one in reading:
             one.join()
@@ -139,13 +135,6 @@ def late(work):
     return time.monotonic() - began
 
 
-@pytest.fixture
-def server():
-    """A PostgreSQL of the test's own, that may be stopped."""
-    with servers.Postgres() as server:
-        yield server
-
-
 def test_whatever_becomes_of_the_server_no_call_is_late_and_all_is_there_afterwards(server, opened):
     with server.database() as url:
         ledger = opened(10, LRU(), url=url, pace=60)
@@ -172,6 +161,7 @@ def test_whatever_becomes_of_the_server_no_call_is_late_and_all_is_there_afterwa
         ledger.close()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_talks_nonsense_is_refused_in_time():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"postgresql+psycopg://user:hush@127.0.0.1:{listening.getsockname()[1]}/name"
@@ -190,6 +180,7 @@ def test_a_server_that_talks_nonsense_is_refused_in_time():
         assert "hush" not in str(told.value)
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_transaction_that_hangs_elsewhere_is_not_waited_for_longer_than_a_second(
     database, opened
 ):

@@ -28,7 +28,7 @@ with opened(sys.argv[2]) as cache:
 
 
 def opened(path, **arguments):
-    return LECCache(path, shared=True, embeddings=Words(), deadline=20.0, **arguments)
+    return LECCache(path, shared=True, embeddings=Words(), deadline=60.0, **arguments)
 
 
 def labelled(cache, number, where):

@@ -20,7 +20,7 @@ def in_child(check):
     child = os.fork()
     if not child:
         os._exit(0 if check() else 1)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:

@@ -35,7 +35,7 @@ def test_the_demo_writes_its_result_and_its_page(tmp_path):
     command = ["demo", "--requests", "8", "--json", str(result), "--html", str(html)]
 
     ran = subprocess.run(
-        [*cachemux, *command], check=False, capture_output=True, text=True, timeout=300
+        [*cachemux, *command], check=False, capture_output=True, text=True, timeout=900
     )
 
     assert ran.returncode == 0, ran.stderr
@@ -56,7 +56,7 @@ def test_a_question_asked_again_is_a_hit_also_after_a_restart(tmp_path):
     def ask(question):
         command = [*cachemux, "ask", question, "--path", str(tmp_path / "cache")]
         return subprocess.run(
-            command, check=True, capture_output=True, text=True, timeout=300
+            command, check=True, capture_output=True, text=True, timeout=900
         ).stdout
 
     first = ask("What is the capital of France?")
@@ -73,15 +73,20 @@ def test_a_question_asked_again_is_a_hit_also_after_a_restart(tmp_path):
 
 
 @needs_models
-def test_an_interrupt_shows_what_was_done():
+def test_an_interrupt_shows_what_was_done(tmp_path):
+    recorded, until = tmp_path / "answers.jsonl", time.monotonic() + 600
     run = subprocess.Popen(
-        [*cachemux, "demo"],
+        [*cachemux, "demo", "--record", str(recorded)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "COLUMNS": "200"},
     )
-    time.sleep(25)
+    while not recorded.exists() or "\n" not in recorded.read_text():
+        if run.poll() is not None or time.monotonic() > until:
+            run.kill()
+            pytest.fail(f"no model was asked: {run.communicate()}")
+        time.sleep(0.1)
     run.send_signal(signal.SIGINT)
     out, err = run.communicate(timeout=200)
 

@@ -10,7 +10,7 @@ import results
 from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.messages import AIMessage, HumanMessage
 
-LIMIT = 8.0
+LIMIT = 16.0
 """A miss's first token beyond its lookup, in units of LangChain's own `invoke` before its own cache. One
 text more to embed would be some 50 of them."""
 

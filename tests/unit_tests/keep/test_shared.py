@@ -125,7 +125,7 @@ def test_a_hit_waits_for_nobody_who_writes(opened):
     def locking(db):
         thread = threading.Thread(target=hit)
         thread.start()
-        thread.join(2)
+        thread.join(30)
         return thread.is_alive()
 
     assert not other.write(locking)
