@@ -386,7 +386,7 @@ class LECCache(Upkeep, Connected, BaseCache):
     def _sweep(self) -> None:
         """Forget what is over."""
         with self._spared("sweeping"):
-            self._shelf.change(self._shelf.sweep)
+            self._shelf.change(self._shelf.sweep, aloud=False)
 
     def doubt(self, key: str) -> None:
         """Serve an answer no more, as the chain that used it came to nothing; it is forgotten soon."""
@@ -394,7 +394,7 @@ class LECCache(Upkeep, Connected, BaseCache):
         self._workers.begin(self._forget_doubted, key)
 
     def _forget_doubted(self, key: str) -> None:
-        with self._spared("forgetting"), self._shelf.alone():
+        with self._spared("forgetting"), self._shelf.alone(aloud=False):
             if key in self._shelf.doubted:  # no other answer was stored meanwhile
                 self._forget(key)
                 self._shelf.doubted.discard(key)

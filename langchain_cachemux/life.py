@@ -46,14 +46,17 @@ class Life:
         self._end = finalize(of, end)
         _ALL.add(self)
 
-    def expect(self) -> None:
+    def expect(self, *, aloud: bool = True) -> None:
         """Refuse what is asked of it after its end; the first time it is also logged.
+
+        Args:
+            aloud: Log it; nobody need hear of what a cache does of its own accord.
 
         Raises:
             ClosedError: It was closed, or is another process's.
         """
         if self.over:
-            if not self._said:
+            if aloud and not self._said:
                 self._said = True
                 log.warning("%s", self.over)
             raise ClosedError(self.over)

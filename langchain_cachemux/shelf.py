@@ -225,14 +225,17 @@ class Shelf:
             self.lock.release()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self, *, aloud: bool = True) -> Iterator[None]:
         """While the block runs nobody else changes anything.
+
+        Args:
+            aloud: As of `Life.expect`.
 
         Raises:
             ClosedError: It may not be changed any more.
         """
         with self.lock:
-            self._expect_life()
+            self._expect_life(aloud=aloud)
             yield
 
     def asking(self) -> AbstractContextManager[None]:
@@ -288,15 +291,19 @@ class Shelf:
         if until is not None:
             self.change(partial(self.ledger.extend, entry.key, until))
 
-    def change(self, work: Callable[[], T]) -> T:
+    def change(self, work: Callable[[], T], *, aloud: bool = True) -> T:
         """Return what the work returns, done while nobody else changes anything.
+
+        Args:
+            work: Changes something.
+            aloud: As of `Life.expect`.
 
         Raises:
             Exception: It cannot be done; or it was late, and may still be done.
         """
 
         def alone() -> T:
-            with self.alone():
+            with self.alone(aloud=aloud):
                 return work()
 
         return self._ask(self._writing, alone)
@@ -511,9 +518,9 @@ class Shelf:
                 self.ledger.differ(key, wording.of)
             return self.forget(key)
 
-    def _expect_life(self) -> None:
+    def _expect_life(self, *, aloud: bool = True) -> None:
         if self._life is not None:
-            self._life.expect()
+            self._life.expect(aloud=aloud)
 
     def _ask(self, patience: Patience, work: Callable[[], T]) -> T:
         return work() if self.deadline is None else patience.ask(work)

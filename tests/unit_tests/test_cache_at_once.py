@@ -271,7 +271,7 @@ def test_an_embedder_that_hangs_costs_a_call_its_deadline_once():
             return super().embed_query(text)
 
     hanging, go_on = Hanging(), threading.Event()
-    with LECCache(reader=Reader(hanging, deadline=0.1)) as cache:
+    with LECCache(reader=Reader(hanging, deadline=0.5)) as cache:
         model = Fake(model="m", cache=cache)
         started = time.monotonic()
         for question in "abc":

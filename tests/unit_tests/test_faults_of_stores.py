@@ -15,10 +15,11 @@ from langchain_core.outputs import Generation
 
 from langchain_cachemux import LECCache, MultiplexedLLM, Reader
 from langchain_cachemux import patience as patience_module
+from langchain_cachemux.life import CLOSED
 
 LLM = "a model"
-SOON = 0.2
-"""Seconds that a folder has in these tests."""
+SOON, BEGUN = 0.2, 0.5
+"""Seconds that a folder has in these tests; and where what is late must have begun."""
 LONG = 30.0
 """Seconds that what hangs would hang; far beyond what a busy machine takes for the rest."""
 HELD = (0, 1)
@@ -141,7 +142,7 @@ def late(tmp_path):
     """A cache whose updates give up soon, once its lock is held."""
     with LECCache(tmp_path / "cache", embeddings=Words(), match=0.99) as cache:
         assert stored(cache, 0)
-        cache._shelf._writing.deadline = SOON
+        cache._shelf._writing.deadline = BEGUN
         yield cache
 
 
@@ -202,8 +203,7 @@ def test_a_ledger_that_hangs_at_writing_drops_updates_and_hits_go_on(cache, gate
     gate.set()
     until(lambda: stored(cache, 70))
     until(lambda: semantic(cache, 70))
-    stats = cache.stats()
-    assert stats.entries == stats.admitted - stats.evicted
+    until(lambda: (now := cache.stats()).entries == now.admitted - now.evicted)
 
 
 @pytest.mark.parametrize("lock", ["BEGIN IMMEDIATE", "BEGIN EXCLUSIVE"])
@@ -256,7 +256,7 @@ def stored(number):
     return cache.lookup(question(number), "m") == plain(number)
 
 path = sys.argv[1]
-cache = LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), match=0.99, deadline=1.0)
+cache = LECCache(path, embeddings=DeterministicFakeEmbedding(size=16), match=0.99, deadline=60.0)
 for number in range(5):
     until(lambda: stored(number))
     until(lambda: cache.lookup(question(number) + " ", "m") == plain(number))
@@ -329,7 +329,7 @@ class Hung(Words):
 
 def multiplexed(embeddings):
     models = [FakeListChatModel(responses=["yes"]), FakeListChatModel(responses=["no"])]
-    cache = LECCache(reader=Reader(embeddings, deadline=SOON))
+    cache = LECCache(reader=Reader(embeddings, deadline=BEGUN))
     return MultiplexedLLM(small=models[0], large=models[1], cache=cache)
 
 
@@ -444,6 +444,21 @@ def test_after_closing_every_lookup_is_a_miss_and_nothing_is_stored(cache, caplo
     assert sum("the cache was closed" in message for message in caplog.messages) == 1
     with LECCache(cache.path, embeddings=DeterministicFakeEmbedding(size=16)) as again:
         assert again.stats().entries == len(HELD)
+
+
+@pytest.mark.parametrize("begins", ["a sweep", "a doubt"])
+def test_what_a_cache_had_begun_of_its_own_accord_says_nothing_when_it_is_closed(begins, caplog):
+    cache = LECCache(embeddings=Words())
+    with cache._shelf.lock:
+        if begins == "a sweep":
+            assert cache.lookup(question(0), LLM) is None
+        else:
+            cache.doubt("a key")
+        cache.close()
+    cache._workers._pool.shutdown()
+    assert caplog.messages == []
+    assert cache.lookup(question(0), LLM) is None
+    assert caplog.messages == [CLOSED]
 
 
 def test_a_cache_that_is_forgotten_or_in_use_elsewhere_frees_its_folder_when_it_ends(tmp_path):

@@ -381,7 +381,7 @@ def test_a_judge_that_is_out_of_time_is_paid_and_teaches_nothing_of_the_answer(a
     def tokens(usage):
         return usage.input_tokens + 100.0 * usage.output_tokens
 
-    judge = Asks(Slow(model="large", seconds=0.3), timeout=0.05, prompt="Right? {answer}")
+    judge = Asks(Slow(model="large", seconds=5.0), timeout=0.5, prompt="Right? {answer}")
     names = ("small", "large")
     models = Router({name: Costs() for name in names}, strategy="cascade")
     mux = multiplexed(router=models, accept=judge, price=tokens)

@@ -414,6 +414,7 @@ def watch():
 
     def told(ledger, tell):
         ledger.flush()
+        ledger._behind.join()
         engine = ledger._database.engine
         engine.dispose()
         watched = type("Told", (Watched,), {"told": staticmethod(tell)})

@@ -771,7 +771,7 @@ class Hanging(Toy):
 @pytest.mark.parametrize("way", ["embed", "aembed"])
 def test_an_embedder_that_hangs_is_left_at_the_deadline_and_spared_for_all_texts(way, later):
     toy = Hanging()
-    reader = Reader(toy, deadline=0.05)
+    reader = Reader(toy, deadline=0.5)
 
     def embed(text):
         query = reader.read(text, "m")
