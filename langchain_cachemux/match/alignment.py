@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -114,6 +115,8 @@ class Alignment:
             return "the owner in one is what is owned in the other"
         if {self.new.to_come, self.stored.to_come} == {True, False}:
             return "one asks what was, the other what will be"
+        if found := _other_kind(self.new, self.stored) or _other_kind(self.stored, self.new):
+            return found
         shared = {*self.new.stems} & {*self.stored.stems}
         for way in sorted(english.WAYS):
             mine, theirs = (
@@ -124,6 +127,23 @@ class Alignment:
             if len(mine) == len(theirs) == 1 < len(both) and both <= shared:
                 return f"'{way} {mine[0]}' is not '{way} {theirs[0]}'"
         return None
+
+
+def _other_kind(one: Text, other: Text) -> str | None:
+    """Why one asks how to do something, and the other when; or what it is, and the other why; or None.
+
+    When a "when" begins a question, a helping verb is beside it: not "when I do", "when doing it".
+    """
+    asked = english.KINDS.difference(one.stems)
+    first, second = (*other.stems, "", "")[:2]
+    timed = first == "when" and second in english.AUXILIARIES and first in asked
+    if timed and "how" in one.steps.get("to", ()):
+        return "one asks how, the other when"
+    kinds = sorted(asked.intersection(other.stems) - {"when"})
+    plain = asked == english.KINDS and "what" in one.light
+    if kinds and plain and {*one.stems} <= {*other.stems}:
+        return f"one asks what, the other {kinds[0]}"
+    return None
 
 
 @lru_cache(maxsize=4)
@@ -150,11 +170,18 @@ def _align(one: str, other: str) -> Alignment:
     longest = 0
     for start, end, begin, stop in blocks:
         mine, theirs = staying[0](start, end), staying[1](begin, stop)
+        begs = start == begin == 0 and not (mine and theirs) and (mine or theirs)
+        if begs and _BEGGED.fullmatch(" ".join(begs)):
+            continue
         found, alike = _between(mine, theirs)
         aligned += alike
         if found:
             differences += found
             longest = max(longest, len(mine), len(theirs))
+    if moved and True in (left.asks_who, right.asks_who) and _passive(differences):
+        moved, differences = _NONE, []
+    if _initials_moved(differences):
+        differences = []
     words = len(left.stems) + len(right.stems) or 1
     shared, common = 2 * aligned / words, 2 * (aligned + moved.total()) / words
     turn = _turn(left, right) if moved and not differences else ""
@@ -191,18 +218,28 @@ def _unread(one: str, other: str) -> Alignment:
 
 
 def _owning(text: Text, other: Text) -> Text:
-    """A text that says "in Spain" as if it said "Spain's": the other does, and no more differs."""
-    owned = english.POSSESSIVE in other.light and english.POSSESSIVE not in text.light
-    if not owned or len(text.stems) != len(other.stems) + 1:
+    """A text that says "in Spain" as if it said "of Spain", where no other word differs.
+
+    The other says "Spain's" or "of Spain", or has it elsewhere (hotels in Spain, Spain hotels), or is
+    a row of keywords.
+    """
+    if len(text.stems) != len(other.stems) + 1:
         return text
     extra = Counter(text.stems) - Counter(other.stems)
     if not extra.keys() <= english.PLACING:
         return text
     at = next(at for at, word in enumerate(text.stems) if word in extra)
+    stems = text.stems[:at] + text.stems[at + 1 :]
+    owns = "of" in other.light and "of" not in text.light
+    owns = owns or (english.CLOSED.isdisjoint(other.words) and not other.light)
+    if english.POSSESSIVE not in text.light:
+        owns = owns or english.POSSESSIVE in other.light or stems != other.stems
+    if not owns:
+        return text
     return replace(
         text,
         words=text.words[:at] + text.words[at + 1 :],
-        stems=text.stems[:at] + text.stems[at + 1 :],
+        stems=stems,
         light=tuple(sorted((*text.light, "of"))),
         clauses=tuple(start - (start > at) for start in text.clauses),
         steps={word: steps - {text.words[at]} for word, steps in text.steps.items()},
@@ -242,8 +279,33 @@ def _between(mine: list[str], theirs: list[str]) -> tuple[list[Difference], int]
             for pair in zip(mine, theirs, strict=True)
             if not (akin(*pair) or abbreviates(*sorted(pair, key=len)))
         ]
-        return [Difference(x, y) for x, y in pairs], len(mine) - len(pairs)
+        found = [Difference(x, y) for x, y in pairs if _class_of(x) != _class_of(y)]
+        return found, len(mine) - len(pairs)
     return [Difference(" ".join(mine[:SEEN]), " ".join(theirs[:SEEN]))], 0
+
+
+def _initials_moved(differences: list[Difference]) -> bool:
+    """Whether one says in full what the other has as initials elsewhere, and no more differs."""
+    if len(differences) != 2:  # noqa: PLR2004
+        return False
+    one, other = differences
+    apart = not (one.new or other.stored) or not (one.stored or other.new)
+    said = [(each.new or each.stored).split() for each in differences]
+    return apart and _initials(*sorted(said, key=len))
+
+
+def _passive(differences: list[Difference]) -> bool:
+    """Whether nothing differs but what a passive has more than an active: was drawn by, drew."""
+    words = {word for each in differences for word in (*each.new.split(), *each.stored.split())}
+    return "by" in words <= {"by", "was"}
+
+
+_BEGGED = re.compile(english.BEGGED)
+
+
+def _class_of(word: str) -> str:
+    """One of the words of closed classes that say the same in one place: when of when and while."""
+    return english.ALIKE.get(word, word)
 
 
 def _spelled(word: str, other: str) -> bool:
@@ -295,7 +357,10 @@ SHORT, LONG = 6, 8
 
 
 def _misspelt(short: str, long: str) -> bool:
-    """Two neighbouring letters changed places, a double letter is single, or a long word lacks one."""
+    """Two neighbouring letters changed places, a double letter is single, or a long word lacks one.
+
+    A long word lacks any but its first, one as long as `LONG` a vowel: interest, not contract.
+    """
     if len(short) < SHORT or short[0] != long[0] or len(long) - len(short) > 1:
         return False
     if long == f"{short}s":  # a plural
@@ -303,7 +368,8 @@ def _misspelt(short: str, long: str) -> bool:
     at = next((i for i, (x, y) in enumerate(zip(short, long, strict=False)) if x != y), len(short))
     if len(short) == len(long):
         return short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]
-    return long[at + 1 :] == short[at:] and (long[at] == long[at - 1] or len(long) > LONG)
+    lacks = len(long) > LONG - (long[at] in "aeiou") and short not in english.CLOSED
+    return long[at + 1 :] == short[at:] and (long[at] == long[at - 1] or lacks)
 
 
 def _turn(left: Text, right: Text) -> str:

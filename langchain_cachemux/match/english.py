@@ -14,14 +14,16 @@ TOGETHER = {
 FORMS = {
     "am": "is", "are": "is", "were": "was", "does": "do", "has": "have", "an": "a", "whom": "who",
     "which": "what", "could": "can", "might": "may", "every": "all", "grey": "gray", "ok": "okay",
+    "children": "child", "men": "man", "women": "woman", "whilst": "while",
 }  # fmt: skip
 """Forms and spellings of one word."""
+ALIKE = {"while": "when", "using": "with", "via": "with", "into": "to"}  # in its place
 SUBJECTS = frozenset("what where who when how why that there here it he she let".split())
 """After these 's is a verb; elsewhere it is a possessive, and passed over."""
 ARTICLES = frozenset("a an the one".split())  # passed over before a word that is not `CLOSED`
-POSSESSIVE, PLACING = "'s", frozenset("in on".split())  # Spain's largest city, the largest in Spain
+POSSESSIVE, PLACING = "'s", frozenset("in on for".split())  # Spain's largest city, the one in it
 LIGHT = frozenset("what is do have there of that it 's".split())  # a similarity sees as much of it
-UNSAID = frozenset("my our".split())  # may be left out
+UNSAID = frozenset("my our any".split())  # may be left out
 AUXILIARIES = frozenset("can may must should will would did was had".split())  # before it or after
 HELPING = AUXILIARIES | frozenset("is do have were been be".split())  # of another verb, or it
 TENSED = frozenset("will was did had have".split())  # by the first, what will be, or what was
@@ -52,17 +54,19 @@ PHRASES = (
 """Several words for one of a closed class."""
 _TELL = "(?:tell|show|help|advise|explain to) me(?: please)?(?: (?:about|with|to))?"
 _KNOW, _IF = "(?:know|understand|find out)", "(?: if| whether)?"
+_ASK = "(?:name|list|give me|give|state|identify|explain|define|describe|find)"
+BEGGED = f"(?:can|will|would) you(?: {_ASK})?|i (?:must|need|want|would like) you to"
 OPENINGS = (
-    ("(?:so|okay|hi|hey|hello|please|pls|kindly)", ""),
+    ("(?:so|okay|hi|hey|hello|please|pls|kindly)", ""), ("(?:can|would|will) you please", "can you"),
     (f"(?:can|would|will) you (?:please )?{_TELL}(?: {_KNOW})?{_IF}", ""),
     (f"(?:(?:tell|show) me|let me know|do you (?:happen to )?{_KNOW}|(?:is there )?any idea){_IF}", ""),
     (f"i (?:just )?(?:would like|want|must)(?: to)? {_KNOW}{_IF}|i (?:is|was) wondering{_IF}", ""),
-    ("(?:name|list|give me|give|state|identify|explain|define|describe|find)", "what is"),
-    ("what is (?:best )?way to|is there (?:any )?way to", "how to"),
-    ("how (?:do|can|should|would|may) (?:i|we|one|someone|you)(?: go about)?", "how to"),
+    (_ASK, "what is"), ("(?:what is )?(?:name|definition) of", "what is"),
+    ("(?:what is )?(?:(?:best|good|right) )?(?:way|steps) to|is there (?:any )?way to", "how to"),
+    ("how (?:do|can|should|would|may)? ?(?:i|we|one|someone|you)(?: can)?(?: go about)?", "how to"),
     ("i (?:is )?(?:want|would like|wish|trying|looking) to|i must", "how to"),
-    ("is it possible (?:for me )?to|is i can", "can i"), ("is i may", "may i"), ("do i must", "must i"),
-    ("what is name of|name of", "what is"), ("do you (?:have|offer)", "is there"),
+    ("is it (?:(?:possible|okay) (?:for me )?to|may)|is i can|is i may|may i", "can i"),
+    ("is it (?:necessary to|must)|do i must", "must i"), ("do you (?:have|offer)", "is there"),
 )  # fmt: skip
 """How a question begins, and how those that ask the same do; "" only begs for an answer."""
 _PERSONS = "i,me,my,mine,we,us,our|you,your,yours|he,him,his|she,her,hers|they,them,their|it,its"

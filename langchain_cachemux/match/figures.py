@@ -26,11 +26,13 @@ def figure(token: str) -> str:
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen"
 _TEENS = "fifteen sixteen seventeen eighteen nineteen"
 _TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth"
+_FIRST = "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth"
 _VALUES = {word: n for n, word in enumerate(f"{_ONES} {_TEENS}".split())}
-_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
 _SCALES = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-_ORDINALS = {word: f"#{n}" for n, word in enumerate(_FIRST.split(), 1)}
+_ORDINALS = {word: n for n, word in enumerate(_FIRST.split(), 1)}
+_ORDINALS |= {f"{word}th": n for word, n in _VALUES.items() if n > len(_ORDINALS)}
+_VALUES |= {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
+_ORDINALS |= {f"{word[:-1]}ieth": 10 * n for n, word in enumerate(_TENS.split(), 2)}
 
 
 _ENDINGS = frozenset("st nd rd th".split())
@@ -40,8 +42,9 @@ _COUNTING = _ENDINGS.union(_VALUES, _SCALES, _ORDINALS)
 def in_figures(words: list[str]) -> list[str]:
     """A clause with its numbers, dates, times and measures in one way.
 
-    Twenty one is 21, five million 5000000, a lone "one" is left; December 24th is 24 as 24 December is,
-    8 pm is 20:00, 5 km are 5 kilometres, Python v3 is Python 3.
+    Twenty one is 21, five million 5000000, a lone "one" is left; twenty first is #21, but twenty second
+    may be a time; December 24th is 24 as 24 December is, 8 pm is 20:00, 5 km are 5 kilometres, Python v3
+    is Python 3.
     """
     if not _COUNTING.isdisjoint(words):
         words = _counted(_without_endings(words))
@@ -52,7 +55,7 @@ def _counted(words: list[str]) -> list[str]:
     found: list[str] = []
     for word, after in zip(words, [*words[1:], ""], strict=True):
         last = int(found[-1]) if found and found[-1].isdecimal() and len(found[-1]) < 13 else None  # noqa: PLR2004
-        value = _VALUES.get(word)
+        value, ordinal = _VALUES.get(word), _ORDINALS.get(word)
         if word in _SCALES and (last is not None or found[-1:] == ["a"]):
             found[-1] = str((last or 1) * _SCALES[word])
         elif value is not None and last is not None and _completes(last, value):
@@ -61,8 +64,10 @@ def _counted(words: list[str]) -> list[str]:
             found.append(str(value))
         elif word in _ENDINGS and last is not None:
             found[-1] = f"#{last}"
+        elif ordinal and last is not None and word != "second" and _completes(last, ordinal):
+            found[-1] = f"#{last + ordinal}"
         else:
-            found.append(_ORDINALS.get(word, word))
+            found.append(word if ordinal is None else f"#{ordinal}")
     return found
 
 

@@ -43,8 +43,6 @@ def negation(new: str, stored: str) -> str | None:
 def names(new: str, stored: str) -> str | None:
     """Neither has a name in place of the other's."""
     pair = align(new, stored)
-    if not (pair.new.names and pair.stored.names):
-        return None
     left, right = pair.new.strange(pair.stored), pair.stored.strange(pair.new)
     if left and right:
         return f"the names differ: {_show(left)}, stored {_show(right)}"
@@ -63,8 +61,6 @@ def small_words(new: str, stored: str) -> str | None:
         return f"asked is {_show(asked - answered)}, stored {_show(answered - asked)}"
     for after, words in pair.new.steps.items():
         others = pair.stored.steps.get(after, words)
-        if words == others:
-            continue
         for word, other in product(sorted(words - others), sorted(others - words)):
             if opposed(word, other):
                 return f"'{word} {after}' is not '{other} {after}'"

@@ -433,10 +433,12 @@ def _in_one_way(words: list[str]) -> list[str]:
 def _without_articles(words: list[str]) -> list[str]:
     if english.ARTICLES.isdisjoint(words):
         return words
+    anybody = english.AUXILIARIES | {"do" if words[0] == "how" else ""}  # before "one": how can one
     return [
         word
-        for word, after in zip(words, [*words[1:], ""], strict=True)
+        for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False)
         if word not in english.ARTICLES
+        or (word == "one" and before in anybody)
         or after in english.CLOSED
         or not after.lstrip("#")[:1].isalnum()
     ]
@@ -454,11 +456,14 @@ _SPELLINGS = tuple(
     (re.compile(pattern), one)
     for pattern, one in (
         ("(?<=[^aeiou])ies$", "y"),
-        ("(?<=[sxz])es$|(?<=[cs]h)es$|(?<=[^suia])s$", ""),
+        ("(?<=[sxz])es$|(?<=[cs]h)es$|(?<=[^suia])s$|(?<=..[aiu])s$", ""),
         ("(?<=..)our(?=$|[aeif])", "or"),
         ("(?<=[iy])s(?=e$|ing$|ed$|ation$)", "z"),
         ("(?<=[^aeiou])re$", "er"),
         ("nce$", "nse"),
+        ("^(?=.{6})(.*[^aeiou])?[ao]e(?=[^aeiou])", r"\1e"),
+        ("ph(?=.)", "f"),
+        ("(?<=[^s][sxz])e$|(?<=[cs]h)e$", ""),
     )
 )
 
@@ -466,7 +471,7 @@ _SPELLINGS = tuple(
 @lru_cache(maxsize=16_384)
 def stem(word: str) -> str:
     """A word without its plural's ending, in one of the spellings it may have."""
-    if len(word) > 3 and word.isascii() and word.isalpha():  # noqa: PLR2004
+    if len(word) > 3 and word.isascii() and word.isalpha() and word not in english.CLOSED:  # noqa: PLR2004
         for pattern, one in _SPELLINGS:
             word = pattern.sub(one, word)
     return word

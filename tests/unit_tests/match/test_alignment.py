@@ -65,6 +65,7 @@ def test_more_words_alike_make_a_frame():
         ("password", "pasword"),
         ("receive", "recieve"),
         ("subscription", "subscripton"),
+        ("interest", "intrest"),
         ("reset", "resetting"),
         ("use", "using"),
         ("book", "booking"),
@@ -88,6 +89,7 @@ def test_slips_and_inflections_are_akin(one, other):
         ("king", "k"),
         ("three", "there"),
         ("contact", "contract"),
+        ("through", "thorough"),
         ("5", "6"),
     ],
 )

@@ -24,6 +24,9 @@ ONE = [
     ("Wake me at 6:30 a.m.", "Wake me at 6:30 am"),
     ("Is the pool open at eight in the evening?", "Is the pool open at 8 pm?"),
     ("What is new in Python v3.12?", "What is new in Python 3.12?"),
+    ("Who ruled in the nineteenth century?", "Who ruled in the 19th century?"),
+    ("What is a fiftieth of a mile?", "What is a 50th of a mile?"),
+    ("Who was the thirty-first queen?", "Who was the 31st queen?"),
 ]
 TWO = [
     ("How long is a walk of 5 km?", "How long is a walk of 5 miles?"),
@@ -38,6 +41,8 @@ TWO = [
     ("Is the bank open on 24 December?", "Is the bank open on 25 December?"),
     ("Who works on the 24th floor?", "Who works on 24 floors?"),
     ("Who was the 3rd king?", "Who were the 3 kings?"),
+    ("Who was the thirteenth king?", "Who was the thirtieth king?"),
+    ("Cut a twenty second clip", "Cut the 22nd clip"),
     ("What is new in Node 18.2?", "What is new in Node 18.20?"),
     ("What is the score of 5 v 3?", "What is the score of 5, 3?"),
 ]

@@ -130,6 +130,18 @@ EQUAL = [
     ("Why isn't my kettle boiling?", "Why is my kettle not boiling?"),
     ("What do === and !== mean in Java?", "In Java, what do === and !== mean?"),
     ("¿Qué es un café?", "¿Qué es un cafe\u0301?"),
+    ("Steps to prune a rose bush", "How do I prune a rose bush?"),
+    ("What's a good way to prune a rose bush?", "What are the steps to prune a rose bush?"),
+    ("Can you tell me how I can prune a rose bush?", "How can one prune a rose bush?"),
+    ("How does one prune a rose bush?", "I was wondering how I prune a rose bush"),
+    ("Is there any train to the lake?", "Is there a train to the lake?"),
+    ("Is it okay to keep bees in town?", "Can I keep bees in town?"),
+    ("Am I allowed to keep bees in town?", "Is it allowed to keep bees in town?"),
+    ("Is it necessary to insure a boat?", "Do I have to insure a boat?"),
+    ("What is the definition of a fjord?", "What is a fjord?"),
+    ("Can a child fly alone?", "Can children fly alone?"),
+    ("Is leukaemia a sulphate?", "Is leukemia a sulfate?"),
+    ("Could you please put sugar in my tea?", "Can you put sugar in my tea, please?"),
     ("١٢ + ٣", "12 + 3"),
 ]
 REWORDED = [
@@ -155,6 +167,28 @@ REWORDED = [
     ("What is the max load?", "What is the maximum load?"),
     ("Who is Dr. Mabuse?", "Who is Doctor Mabuse?"),
     ("Where is St. Helena?", "Where is Saint Helena?"),
+    ("Dear team, can you list the moons of Mars by size?", "List the moons of Mars by size"),
+    ("I need you to sing the first verse of a song", "Sing the first verse of a song"),
+    ("Is it wise to swim while tired?", "Is it wise to swim when tired?"),
+    ("Can I pay the rent using gift cards?", "Can I pay the rent with gift cards?"),
+    ("Sort a column in a Pandas frame", "Sort a Pandas frame column"),
+    ("Set an alarm clock for 10 minutes", "Set a 10 minute alarm clock"),
+    ("What is the sign of zinc?", "What is the sign for zinc in old books?"),
+    ("library rules Oslo", "library rules in Oslo"),
+    ("What are the causes of the flood?", "What is the cause of the flood?"),
+    ("How ripe are bananas?", "How ripe is a banana?"),
+    ("By whom was the Odyssey of the poor translated?", "Who translated the Odyssey of the poor?"),
+    ("Who is the 16th US judge?", "Who is the sixteenth judge of the United States?"),
+]
+KINDS = [
+    ("What is erosion?", "Why is erosion a problem for farmers?", "one asks what, the other why"),
+    ("Where was the old lighthouse?", "What was the lighthouse?", "one asks what, the other where"),
+    (
+        "When should I water a cactus?",
+        "How should I water a cactus?",
+        "one asks how, the other when",
+    ),
+    ("How do I repot a fern?", "When can I repot a fern?", "one asks how, the other when"),
 ]
 TENSES = [
     ("Has my parcel been delivered?", "Will my parcel be delivered?"),
@@ -171,6 +205,17 @@ TENSES = [
 )
 def test_a_small_difference_in_one_frame_is_refused(new, stored):
     assert compare(new, stored).verdict in REFUSED
+
+
+@pytest.mark.parametrize(("new", "stored", "reason"), KINDS)
+def test_another_kind_of_answer_is_another_question_though_no_frame_is_shared(new, stored, reason):
+    for found in (compare(new, stored), compare(stored, new)):
+        assert (found.verdict, found.reason) == ("another", reason)
+
+
+def test_a_when_that_asks_for_no_time_is_not_in_the_place_of_how():
+    for conditional in ("When using wax, how do I dry boots?", "When I dry boots, I use wax"):
+        assert compare("How do I dry boots?", conditional).verdict != "another"
 
 
 @pytest.mark.parametrize(("new", "stored"), TENSES, ids=lambda text: text[:40])
@@ -196,6 +241,11 @@ def test_what_was_and_what_will_be_are_two_questions_whatever_their_wording(new,
         ("What does x += 1 do?", "What does x =+ 1 do?"),
         ("What does ls -l show?", "What does ls -L show?"),
         ("What will I pay next year, all in all?", "In all of last year, what do I pay?"),
+        ("How should schools teach maths?", "How do schools teach maths?"),
+        ("Translate: can you list the old towns", "Translate: list the old towns"),
+        ("What is in a burger bun?", "What is a burger bun?"),
+        ("Who sat by the tall painter?", "Who was the tall painter?"),
+        ("Where do I turn on the hot water?", "Where do I turn the hot water?"),
     ],
     ids=lambda text: text[:40],
 )
