@@ -5,6 +5,7 @@ import os
 import statistics
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -152,17 +153,19 @@ async def test_nothing_blocks_the_event_loop(cache):
 
 
 LATE = 0.02
-"""Seconds by which a task of the same loop may wake too late, 99 times in 100."""
+"""Seconds by which a task of the same loop may wake too late, 99 times in 100.
+
+On a busy machine it may be more: five times as many as when threads do nothing but embed."""
 
 
-async def lateness(cache, asked):
-    """The 99th percentile, in seconds, while fifty tasks look up one question after another."""
+async def lateness(ask):
+    """The 99th percentile, in seconds, while fifty tasks ask one question after another."""
 
-    async def ask(place):
+    async def four(place):
         for n in range(4):
-            await cache.alookup(f"question {n} of {place} in {asked}", "llm")
+            await ask(f"question {n} of {place}")
 
-    late, looking = [], asyncio.gather(*map(ask, range(50)))
+    late, looking = [], asyncio.gather(*map(four, range(50)))
     while not looking.done():
         began = time.perf_counter()
         await asyncio.sleep(0.001)
@@ -173,12 +176,18 @@ async def lateness(cache, asked):
 
 @pytest.mark.parametrize("embeddings", [Words, SentenceEncoder])
 async def test_the_loop_goes_on_with_fifty_lookups_under_way(embeddings):
-    with LECCache(embeddings=embeddings()) as cache:
+    def look_up(text):
+        return cache.alookup(f"{text} in {tries}", "llm")
+
+    def embed(text):
+        return asyncio.get_running_loop().run_in_executor(pool, encoder.embed_query, text)
+
+    encoder, tries = embeddings(), 1
+    with LECCache(embeddings=encoder) as cache, ThreadPoolExecutor(cache._workers.threads) as pool:
         cache.warm()
         allowed = LATE * (5 if "COVERAGE_PROCESS_CONFIG" in os.environ else 1)  # lines are counted
-        tries = 1  # what else the machine does makes a task late too, but not each time
-        while await lateness(cache, tries) > allowed:
-            tries += 1
+        while await lateness(look_up) > max(allowed, 5 * await lateness(embed)):
+            tries += 1  # what else the machine does makes a task late too, but not each time
             assert tries <= 10
             await asyncio.sleep(0.5)
         assert cache.stats().misses == 50 * 4 * tries
@@ -191,7 +200,7 @@ async def test_a_loop_that_is_held_up_by_lookups_is_seen_to_be():
             return super().embed_query(text)
 
     with LECCache(embeddings=Blocking()) as cache:
-        assert await lateness(cache, "vain") > LATE
+        assert await lateness(lambda text: cache.alookup(text, "llm")) > LATE
 
 
 async def test_what_a_user_does_in_threads_does_not_wait_behind_lookups():
