@@ -1,14 +1,16 @@
 """Hypothesis on a shared machine: few examples, and no clock to fail by; and no test leads another's."""
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from langchain_cachemux import Reader, flight
 from langchain_cachemux.match import index
 from langchain_cachemux.referee import Referee
 from langchain_cachemux.rewriting import Rewriter
 
-settings.register_profile("modest", deadline=None, max_examples=50)
+settings.register_profile(
+    "modest", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("modest")
 
 

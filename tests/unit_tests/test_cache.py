@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from langchain_core.caches import InMemoryCache
@@ -1112,12 +1112,7 @@ class Histories(RuleBasedStateMachine):
 
 
 TestAnyHistory = Histories.TestCase
-TestAnyHistory.settings = settings(
-    max_examples=25,
-    stateful_step_count=30,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestAnyHistory.settings = settings(max_examples=25, stateful_step_count=30)
 
 
 def test_a_query_is_a_hit_or_a_miss_by_type(cache):

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from fakes import QUESTION, Fake, Words, every_way, lec, multiplexed
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.caches import InMemoryCache
 from langchain_core.load import dumps
@@ -390,7 +390,7 @@ def tagged(query):
     return [query.text[:4] or "none"]
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=12)
 @given(st.lists(STEPS, min_size=1, max_size=25))
 def test_what_one_sees_is_what_he_would_see_alone(steps):
     given = {"match": Threshold(0.6, guards=()), "tags": tagged, "clock": Clock()}

@@ -23,7 +23,7 @@ LINE = {
 }
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.text(), st.none() | st.floats(0, 1e9)), max_size=5))
 def test_what_was_written_is_read_whatever_the_text(tmp_path, kept):
     path = tmp_path / "observations.jsonl"
