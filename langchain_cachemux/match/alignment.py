@@ -134,15 +134,13 @@ def _other_kind(one: Text, other: Text) -> str | None:
 
     When a "when" begins a question, a helping verb is beside it: not "when I do", "when doing it".
     """
-    asked = english.KINDS.difference(one.stems)
     first, second = (*other.stems, "", "")[:2]
-    timed = first == "when" and second in english.AUXILIARIES and first in asked
+    timed = first == "when" and second in english.AUXILIARIES and first not in one.stems
     if timed and "how" in one.steps.get("to", ()):
         return "one asks how, the other when"
-    kinds = sorted(asked.intersection(other.stems) - {"when"})
-    plain = asked == english.KINDS and "what" in one.light
-    if kinds and plain and {*one.stems} <= {*other.stems}:
-        return f"one asks what, the other {kinds[0]}"
+    plain = "what" in one.light and english.KINDS.isdisjoint(one.stems)
+    if plain and "why" in other.stems and {*one.stems} <= {*other.stems}:
+        return "one asks what, the other why"
     return None
 
 

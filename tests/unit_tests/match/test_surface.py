@@ -182,7 +182,6 @@ REWORDED = [
 ]
 KINDS = [
     ("What is erosion?", "Why is erosion a problem for farmers?", "one asks what, the other why"),
-    ("Where was the old lighthouse?", "What was the lighthouse?", "one asks what, the other where"),
     (
         "When should I water a cactus?",
         "How should I water a cactus?",
