@@ -85,11 +85,13 @@ class Alignment:
     def other_role(self) -> bool:
         """Whether one asks who did something and the other whom it was done to, and no more differs.
 
-        But "did" and the form of one verb: taught and teach begin alike.
+        But what makes a passive or a question, and the form of one verb: taught and teach begin alike.
         """
         if {self.new.asks_who, self.stored.asks_who} != {True, False}:
             return False
-        mine, theirs = (Counter(text.stems) - Counter(["did"]) for text in (self.new, self.stored))
+        mine, theirs = (
+            Counter(text.stems) - Counter(["did", "was", "by"]) for text in (self.new, self.stored)
+        )
         forms = [*(mine - theirs).elements()], [*(theirs - mine).elements()]
         begun = [[word[0] for word in each] for each in forms]
         return len(begun[0]) < 2 and begun[0] == begun[1]  # noqa: PLR2004
@@ -218,8 +220,8 @@ def _unread(one: str, other: str) -> Alignment:
 def _owning(text: Text, other: Text) -> Text:
     """A text that says "in Spain" as if it said "of Spain", where no other word differs.
 
-    The other says "Spain's" or "of Spain", or has it elsewhere (hotels in Spain, Spain hotels), or is
-    a row of keywords.
+    The other says "Spain's", or has it elsewhere (hotels in Spain, Spain hotels), or is a row of
+    keywords.
     """
     if len(text.stems) != len(other.stems) + 1:
         return text
@@ -228,11 +230,9 @@ def _owning(text: Text, other: Text) -> Text:
         return text
     at = next(at for at, word in enumerate(text.stems) if word in extra)
     stems = text.stems[:at] + text.stems[at + 1 :]
-    owns = "of" in other.light and "of" not in text.light
-    owns = owns or (english.CLOSED.isdisjoint(other.words) and not other.light)
-    if english.POSSESSIVE not in text.light:
-        owns = owns or english.POSSESSIVE in other.light or stems != other.stems
-    if not owns:
+    keywords = english.CLOSED.isdisjoint(other.words) and not other.light
+    owned = english.POSSESSIVE in other.light or stems != other.stems
+    if not keywords and (english.POSSESSIVE in text.light or not owned):
         return text
     return replace(
         text,

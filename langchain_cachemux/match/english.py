@@ -17,13 +17,13 @@ FORMS = {
     "children": "child", "men": "man", "women": "woman", "whilst": "while",
 }  # fmt: skip
 """Forms and spellings of one word."""
-ALIKE = {"while": "when", "using": "with", "via": "with", "into": "to"}  # in its place
+ALIKE = {"while": "when", "using": "with", "via": "with"}  # in its place
 SUBJECTS = frozenset("what where who when how why that there here it he she let".split())
 """After these 's is a verb; elsewhere it is a possessive, and passed over."""
 ARTICLES = frozenset("a an the one".split())  # passed over before a word that is not `CLOSED`
 POSSESSIVE, PLACING = "'s", frozenset("in on for".split())  # Spain's largest city, the one in it
 LIGHT = frozenset("what is do have there of that it 's".split())  # a similarity sees as much of it
-UNSAID = frozenset("my our any".split())  # may be left out
+UNSAID = frozenset("my our".split())  # may be left out
 AUXILIARIES = frozenset("can may must should will would did was had".split())  # before it or after
 HELPING = AUXILIARIES | frozenset("is do have were been be".split())  # of another verb, or it
 TENSED = frozenset("will was did had have".split())  # by the first, what will be, or what was

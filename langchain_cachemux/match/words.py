@@ -374,11 +374,19 @@ def _without_courtesy(clauses: list[_Clause], names: list[str]) -> list[_Clause]
 
 
 def _asks_who(clauses: list[_Clause]) -> bool | None:
-    """Who killed him needs no helping verb; whom did he kill has a "did" before its subject."""
-    asked = [c.words for c in clauses if c.words[0] in ("who", "what") and not c.quoted]
+    """Who killed him needs no helping verb; whom did he kill has a "did" before its subject.
+
+    Who was killed by him asks for whom, who was he killed by for who did it.
+    """
+    begun = [(c.words[0] == "by", c.words) for c in clauses if not c.quoted]
+    asked = [words for by, words in begun if words[by : by + 1] in (["who"], ["what"])]
     if not asked:
         return None
     words = asked[-1]
+    if "by" in (words[0], words[-1]):
+        return True
+    if "by" in words:
+        return None if english.HELPING.isdisjoint(words) else False
     at = next((i for i, word in enumerate(words) if word in english.HELPING), None)
     if at is None:
         return True

@@ -166,6 +166,9 @@ def test_a_number_or_a_denial_on_one_side_counts_only_where_most_words_are_share
         ("Who killed Hamlet's father?", "Hi, who did Hamlet's father kill?"),
         ("What causes stress?", "What does stress cause?"),
         ("Who beats Spain?", "Who did Spain beat?"),
+        ("By whom was Spain beaten?", "Who did Spain beat?"),
+        ("Who was Aristotle taught by?", "Whom did Aristotle teach?"),
+        ("Who taught Aristotle?", "Who was taught by Aristotle?"),
     ],
 )
 def test_who_did_it_is_not_to_whom_it_was_done(who, whom):
@@ -182,6 +185,9 @@ def test_who_did_it_is_not_to_whom_it_was_done(who, whom):
         ("Which countries require a visa?", "Which countries do I need a visa for?"),
         ("Who wrote Emma?", "Who is the author of Emma?"),
         ("What does Emma mean?", "What is meant by Emma?"),
+        ("Who wrote Emma?", "By whom was Emma written?"),
+        ("Who did Aristotle teach?", "Who was taught by Aristotle?"),
+        ("Who sat by the door?", "Who sat at the door?"),
     ],
 )
 def test_a_question_without_a_verb_or_with_a_passive_one_asks_for_neither(one, other):
