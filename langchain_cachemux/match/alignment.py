@@ -120,7 +120,7 @@ class Alignment:
         if found := _other_kind(self.new, self.stored) or _other_kind(self.stored, self.new):
             return found
         shared = {*self.new.stems} & {*self.stored.stems}
-        for way in sorted(english.WAYS):
+        for way in sorted(english.WAYS & set().union(*self.new.steps.values())):
             mine, theirs = (
                 [stem for stem, steps in text.steps.items() if way in steps]
                 for text in (self.new, self.stored)

@@ -52,10 +52,9 @@ def names(new: str, stored: str) -> str | None:
 def small_words(new: str, stored: str) -> str | None:
     """No word of a closed class (to, must, his, and) stands where another of its class stood."""
     pair = align(new, stored)
-    if pair.in_frame:
-        for found in pair.differences:
-            if found.opposed:
-                return f"{found.new!r} is not {found.stored!r}"
+    for found in pair.differences if pair.in_frame else ():
+        if found.opposed:
+            return f"{found.new!r} is not {found.stored!r}"
     asked, answered = (english.KINDS.intersection(text.words) for text in (pair.new, pair.stored))
     if asked - answered and answered - asked:
         return f"asked is {_show(asked - answered)}, stored {_show(answered - asked)}"
@@ -72,9 +71,7 @@ def order(new: str, stored: str) -> str | None:
     pair = align(new, stored)
     if pair.exchanged:
         return f"in another order: {_show(pair.moved)}"
-    if pair.other_role():
-        return "one asks who did it, the other to whom"
-    return pair.other_way()
+    return "one asks who did it, the other to whom" if pair.other_role() else pair.other_way()
 
 
 def frame(new: str, stored: str) -> str | None:
@@ -98,6 +95,8 @@ GUARDS: tuple[Guard, ...] = (*VETOES, frame)
 def _differ(new: str, stored: str, kind: str) -> str | None:
     pair = align(new, stored)
     mine, theirs = getattr(pair.new, kind), getattr(pair.stored, kind)
+    if mine == theirs:
+        return None
     more, less = Counter(mine) - Counter(theirs), Counter(theirs) - Counter(mine)
     if (more and less) or ((more or less) and pair.common >= COUNTED):
         return f"the {kind} differ: {_show(mine)}, stored {_show(theirs)}"
