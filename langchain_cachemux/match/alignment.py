@@ -220,8 +220,8 @@ def _unread(one: str, other: str) -> Alignment:
 def _owning(text: Text, other: Text) -> Text:
     """A text that says "in Spain" as if it said "of Spain", where no other word differs.
 
-    The other says "Spain's", or has it elsewhere (hotels in Spain, Spain hotels), or is a row of
-    keywords.
+    The other says "Spain's", or is a row of keywords. Elsewhere a word before another is not one in it:
+    a tree house, a house in a tree.
     """
     if len(text.stems) != len(other.stems) + 1:
         return text
@@ -229,15 +229,13 @@ def _owning(text: Text, other: Text) -> Text:
     if not extra.keys() <= english.PLACING:
         return text
     at = next(at for at, word in enumerate(text.stems) if word in extra)
-    stems = text.stems[:at] + text.stems[at + 1 :]
-    keywords = english.CLOSED.isdisjoint(other.words) and not other.light
-    owned = english.POSSESSIVE in other.light or stems != other.stems
-    if not keywords and (english.POSSESSIVE in text.light or not owned):
+    owned = english.POSSESSIVE in other.light and english.POSSESSIVE not in text.light
+    if not owned and not (english.CLOSED.isdisjoint(other.words) and not other.light):
         return text
     return replace(
         text,
         words=text.words[:at] + text.words[at + 1 :],
-        stems=stems,
+        stems=text.stems[:at] + text.stems[at + 1 :],
         light=tuple(sorted((*text.light, "of"))),
         clauses=tuple(start - (start > at) for start in text.clauses),
         steps={word: steps - {text.words[at]} for word, steps in text.steps.items()},
