@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_cachemux.route import files
+from langchain_cachemux.route.classifiers import Blend, Classifier
 from langchain_cachemux.route.costs import ANYTHING, Costs
 from langchain_cachemux.route.estimators import UNKNOWN, Mean, Ridge
+from langchain_cachemux.route.fitted import SklearnClassifier
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.route.shrunk import Shrunk
 from langchain_cachemux.testing import check_estimator
@@ -490,15 +492,16 @@ def doubted():
     return Router({"cheap": cheap, "large": Costs(Says(Estimate(4.0, 0.0)), Says(ANYTHING))})
 
 
-def test_a_judged_model_is_tried_on_its_bound_alone_as_long_as_little_is_known_of_it():
+def test_a_model_is_tried_on_its_bound_alone_as_long_as_little_is_known_of_it():
     models = doubted()
     assert models.choose(X, judged=True).model == "cheap"
+    assert models.choose(X, error_price=3.0).model == "cheap"
     before = models.predict(X, judged=True)
     for n in range(400):
         models.learn(X, 2.8, "cheap", failed=float(n % 2))
     assert models.choose(X, judged=True).model == "large"
     assert models.predict(X, judged=True) == before  # what a stored answer is worth is by the bound
-    assert models.choose(X, error_price=2.5).model == "cheap"  # unjudged, the whole bound counts
+    assert models.choose(X, error_price=3.0).model == "large"
 
 
 def test_what_is_known_of_a_model_outlives_the_process_and_a_file_of_before_tries_it_anew(tmp_path):
@@ -625,6 +628,29 @@ def test_a_model_whose_first_price_was_an_exception_is_asked_again():
     models.learn(Query("0", vector=vectors[0]), 12.0, "small")  # it had to be loaded
     models.learn(Query("1", vector=vectors[1]), 5.0, "large")
     assert models.choose(Query("2", vector=vectors[2])).model == "small"
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda one: one,
+        lambda one: Mean(prior=one),
+        lambda one: Mean(prior=Shrunk(one)),
+        lambda one: Blend(SklearnClassifier(members=2), one),
+    ],
+    ids=["bare", "history", "shrunk", "blended"],
+)
+def test_the_classifiers_of_a_routers_models_learn_together(wrapped):
+    """When the one is due the other, of which half a fifth is new, is fitted too."""
+    classifiers = {name: Classifier() for name in ("small", "large")}
+    made = Router({name: Costs(fails=wrapped(one)) for name, one in classifiers.items()})
+    small, large = classifiers.values()
+    asked = ["small", "large"] * 40 + ["large"] * 4 + ["small"] * 10
+    for n, name in enumerate(asked):
+        hard = n // 2 % 2
+        made.learn(Query(f"{n}", text="hard" if hard else "easy"), 1.0, name, failed=hard)
+    assert small._examples.fitted == 50
+    assert large._examples.fitted == 44
 
 
 def test_where_nobody_hears_what_becomes_of_an_answer_no_model_is_tried():
