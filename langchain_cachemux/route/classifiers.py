@@ -57,8 +57,8 @@ class Classifier:
     explains each outcome better.
 
     In a `Router` the classifiers of all models are fitted together, because only the model that was
-    asked is heard of, and what is hard for one is mostly hard for all. How far they are akin is found
-    as λ is: by what best explains each outcome from all the others.
+    asked is heard of, and what is hard for one is mostly hard for all; where that explains each outcome
+    better from all the others than each classifier alone does.
 
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of
     Newton's method on that one example, O(d²)); a fit to a handful would be sure of too much, and a
@@ -66,7 +66,7 @@ class Classifier:
     them is new, and learned in one pass meanwhile. Until there were some sixty the bound is wider:
     two failures at the start must not be the end of a good model, and few outcomes cannot tell how
     strict the prior should be. With 400 dimensions a step takes a fraction of a millisecond; a fit
-    to 8,000 examples a second or two.
+    to 8,000 examples a second or two, of two models five.
 
     Args:
         width: z above, in deviations.
@@ -82,8 +82,8 @@ class Classifier:
     """By what the prior's variances are divided, λ: the strictest first."""
     EARLY = 1.2
     """How many times wider the bound is before the first fit."""
-    KINSHIPS = (0.0, 0.95)
-    """By how much the weights of several models correlate: that which explains them best."""
+    KINSHIP = 0.95
+    """Correlation of the weights of models that are fitted together."""
     FEW = 60.0
     """Of fewer outcomes of the rarer kind, n, the bound of a fit is FEW/n times as wide."""
     IMAGINED = 20.0
@@ -312,15 +312,14 @@ def together(classifiers: Sequence[Classifier]) -> None:
     """Have classifiers of several models learn together.
 
     Each is fitted with all those that were ever fitted, whenever one of them is due, so that it knows of
-    questions that only another model was asked. They are no longer safe to use in two threads at once,
-    unless one lock guards all.
+    questions that only another model was asked. One lock must guard all of them, as that of a `Router`.
     """
     for one in classifiers:
         one._family = list(classifiers)
 
 
 def _fit(members: Sequence[Classifier]) -> None:
-    """Fit the examples of all."""
+    """Fit the examples of all: together, or each alone where that foretells left-out ones better."""
     examples = [one._examples for one in members]
     numbers = np.concatenate([kept.numbers for kept in examples])
     n = len(numbers)
@@ -334,8 +333,13 @@ def _fit(members: Sequence[Classifier]) -> None:
         for kept, words in zip(examples, all_words, strict=True)
     ]
     start = [np.append(one._weights, one._words[used]) / (one._slope or 1.0) for one in members]
-    best = _best(seen, np.array(start))
-    for one, curve in zip(members, best.curves, strict=True):
+    alone = [_best([s], w[np.newaxis], 0.0) for s, w in zip(seen, start, strict=True)]
+    found = [curve for one in alone for curve in one.curves]
+    if len(members) > 1:
+        akin = _best(seen, np.vstack([one.weights for one in alone]), Classifier.KINSHIP)
+        if akin.surprise < sum(one.surprise for one in alone):
+            found = akin.curves
+    for one, curve in zip(members, found, strict=True):
         one._examples.fitted = one._examples.seen
         one._centre, one._spread = centre, spread
         one._slope = curve.slope
@@ -360,18 +364,14 @@ def _rows(examples: Examples, centre: Floats, spread: Floats) -> Floats:
     )
 
 
-def _best(seen: Sequence[Seen], start: Floats) -> curves.Fit:
-    """The fit that explains each outcome best from the others: whether models are akin, how strict."""
+def _best(seen: Sequence[Seen], start: Floats, kinship: float) -> curves.Fit:
+    """The fit that explains each outcome best from the others: how strict the prior is."""
     strictest, *others = Classifier.STRICT
-    kinships = Classifier.KINSHIPS if len(seen) > 1 else Classifier.KINSHIPS[:1]
-    best = min(
-        (curves.fit(seen, start, strictest, kinship) for kinship in kinships),
-        key=lambda found: found.surprise,
-    )
+    best = curves.fit(seen, start, strictest, kinship)
     for strict in others:
         if all(curve.slope <= 1 for curve in best.curves):
             break
-        looser = curves.fit(seen, best.weights, strict, best.kinship)
+        looser = curves.fit(seen, best.weights, strict, kinship)
         if looser.surprise >= best.surprise:
             break
         best = looser

@@ -88,9 +88,7 @@ class Outcomes:
         A bound of nine in ten is what a user can believe of one question. To learn from a stream of them
         it is too much: whoever is asked in vain is paid, and an outcome teaches of all questions near.
         With n outcomes of the rarer kind `ENOUGH`/n of it counts; as those of long ago are forgotten,
-        that is never nothing, and a model that has become better is found out. Classifiers that learn
-        together know of questions that a model was not asked; with less of the bounds of such as learn
-        alone, where nobody judges, some orders of a stream never ask a model again.
+        that is never nothing, and a model that has become better is found out.
         """
         return min(1.0, ENOUGH / max(min(self.did, self.failed), 1.0))
 
@@ -101,18 +99,22 @@ class Known(NamedTuple):
     price: Estimate
     fails: Estimate | None
     hope: float = 1.0
-    """How much of the bound of `fails` counts when it is tried."""
+    """How much of the bound of `fails` counts when it is tried and its answer is judged."""
+    akin: bool = False
+    """Its failures are learned together with those of others, so that counts unjudged too."""
 
     @classmethod
-    def of(cls, estimator: Estimator | Costs, x: Query, hope: float = 1.0) -> Known:
+    def of(
+        cls, estimator: Estimator | Costs, x: Query, hope: float = 1.0, *, akin: bool = False
+    ) -> Known:
         """Ask the estimators of a model."""
         if not isinstance(estimator, Costs):
             return cls(estimator.predict(x), None)
-        return cls(estimator.price.predict(x), _chance(estimator.fails.predict(x)), hope)
+        return cls(estimator.price.predict(x), _chance(estimator.fails.predict(x)), hope, akin)
 
     @property
     def hoped(self) -> float:
-        """The chance to fail by which it is tried."""
+        """The chance to fail by which it is tried where less of the bound counts."""
         if self.fails is None:
             return 0.0
         low = self.fails.optimistic
@@ -192,10 +194,17 @@ class Plan:
         ]
 
     def hopeful(self) -> list[float]:
-        """Return what starting with each model costs by what it is compared by to be tried."""
-        values = self._values(
-            [max(k.price.optimistic, 0.0) for k in self.known], [k.hoped for k in self.known]
-        )
+        """Return what starting with each model costs by the ends that it is compared by to be tried.
+
+        Whoever's answer is judged is tried by what is `hoped`. Where answers are given as they are, the
+        most expensive model is known from the questions it was asked alone, as all are: unless they
+        learn together, its whole bound counts as well as theirs, or an order of a stream locks.
+        """
+        fails = [
+            k.hoped if judged or k.akin else k.fails.optimistic if k.fails else 0.0
+            for k, judged in zip(self.known, self.judged, strict=True)
+        ]
+        values = self._values([max(k.price.optimistic, 0.0) for k in self.known], fails)
         return [
             value if k.fails and k.tried else k.price.optimistic
             for k, value in zip(self.known, values, strict=True)

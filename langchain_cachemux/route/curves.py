@@ -48,7 +48,6 @@ class Fit(NamedTuple):
     """Curves of several models."""
 
     curves: list[Curve]
-    kinship: float
 
     @property
     def surprise(self) -> float:
@@ -112,7 +111,7 @@ def fit(seen: Sequence[Seen], start: Floats, strict: float, kinship: float) -> F
         stretched, w = slope * left_out[k] + shift, weights[k]
         surprise = float(np.logaddexp(0, stretched).sum() - seen[k].y @ stretched)
         curves.append(Curve(w[:d], w[d:], covariances[k], slope, shift, surprise))
-    return Fit(curves, kinship)
+    return Fit(curves)
 
 
 def stretch(

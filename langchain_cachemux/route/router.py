@@ -57,11 +57,12 @@ class Router:
     `Costs`: its price, and the chance that its answer will not do; `Plan` makes the cost of starting
     with it from these. Models are compared by the lower bound of that cost. This is optimism: a model
     not yet tried on such questions looks cheap, so it is tried, and its interval shrinks (arXiv
-    2306.02003 §3). Less and less of that bound counts, the more is known of what became of its answers
-    (`Outcomes.hope`). `safe=True` is the contrary, fail-expensive: a cheaper model is asked only where
-    it costs less even if it fails as often as it may.
+    2306.02003 §3). `safe=True` is the contrary, fail-expensive: a cheaper model is asked only where it
+    costs less even if it fails as often as it may.
 
     What is hard for one model is mostly hard for all: the `Classifier`s in its `Costs` learn together.
+    Where they do, and where answers are judged, less and less of the bound counts, the more is known
+    of what became of a model's answers (`Outcomes.hope`).
 
     A call that raised is an outage: others are asked first until it has faded. Safe between threads.
 
@@ -103,8 +104,10 @@ class Router:
         self._outages = Outages(half_life=half_life, clock=clock)
         self._outcomes = {name: Outcomes() for name in estimators}
         self._lock = Lock()
-        learned = [_classifiers(e) for e in estimators.values() if isinstance(e, Costs)]
-        together([first for first, *_ in filter(None, learned)])
+        learned = {n: _classifiers(e)[:1] for n, e in estimators.items() if isinstance(e, Costs)}
+        family = {name: one for name, found in learned.items() for one in found}
+        together([*family.values()])
+        self._akin = set(family) if len(family) > 1 else set()
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -279,7 +282,7 @@ class Router:
             known = {name: self._known(name, x) for name in self.estimators}
             out = {name: self._outages.chance(name) for name in self.estimators}
         rows = [("model", "price", "will not do", "in all", "")]
-        for name, (price, fails, _) in known.items():
+        for name, (price, fails, *_) in known.items():
             total = route.estimates.get(name)
             notes = ["asked"] if name == route.model else []
             notes += ["cannot do what is asked"] if total is None else []
@@ -389,7 +392,8 @@ class Router:
         return names
 
     def _known(self, name: str, x: Query) -> Known:
-        return Known.of(self.estimators[name], x, self._outcomes[name].hope)
+        hope, akin = self._outcomes[name].hope, name in self._akin
+        return Known.of(self.estimators[name], x, hope, akin=akin)
 
     def _named(self, route: str) -> Estimator | Costs:
         if route not in self.estimators:
