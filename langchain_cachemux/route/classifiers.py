@@ -8,6 +8,7 @@ side. What follows from a bad answer, and so the cost, is the router's business.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,8 @@ class Classifier:
 
     In a `Router` the classifiers of all models are fitted together, because only the model that was
     asked is heard of, and what is hard for one is mostly hard for all; where that explains each outcome
-    better from all the others than each classifier alone does.
+    better from all the others than each classifier alone does. It counts only of questions that one
+    model alone was asked: of others it is known already how hard they were.
 
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of
     Newton's method on that one example, O(d²)); a fit to a handful would be sure of too much, and a
@@ -335,10 +337,12 @@ def _fit(members: Sequence[Classifier]) -> None:
     start = [np.append(one._weights, one._words[used]) / (one._slope or 1.0) for one in members]
     alone = [_best([s], w[np.newaxis], 0.0) for s, w in zip(seen, start, strict=True)]
     found = [curve for one in alone for curve in one.curves]
-    if len(members) > 1:
-        akin = _best(seen, np.vstack([one.weights for one in alone]), Classifier.KINSHIP)
-        if akin.surprise < sum(one.surprise for one in alone):
-            found = akin.curves
+    lone = _lone(examples)
+    if len(members) > 1 and any(told.any() for told in lone):
+        akin = _best(seen, np.vstack([one.weights for one in alone]), Classifier.KINSHIP).curves
+        gains = [a.surprises - b.surprises for a, b in zip(found, akin, strict=True)]
+        if sum(gain[told].sum() for gain, told in zip(gains, lone, strict=True)) > 0:
+            found = akin
     for one, curve in zip(members, found, strict=True):
         one._examples.fitted = one._examples.seen
         one._centre, one._spread = centre, spread
@@ -348,6 +352,22 @@ def _fit(members: Sequence[Classifier]) -> None:
         one._covariance = np.asfortranarray(max(curve.slope, 1.0) ** 2 * curve.covariance)
         one._words[:] = 0.0
         one._words[used] = curve.slope * curve.words
+
+
+def _lone(examples: Sequence[Examples]) -> list[NDArray[np.bool_]]:
+    """Which outcomes of each are of questions that no other model was asked, each of shape (n,).
+
+    Left out, another is not foretold by hardness in general: what became of that very question is there.
+    """
+    asked = [
+        [
+            (one.features.numbers.tobytes(), one.vector is None or one.vector.tobytes())
+            for one in kept
+        ]
+        for kept in examples
+    ]
+    models = Counter(question for kept in asked for question in set(kept))
+    return [np.array([models[question] == 1 for question in kept]) for kept in asked]
 
 
 def _rows(examples: Examples, centre: Floats, spread: Floats) -> Floats:

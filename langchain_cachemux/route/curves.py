@@ -40,8 +40,13 @@ class Curve(NamedTuple):
     """Of the posterior of w, shape (d, d)."""
     slope: float
     shift: float
-    surprise: float
-    """-log of the likelihood of each outcome, left out and stretched; the sum."""
+    surprises: Floats
+    """-log of the likelihood of each outcome, left out and stretched; shape (n,)."""
+
+    @property
+    def surprise(self) -> float:
+        """Of all outcomes."""
+        return float(self.surprises.sum())
 
 
 class Fit(NamedTuple):
@@ -109,8 +114,8 @@ def fit(seen: Sequence[Seen], start: Floats, strict: float, kinship: float) -> F
     curves = []
     for k, (slope, shift) in enumerate(zip(slopes, shifts, strict=True)):
         stretched, w = slope * left_out[k] + shift, weights[k]
-        surprise = float(np.logaddexp(0, stretched).sum() - seen[k].y @ stretched)
-        curves.append(Curve(w[:d], w[d:], covariances[k], slope, shift, surprise))
+        surprises = np.logaddexp(0, stretched) - seen[k].y * stretched
+        curves.append(Curve(w[:d], w[d:], covariances[k], slope, shift, surprises))
     return Fit(curves)
 
 

@@ -219,6 +219,18 @@ def test_models_that_fail_on_different_questions_learn_as_each_does_alone():
         assert np.abs(gaps).max() < 0.05
 
 
+def test_models_that_were_asked_the_same_questions_learn_as_each_does_alone():
+    """One model's outcome would foretell the other's that is left out, though no other question's."""
+    told, queries = history(300, seed=1), [x for x, _, _ in history(40, seed=3)]
+    for alone, shared in zip(
+        pair(told, told, join=False), pair(told, told, join=True), strict=True
+    ):
+        for one in (alone, shared):
+            one.fit()
+        means = [[one.predict(x).mean for x in queries] for one in (alone, shared)]
+        assert means[0] == pytest.approx(means[1], abs=0.03)
+
+
 def test_a_model_with_few_outcomes_keeps_to_one_pass_while_others_are_fitted():
     few, others = history(10, seed=2), history(200, seed=1)
     alone, shared = taught(Classifier(), few), taught(Classifier(), few)
