@@ -12,7 +12,7 @@ import numpy as np
 
 from langchain_cachemux.arguments import expect, is_number, is_whole, number_of
 from langchain_cachemux.discreet import loggable
-from langchain_cachemux.route.classifiers import chances, logistic, stretch
+from langchain_cachemux.route.curves import chances, logistic, stretch
 from langchain_cachemux.route.estimators import array, check_kind
 from langchain_cachemux.route.examples import Examples
 from langchain_cachemux.route.features import features
@@ -189,7 +189,7 @@ class Bag(ABC):
         told = ~np.ma.getmaskarray(unseen)
         if told.any():
             left_out = np.asarray(unseen[told].data)
-            self._slope, self._shift = stretch(left_out, y[told])
+            (self._slope,), (self._shift,) = stretch([left_out], [y[told]])
             said_of_them = chances(self._slope * left_out + self._shift)
             self._doubt = 1 / (0.25 + float((said_of_them * (1 - said_of_them)).sum()))
             errors = np.abs(y[told] - said_of_them)

@@ -8,12 +8,15 @@ side. What follows from a bad answer, and so the cost, is the router's business.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from langchain_cachemux.arguments import expect, is_made, is_number, number_of
+from langchain_cachemux.route import curves
+from langchain_cachemux.route.curves import Seen, logistic
 from langchain_cachemux.route.estimators import Kept, array, check_kind
 from langchain_cachemux.route.examples import Examples
 from langchain_cachemux.route.features import BUCKETS, NUMBERS, features
@@ -22,7 +25,6 @@ from langchain_cachemux.types import Estimate, Query
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from scipy.sparse import csr_matrix
 
     from langchain_cachemux.route.estimators import Estimator
     from langchain_cachemux.types import Vector
@@ -55,13 +57,18 @@ class Classifier:
     strict it is, λ, is found in the same way: it is loosened where logits had to be stretched, if that
     explains each outcome better.
 
+    In a `Router` the classifiers of all models are fitted together, because only the model that was
+    asked is heard of, and what is hard for one is mostly hard for all; where that explains each outcome
+    better from all the others than each classifier alone does. It counts only of questions that one
+    model alone was asked: of others it is known already how hard they were.
+
     Until there were some twenty outcomes of both kinds each is learned in one pass (a step of
     Newton's method on that one example, O(d²)); a fit to a handful would be sure of too much, and a
     router that trusts it locks. From then on all examples kept are fitted again whenever a fifth of
     them is new, and learned in one pass meanwhile. Until there were some sixty the bound is wider:
     two failures at the start must not be the end of a good model, and few outcomes cannot tell how
     strict the prior should be. With 400 dimensions a step takes a fraction of a millisecond; a fit
-    to 8,000 examples a second or two.
+    to 8,000 examples a second or two, of two models five.
 
     Args:
         width: z above, in deviations.
@@ -77,6 +84,8 @@ class Classifier:
     """By what the prior's variances are divided, λ: the strictest first."""
     EARLY = 1.2
     """How many times wider the bound is before the first fit."""
+    KINSHIP = 0.95
+    """Correlation of the weights of models that are fitted together."""
     FEW = 60.0
     """Of fewer outcomes of the rarer kind, n, the bound of a fit is FEW/n times as wide."""
     IMAGINED = 20.0
@@ -95,6 +104,7 @@ class Classifier:
         self._covariance: Floats = np.eye(1 + len(NUMBERS), order="F")
         self._words: Floats = np.zeros(BUCKETS)
         self._slope = 1.0
+        self._family = [self]
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -136,41 +146,16 @@ class Classifier:
 
     def fit(self) -> None:
         """Fit all examples kept, now; `learn` does it by itself when it is time."""
-        examples = self._examples
-        if not len(examples):
+        if not len(self._examples):
             return
-        examples.fitted = examples.seen
-        y, numbers, n = examples.chances, examples.numbers, len(examples)
-        share = n / (n + self.IMAGINED)
-        self._centre = share * numbers.mean(axis=0)
-        variance = share * (numbers**2).mean(axis=0) + (1 - share) - self._centre**2
-        self._spread = np.sqrt(variance)
-        of_number, of_vector, of_word = self.DEVIATIONS
-        scaled = np.clip((numbers - self._centre) / self._spread, -self.EXTREME, self.EXTREME)
-        rows = np.hstack(
+        d = self._examples.dimensions
+        _fit(
             [
-                np.full((n, 1), self.INTERCEPT),
-                scaled * of_number,
-                examples.vectors.astype(np.float64) * of_vector,
+                one
+                for one in self._family
+                if one is self or (one._examples.fitted and one._examples.dimensions == d)
             ]
         )
-        words = examples.words
-        used = np.unique(words.indices)
-        words = words[:, used] * of_word
-        start = np.concatenate([self._weights, self._words[used]]) / (self._slope or 1.0)
-        best = _fitted(rows, words, y, start, self.STRICT[0])
-        for strict in self.STRICT[1:]:
-            start = np.concatenate([best.dense, best.words])
-            looser = _fitted(rows, words, y, start, strict) if best.slope > 1 else best
-            if looser.surprise >= best.surprise:
-                break
-            best = looser
-        self._slope = best.slope
-        self._weights = best.slope * best.dense
-        self._weights[0] += best.shift / self.INTERCEPT
-        self._covariance = np.asfortranarray(max(best.slope, 1.0) ** 2 * best.covariance)
-        self._words[:] = 0.0
-        self._words[used] = best.slope * best.words
 
     def dump(self) -> dict[str, Any]:
         """Return what was learned as plain data: numbers, and arrays."""
@@ -325,93 +310,89 @@ class Blend:
                 estimator.restore(parts[str(i)])
 
 
-def logistic(logit: float) -> float:
-    """σ(η) = 1/(1 + e^(-η))."""
-    return 0.5 * (1.0 + math.tanh(0.5 * logit))
+def together(classifiers: Sequence[Classifier]) -> None:
+    """Have classifiers of several models learn together.
 
-
-def chances(logits: Floats) -> Floats:
-    """σ of each logit."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)))
-
-
-class _Fitted(NamedTuple):
-    """What a fit found, and how it foretells each outcome from all the others."""
-
-    dense: Floats
-    """Weights w, before they are stretched."""
-    words: Floats
-    """Weights u."""
-    covariance: Floats
-    """H⁻¹ of w."""
-    slope: float
-    shift: float
-    surprise: float
-    """-log of the likelihood of each outcome, left out and stretched; the sum."""
-
-
-def _fitted(rows: Floats, words: csr_matrix, y: Floats, start: Floats, strict: float) -> _Fitted:
-    """Maximise the posterior, and leave each example out of it."""
-    w, u = _likeliest(rows, words, y, start, strict)
-    logits = rows @ w + words @ u
-    p = chances(logits)
-    curvature = p * (1 - p)
-    prior = np.full(len(w), strict)
-    prior[0] = 1.0
-    covariance = np.asarray(np.linalg.inv(np.diag(prior) + (rows.T * curvature) @ rows))
-    squares = words.multiply(words)
-    of_words = squares @ (1 / (strict + squares.T @ curvature))
-    leverage = np.einsum("ij,ij->i", rows @ covariance, rows) + of_words
-    left_out = logits - leverage * (y - p) / np.maximum(1 - curvature * leverage, 0.1)
-    slope, shift = stretch(left_out, y)
-    stretched = slope * left_out + shift
-    surprise = float(np.logaddexp(0, stretched).sum() - y @ stretched)
-    return _Fitted(w, u, covariance, slope, shift, surprise)
-
-
-def _likeliest(
-    rows: Floats, words: csr_matrix, y: Floats, start: Floats, strict: float
-) -> tuple[Floats, Floats]:
-    """Maximise the posterior by L-BFGS, from where the weights are."""
-    from scipy.optimize import minimize
-
-    turned, dense = words.T.tocsr(), rows.shape[1]
-    prior = np.full(dense + words.shape[1], strict)
-    prior[0] = 1.0
-
-    def loss(weights: Floats) -> tuple[float, Floats]:
-        logits = rows @ weights[:dense] + words @ weights[dense:]
-        error = chances(logits) - y
-        pull = prior * weights
-        gradient = np.concatenate([error @ rows, turned @ error]) + pull
-        value = np.logaddexp(0, logits).sum() - y @ logits + 0.5 * weights @ pull
-        return float(value), gradient
-
-    tolerance = 1e-3 * math.sqrt(len(y))
-    found = minimize(
-        loss,
-        start,
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 100, "gtol": tolerance},
-    ).x
-    return found[:dense], found[dense:]
-
-
-def stretch(logits: Floats, y: Floats) -> tuple[float, float]:
-    """Return a >= 0 and b such that σ(a·η + b) explains the outcomes best (Platt 1999).
-
-    a has the prior N(1, 1/4) and b N(0, 4): with few outcomes, things stay as they are.
+    Each is fitted with all those that were ever fitted, whenever one of them is due, so that it knows of
+    questions that only another model was asked. One lock must guard all of them, as that of a `Router`.
     """
-    from scipy.optimize import minimize
+    for one in classifiers:
+        one._family = list(classifiers)
 
-    def loss(line: Floats) -> tuple[float, Floats]:
-        a, b = line
-        stretched = a * logits + b
-        error = chances(stretched) - y
-        value = np.logaddexp(0, stretched).sum() - y @ stretched + 2 * (a - 1) ** 2 + b**2 / 8
-        return float(value), np.array([error @ logits + 4 * (a - 1), error.sum() + b / 4])
 
-    bounds = [(0.0, None), (None, None)]
-    a, b = minimize(loss, np.array([1.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
-    return float(a), float(b)
+def _fit(members: Sequence[Classifier]) -> None:
+    """Fit the examples of all: together, or each alone where that foretells left-out ones better."""
+    examples = [one._examples for one in members]
+    numbers = np.concatenate([kept.numbers for kept in examples])
+    n = len(numbers)
+    share = n / (n + Classifier.IMAGINED)
+    centre = share * numbers.mean(axis=0)
+    spread = np.sqrt(share * (numbers**2).mean(axis=0) + (1 - share) - centre**2)
+    all_words = [kept.words for kept in examples]
+    used = np.unique(np.concatenate([words.indices for words in all_words]))
+    seen = [
+        Seen(_rows(kept, centre, spread), words[:, used] * Classifier.DEVIATIONS[2], kept.chances)
+        for kept, words in zip(examples, all_words, strict=True)
+    ]
+    start = [np.append(one._weights, one._words[used]) / (one._slope or 1.0) for one in members]
+    alone = [_best([s], w[np.newaxis], 0.0) for s, w in zip(seen, start, strict=True)]
+    found = [curve for one in alone for curve in one.curves]
+    lone = _lone(examples)
+    if len(members) > 1 and any(told.any() for told in lone):
+        akin = _best(seen, np.vstack([one.weights for one in alone]), Classifier.KINSHIP).curves
+        gains = [a.surprises - b.surprises for a, b in zip(found, akin, strict=True)]
+        if sum(gain[told].sum() for gain, told in zip(gains, lone, strict=True)) > 0:
+            found = akin
+    for one, curve in zip(members, found, strict=True):
+        one._examples.fitted = one._examples.seen
+        one._centre, one._spread = centre, spread
+        one._slope = curve.slope
+        one._weights = curve.slope * curve.dense
+        one._weights[0] += curve.shift / Classifier.INTERCEPT
+        one._covariance = np.asfortranarray(max(curve.slope, 1.0) ** 2 * curve.covariance)
+        one._words[:] = 0.0
+        one._words[used] = curve.slope * curve.words
+
+
+def _lone(examples: Sequence[Examples]) -> list[NDArray[np.bool_]]:
+    """Which outcomes of each are of questions that no other model was asked, each of shape (n,).
+
+    Left out, another is not foretold by hardness in general: what became of that very question is there.
+    """
+    asked = [
+        [
+            (one.features.numbers.tobytes(), one.vector is None or one.vector.tobytes())
+            for one in kept
+        ]
+        for kept in examples
+    ]
+    models = Counter(question for kept in asked for question in set(kept))
+    return [np.array([models[question] == 1 for question in kept]) for kept in asked]
+
+
+def _rows(examples: Examples, centre: Floats, spread: Floats) -> Floats:
+    """The dense part of each example, shape (n, d), each column scaled by its prior's deviation."""
+    of_number, of_vector, _ = Classifier.DEVIATIONS
+    extreme = Classifier.EXTREME
+    scaled = np.clip((examples.numbers - centre) / spread, -extreme, extreme)
+    return np.hstack(
+        [
+            np.full((len(examples), 1), Classifier.INTERCEPT),
+            scaled * of_number,
+            examples.vectors.astype(np.float64) * of_vector,
+        ]
+    )
+
+
+def _best(seen: Sequence[Seen], start: Floats, kinship: float) -> curves.Fit:
+    """The fit that explains each outcome best from the others: how strict the prior is."""
+    strictest, *others = Classifier.STRICT
+    best = curves.fit(seen, start, strictest, kinship)
+    for strict in others:
+        if all(curve.slope <= 1 for curve in best.curves):
+            break
+        looser = curves.fit(seen, best.weights, strict, kinship)
+        if looser.surprise >= best.surprise:
+            break
+        best = looser
+    return best

@@ -99,18 +99,22 @@ class Known(NamedTuple):
     price: Estimate
     fails: Estimate | None
     hope: float = 1.0
-    """How much of the bound of `fails` counts when its answer is judged."""
+    """How much of the bound of `fails` counts when it is tried and its answer is judged."""
+    akin: bool = False
+    """Its failures are learned together with those of others, so that counts unjudged too."""
 
     @classmethod
-    def of(cls, estimator: Estimator | Costs, x: Query, hope: float = 1.0) -> Known:
+    def of(
+        cls, estimator: Estimator | Costs, x: Query, hope: float = 1.0, *, akin: bool = False
+    ) -> Known:
         """Ask the estimators of a model."""
         if not isinstance(estimator, Costs):
             return cls(estimator.predict(x), None)
-        return cls(estimator.price.predict(x), _chance(estimator.fails.predict(x)), hope)
+        return cls(estimator.price.predict(x), _chance(estimator.fails.predict(x)), hope, akin)
 
     @property
     def hoped(self) -> float:
-        """The chance to fail by which it is tried where its answer is judged."""
+        """The chance to fail by which it is tried where less of the bound counts."""
         if self.fails is None:
             return 0.0
         low = self.fails.optimistic
@@ -193,11 +197,11 @@ class Plan:
         """Return what starting with each model costs by the ends that it is compared by to be tried.
 
         Whoever's answer is judged is tried by what is `hoped`. Where answers are given as they are, the
-        most expensive model is known from the questions it was asked alone, as all are: its whole bound
-        counts as well as theirs, for with less of them an order of a stream locks.
+        most expensive model is known from the questions it was asked alone, as all are: unless they
+        learn together, its whole bound counts as well as theirs, or an order of a stream locks.
         """
         fails = [
-            k.hoped if judged else k.fails.optimistic if k.fails else 0.0
+            k.hoped if judged or k.akin else k.fails.optimistic if k.fails else 0.0
             for k, judged in zip(self.known, self.judged, strict=True)
         ]
         values = self._values([max(k.price.optimistic, 0.0) for k in self.known], fails)

@@ -367,7 +367,7 @@ class _Told:
         """Ask a router of some questions."""
         for i in questions:
             for k, model in enumerate(self.models):
-                price, fails, _ = Known.of(router.estimators[model], self.queries[i])
+                price, fails, *_ = Known.of(router.estimators[model], self.queries[i])
                 assert fails is not None  # noqa: S101 - of `Costs` it never is
                 self.price[i, k], self.price_low[i, k] = price.mean, max(price.optimistic, 0.0)
                 self.fails[i, k] = fails.mean

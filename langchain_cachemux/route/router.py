@@ -14,6 +14,7 @@ import numpy as np
 from langchain_cachemux.arguments import as_call, expect, is_made
 from langchain_cachemux.locks import Lock
 from langchain_cachemux.route import files
+from langchain_cachemux.route.classifiers import Blend, Classifier, together
 from langchain_cachemux.route.costs import Costs, Known, Outcomes, Plan, Strategy
 from langchain_cachemux.route.estimators import array, check_kind, checked, kept
 from langchain_cachemux.route.outages import Outages
@@ -56,9 +57,12 @@ class Router:
     `Costs`: its price, and the chance that its answer will not do; `Plan` makes the cost of starting
     with it from these. Models are compared by the lower bound of that cost. This is optimism: a model
     not yet tried on such questions looks cheap, so it is tried, and its interval shrinks (arXiv
-    2306.02003 §3). Where its answer is judged, less and less of that bound counts, the more is known of
-    what became of its answers (`Outcomes.hope`). `safe=True` is the contrary, fail-expensive: a cheaper
-    model is asked only where it costs less even if it fails as often as it may.
+    2306.02003 §3). `safe=True` is the contrary, fail-expensive: a cheaper model is asked only where it
+    costs less even if it fails as often as it may.
+
+    What is hard for one model is mostly hard for all: the `Classifier`s in its `Costs` learn together.
+    Where they do, and where answers are judged, less and less of the bound counts, the more is known
+    of what became of a model's answers (`Outcomes.hope`).
 
     A call that raised is an outage: others are asked first until it has faded. Safe between threads.
 
@@ -100,6 +104,10 @@ class Router:
         self._outages = Outages(half_life=half_life, clock=clock)
         self._outcomes = {name: Outcomes() for name in estimators}
         self._lock = Lock()
+        learned = {n: _classifiers(e)[:1] for n, e in estimators.items() if isinstance(e, Costs)}
+        family = {name: one for name, found in learned.items() for one in found}
+        together([*family.values()])
+        self._akin = set(family) if len(family) > 1 else set()
 
     def __repr__(self) -> str:
         """How it was made."""
@@ -274,7 +282,7 @@ class Router:
             known = {name: self._known(name, x) for name in self.estimators}
             out = {name: self._outages.chance(name) for name in self.estimators}
         rows = [("model", "price", "will not do", "in all", "")]
-        for name, (price, fails, _) in known.items():
+        for name, (price, fails, *_) in known.items():
             total = route.estimates.get(name)
             notes = ["asked"] if name == route.model else []
             notes += ["cannot do what is asked"] if total is None else []
@@ -384,7 +392,8 @@ class Router:
         return names
 
     def _known(self, name: str, x: Query) -> Known:
-        return Known.of(self.estimators[name], x, self._outcomes[name].hope)
+        hope, akin = self._outcomes[name].hope, name in self._akin
+        return Known.of(self.estimators[name], x, hope, akin=akin)
 
     def _named(self, route: str) -> Estimator | Costs:
         if route not in self.estimators:
@@ -474,6 +483,15 @@ def _parts(estimator: Estimator | Costs) -> dict[str, Estimator]:
     if isinstance(estimator, Costs):
         return {"price": estimator.price, "fails": estimator.fails}
     return {"cost": estimator}
+
+
+def _classifiers(estimator: object) -> list[Classifier]:
+    """The classifiers in an estimator of failures."""
+    if isinstance(estimator, Classifier):
+        return [estimator]
+    inner = [getattr(estimator, part, None) for part in ("fails", "prior", "estimator")]
+    inner += estimator.estimators if isinstance(estimator, Blend) else ()
+    return [one for part in inner if part is not None for one in _classifiers(part)]
 
 
 def _need(estimator: Estimator | Costs, x: Query) -> float:

@@ -4,8 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -15,7 +13,7 @@ from sklearn.svm import LinearSVC
 
 from langchain_cachemux import Router, route
 from langchain_cachemux.route import estimators
-from langchain_cachemux.route.classifiers import UNTRIED, Blend, Classifier, logistic, stretch
+from langchain_cachemux.route.classifiers import UNTRIED, Blend, Classifier, together
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.route.fitted import SklearnClassifier
 from langchain_cachemux.route.networks import TorchClassifier, TransformerClassifier
@@ -182,23 +180,82 @@ def test_a_prior_as_strict_as_a_faint_curve_needs_does_not_hide_a_plain_one(stee
     assert np.abs(said - true[600:]).mean() < 0.05
 
 
+def pair(told_first, told_second, *, join):
+    first, second = Classifier(), Classifier()
+    if join:
+        together([first, second])
+    for told, one in ((told_first, first), (told_second, second)):
+        taught(one, told)
+    return first, second
+
+
+def asked(told, *, easy):
+    """Of these only the hard ones, and a share of the easy ones."""
+    rng = np.random.default_rng(1)
+    return [line for line in told if line[2] or rng.random() < easy]
+
+
+def test_what_is_hard_for_one_model_is_learned_from_the_failures_of_another():
+    """A model that was asked hard questions alone, and now and then an easy one, looks bad on all."""
+    first, second = history(600, seed=1), asked(history(600, seed=2), easy=0.05)
+    easy = [x for x, _, hard in history(100, seed=3) if not hard]
+    alone, shared = (
+        np.mean([one.predict(x).mean for x in easy])
+        for one in (pair(first, second, join=join)[1] for join in (False, True))
+    )
+    assert abs(shared - 0.1) < abs(alone - 0.1) - 0.02
+
+
+def test_models_that_fail_on_different_questions_learn_as_each_does_alone():
+    first = history(500, seed=1)
+    second = [(x, 1.0 - chance, hard) for x, chance, hard in history(500, seed=2)]
+    queries = [x for x, _, _ in history(60, seed=3)]
+    for alone, shared in zip(
+        pair(first, second, join=False), pair(first, second, join=True), strict=True
+    ):
+        for one in (alone, shared):
+            one.fit()
+        gaps = [alone.predict(x).mean - shared.predict(x).mean for x in queries]
+        assert np.abs(gaps).max() < 0.05
+
+
+def test_models_that_were_asked_the_same_questions_learn_as_each_does_alone():
+    """One model's outcome would foretell the other's that is left out, though no other question's."""
+    told, queries = history(300, seed=1), [x for x, _, _ in history(40, seed=3)]
+    for alone, shared in zip(
+        pair(told, told, join=False), pair(told, told, join=True), strict=True
+    ):
+        for one in (alone, shared):
+            one.fit()
+        means = [[one.predict(x).mean for x in queries] for one in (alone, shared)]
+        assert means[0] == pytest.approx(means[1], abs=0.03)
+
+
+def test_a_model_with_few_outcomes_keeps_to_one_pass_while_others_are_fitted():
+    few, others = history(10, seed=2), history(200, seed=1)
+    alone, shared = taught(Classifier(), few), taught(Classifier(), few)
+    other = Classifier()
+    together([shared, other])
+    taught(other, others)
+    assert other._examples.fitted
+    assert [shared.predict(x) for x, _, _ in others] == [alone.predict(x) for x, _, _ in others]
+
+
+def test_models_that_were_told_vectors_of_another_length_are_not_fitted_together():
+    one, other = Classifier(), Classifier()
+    together([one, other])
+    taught(one, history(100, seed=1))
+    rng = np.random.default_rng(0)
+    short = [(question(i, hard=i % 2 == 0, rng=rng, d=3), float(i % 2), True) for i in range(100)]
+    taught(other, short)
+    assert one._examples.fitted
+    assert other.predict(short[0][0]).mean < 0.5 < other.predict(short[1][0]).mean
+
+
 def test_the_default_keeps_no_more_examples_than_it_was_given():
     estimator = taught(Classifier(examples=25), history(60))
     assert len(estimator._examples) == 25
     assert estimator._examples.seen == 60
-
-
-@given(st.floats(-1e300, 1e300))
-def test_the_logistic_function_is_finite_and_symmetric(logit):
-    assert 0 <= logistic(logit) <= 1
-    assert logistic(-logit) == pytest.approx(1 - logistic(logit))
-
-
-def test_logits_that_are_half_what_they_should_be_are_stretched_by_two():
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=20_000)
-    y = (rng.random(20_000) < 1 / (1 + np.exp(-(2 * logits + 0.5)))).astype(float)
-    assert stretch(logits, y) == pytest.approx((2.0, 0.5), abs=0.1)
 
 
 def test_a_conformal_interval_misses_one_outcome_in_ten():

@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_cachemux.route import files
+from langchain_cachemux.route.classifiers import Blend, Classifier
 from langchain_cachemux.route.costs import ANYTHING, Costs
 from langchain_cachemux.route.estimators import UNKNOWN, Mean, Ridge
+from langchain_cachemux.route.fitted import SklearnClassifier
 from langchain_cachemux.route.router import Router
 from langchain_cachemux.route.shrunk import Shrunk
 from langchain_cachemux.testing import check_estimator
@@ -501,6 +503,20 @@ def test_a_judged_model_is_tried_on_its_bound_alone_as_long_as_little_is_known_o
     assert models.choose(X, error_price=2.5).model == "cheap"  # unjudged, the whole bound counts
 
 
+def test_models_that_learn_together_are_tried_less_the_more_is_known_though_nobody_judges():
+    def asked(n):
+        """Whether the small model is, whose failures are even: 5 less in price, 5.6 more in errors."""
+        models = Router({name: Costs() for name in ("small", "large")})
+        for i in range(n):
+            x = Query(str(i), text="why")
+            models.learn(x, 1.0, "small", failed=float(i % 2))
+            models.learn(x, 6.0, "large", failed=float(i % 20 == 0))
+        return models.choose(Query("new", text="why"), error_price=12.5).model
+
+    assert asked(80) == "small"
+    assert asked(3000) == "large"
+
+
 def test_what_is_known_of_a_model_outlives_the_process_and_a_file_of_before_tries_it_anew(tmp_path):
     models = Router({"small": Costs(), "large": Costs()})
     for n in range(400):
@@ -625,6 +641,29 @@ def test_a_model_whose_first_price_was_an_exception_is_asked_again():
     models.learn(Query("0", vector=vectors[0]), 12.0, "small")  # it had to be loaded
     models.learn(Query("1", vector=vectors[1]), 5.0, "large")
     assert models.choose(Query("2", vector=vectors[2])).model == "small"
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda one: one,
+        lambda one: Mean(prior=one),
+        lambda one: Mean(prior=Shrunk(one)),
+        lambda one: Blend(SklearnClassifier(members=2), one),
+    ],
+    ids=["bare", "history", "shrunk", "blended"],
+)
+def test_the_classifiers_of_a_routers_models_learn_together(wrapped):
+    """When the one is due the other, of which half a fifth is new, is fitted too."""
+    classifiers = {name: Classifier() for name in ("small", "large")}
+    made = Router({name: Costs(fails=wrapped(one)) for name, one in classifiers.items()})
+    small, large = classifiers.values()
+    asked = ["small", "large"] * 40 + ["large"] * 4 + ["small"] * 10
+    for n, name in enumerate(asked):
+        hard = n // 2 % 2
+        made.learn(Query(f"{n}", text="hard" if hard else "easy"), 1.0, name, failed=hard)
+    assert small._examples.fitted == 50
+    assert large._examples.fitted == 44
 
 
 def test_where_nobody_hears_what_becomes_of_an_answer_no_model_is_tried():
