@@ -4,6 +4,7 @@ import pytest
 
 from langchain_cachemux import LECCache
 from langchain_cachemux.keep.shared import connections
+from langchain_cachemux.match import index
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +14,4 @@ def _time_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(defaults, "deadline", 60.0)
     for kind in ("READING", "WRITING"):
         monkeypatch.setattr(connections, kind, 60.0)
+    monkeypatch.setattr(index, "PATIENCE", 60.0)

@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 
 from langchain_cachemux.keep.shared import connections
+from langchain_cachemux.match import index
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import servers
 
-SECONDS = connections.READING, connections.WRITING
+GIVEN = [
+    (connections, "READING", connections.READING),
+    (connections, "WRITING", connections.WRITING),
+    (index, "PATIENCE", index.PATIENCE),
+]
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +39,9 @@ def chroma():
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """Statements are given as long as they are elsewhere: the test is about deadlines."""
-    monkeypatch.setattr(connections, "READING", SECONDS[0])
-    monkeypatch.setattr(connections, "WRITING", SECONDS[1])
+    """What is asked has as long as it has elsewhere: the test is about deadlines."""
+    for given in GIVEN:
+        monkeypatch.setattr(*given)
 
 
 @pytest.fixture

@@ -271,6 +271,7 @@ def test_what_one_writes_to_a_server_another_reads(chroma, name, connecting):
     other.close()
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_server_that_hangs_costs_a_search_its_patience_once(chroma, name):
     before = set(threading.enumerate())
     index = Index.server(connecting(chroma), name, held, exact=10)

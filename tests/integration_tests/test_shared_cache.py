@@ -102,6 +102,9 @@ def test_a_cache_that_is_opened_later_finds_what_was_stored_before(opened):
     assert later.check() == []
 
 
+@pytest.mark.usefixtures(
+    "impatient"
+)  # a search by a client of before the fork ends at its deadline
 def test_forked_workers_share_what_they_learn_and_none_hangs(opened):
     cache = opened()
     cache.update(question(0), LLM, plain("0"))

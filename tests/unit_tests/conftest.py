@@ -4,7 +4,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from langchain_cachemux import Reader, flight
-from langchain_cachemux.match import index
 from langchain_cachemux.referee import Referee
 from langchain_cachemux.rewriting import Rewriter
 
@@ -25,4 +24,3 @@ def _waited_for(monkeypatch):
     """As for a folder: who is asked has a minute, unless a test is about deadlines."""
     for asked in (Reader, Referee, Rewriter):
         monkeypatch.setitem(asked.__init__.__kwdefaults__, "deadline", 60.0)
-    monkeypatch.setattr(index, "PATIENCE", 60.0)
