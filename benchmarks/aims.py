@@ -70,7 +70,7 @@ def routing() -> Iterator[Aim]:
         ("no judge, 1:10, wrong costs 72", "nobody judges, an error costs 72", 22.3),
     ):
         stream = told["streams of MMLU"][name]
-        known = f"{stream.get('told both', 0):.3f}, told what both models would have answered"
+        known = f"{stream['told both']:.3f}, told what both models would have answered"
         yield at_most(f"14,000 questions, {what}: cost of each", aim, stream["cost"], known)
     for name, bounds in told["bounds of nine in ten hold the observed rate"].items():
         for kind in ("bins", "clusters"):

@@ -243,14 +243,10 @@ def test_the_figures_of_matching_are_those_of_the_committed_run():
 
     text = " ".join(README.split())
     alone = [cells(stream, "verified 0.02") for stream in ("banking77", "clinc150")]
-    low, high = ([f(100 * row["right"] for row in of) for of in alone] for f in (min, max))
-    assert (
-        f"it serves {low[0]:.0f} to {high[0]:.0f} % and {low[1]:.0f} to {high[1]:.0f} % of what could"
-        in text
-    )
     wrong = [100 * sum(r["wrong"] for r in of) / sum(r["served"] for r in of) for of in alone]
     assert f"{wrong[0]:.1f} % and {wrong[1]:.1f} % of that wrongly" in text
     for words, arm in (
+        ("it serves {} % and {} % of what could be served", "verified 0.02"),
         ("with a judge that is never wrong {} % and {} %", "verified 0.02, judge 0.0"),
         ("or {} % and {} % if it says so itself", "verified 0.02, told judge 0.0"),
         ("told everything serves {} % and {} %", "oracle"),
