@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REMEMBERED = 100_000
+"""Entries of which it is remembered that their misses were learned from."""
+
 
 class Worth:
     """Prices misses, learns from them, and says what the next would cost. Safe between threads.
@@ -47,8 +50,8 @@ class Worth:
         """Called when its own estimator learned something."""
         self._price = price
         self._counters = counters
-        self._learned: set[str] = set()
-        """Entries whose misses the estimator has learned from since the cache was opened."""
+        self._learned: dict[str, None] = {}
+        """The last entries whose misses the estimator has learned from since the cache was opened."""
         self._lock = Lock()
 
     def lend(self, estimator: Estimator) -> None:
@@ -123,11 +126,16 @@ class Worth:
 
     def stored(self, key: str) -> None:
         """Remember that an entry was stored whose miss was learned from."""
-        self._learned.add(key)
+        with self._lock:
+            self._learned[key] = None
+            if len(self._learned) > REMEMBERED:
+                del self._learned[next(iter(self._learned))]
 
     def gone(self, keys: Iterable[str]) -> None:
         """Forget entries that are held no more."""
-        self._learned.difference_update(keys)
+        with self._lock:
+            for key in keys:
+                self._learned.pop(key, None)
 
     def clear(self) -> None:
         """Forget every entry; what was learned of costs stays."""
