@@ -148,14 +148,16 @@ class Classifier:
         """Fit all examples kept, now; `learn` does it by itself when it is time."""
         if not len(self._examples):
             return
+        from threadpoolctl import threadpool_limits  # scikit-learn's, and always there with it
+
         d = self._examples.dimensions
-        _fit(
-            [
-                one
-                for one in self._family
-                if one is self or (one._examples.fitted and one._examples.dimensions == d)
-            ]
-        )
+        members = [
+            one
+            for one in self._family
+            if one is self or (one._examples.fitted and one._examples.dimensions == d)
+        ]
+        with threadpool_limits(1, "blas"):  # on a busy machine threads that wait spin
+            _fit(members)
 
     def dump(self) -> dict[str, Any]:
         """Return what was learned as plain data: numbers, and arrays."""

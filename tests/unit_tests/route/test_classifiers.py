@@ -10,9 +10,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.svm import LinearSVC
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from langchain_cachemux import Router, route
-from langchain_cachemux.route import estimators
+from langchain_cachemux.route import classifiers, estimators
 from langchain_cachemux.route.classifiers import UNTRIED, Blend, Classifier, together
 from langchain_cachemux.route.costs import Costs
 from langchain_cachemux.route.fitted import SklearnClassifier
@@ -250,6 +251,21 @@ def test_models_that_were_told_vectors_of_another_length_are_not_fitted_together
     taught(other, short)
     assert one._examples.fitted
     assert other.predict(short[0][0]).mean < 0.5 < other.predict(short[1][0]).mean
+
+
+def test_a_fit_takes_one_core(monkeypatch):
+    """Where others compute too, threads of linear algebra wait for each other and spin."""
+    used = []
+
+    def fit(_):
+        used.extend(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
+
+    monkeypatch.setattr(classifiers, "_fit", fit)
+    one = taught(Classifier(), history(10))
+    with threadpool_limits(2, "blas"):
+        one.fit()
+    assert used
+    assert set(used) == {1}
 
 
 def test_the_default_keeps_no_more_examples_than_it_was_given():
