@@ -68,7 +68,8 @@ class Classifier:
     them is new, and learned in one pass meanwhile. Until there were some sixty the bound is wider:
     two failures at the start must not be the end of a good model, and few outcomes cannot tell how
     strict the prior should be. With 400 dimensions a step takes a fraction of a millisecond; a fit
-    to 8,000 examples a second or two, of two models five.
+    to 8,000 examples a second or two, of two models five; of more than 16,000 in all each is fitted
+    alone.
 
     Args:
         width: z above, in deviations.
@@ -86,6 +87,8 @@ class Classifier:
     """How many times wider the bound is before the first fit."""
     KINSHIP = 0.95
     """Correlation of the weights of models that are fitted together."""
+    TOGETHER = 16_000
+    """Examples of all models up to which they are fitted together, which takes some seconds."""
     FEW = 60.0
     """Of fewer outcomes of the rarer kind, n, the bound of a fit is FEW/n times as wide."""
     IMAGINED = 20.0
@@ -156,6 +159,8 @@ class Classifier:
             for one in self._family
             if one is self or (one._examples.fitted and one._examples.dimensions == d)
         ]
+        if sum(len(one._examples) for one in members) > self.TOGETHER:
+            members = [self]
         with threadpool_limits(1, "blas"):  # on a busy machine threads that wait spin
             _fit(members)
 

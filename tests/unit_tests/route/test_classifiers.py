@@ -253,6 +253,18 @@ def test_models_that_were_told_vectors_of_another_length_are_not_fitted_together
     assert other.predict(short[0][0]).mean < 0.5 < other.predict(short[1][0]).mean
 
 
+def test_of_too_many_examples_to_be_fitted_in_seconds_each_model_learns_alone(monkeypatch):
+    monkeypatch.setattr(Classifier, "TOGETHER", 99)
+    first, second = history(50, seed=1), asked(history(100, seed=2), easy=0.05)
+    queries = [x for x, _, _ in history(20, seed=3)]
+    for alone, shared in zip(
+        pair(first, second, join=False), pair(first, second, join=True), strict=True
+    ):
+        alone.fit()
+        shared.fit()
+        assert [shared.predict(x) for x in queries] == [alone.predict(x) for x in queries]
+
+
 def test_a_fit_takes_one_core(monkeypatch):
     """Where others compute too, threads of linear algebra wait for each other and spin."""
     used = []
