@@ -148,6 +148,9 @@ def matching() -> Iterator[Aim]:
     ):
         yield at_least(f"{shown}: rewordings served", 0.55, rules["same"]["share"], form=".0%")
         yield at_most(f"{shown}: traps served", 0.02, rules["different"]["share"], form=".1%")
+    took = read("pairs")["milliseconds"]
+    what = f"to read a question and compare it with {took['candidates']} candidates, ms"
+    yield at_most(what, 0.3, took["median"], form=".2f")
     talks = read("conversations")["arms"]
     other = sum(arm["other"] for arm in talks.values())
     yield at_most("conversations: answers to another turn's question", 0, other, form=".0f")
