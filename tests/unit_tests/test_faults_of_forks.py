@@ -16,6 +16,7 @@ from langchain_core.embeddings import DeterministicFakeEmbedding
 from langchain_core.outputs import Generation
 
 from langchain_cachemux import LECCache, SentenceEncoder
+from langchain_cachemux.keep.shared.connections import Connections
 from langchain_cachemux.keep.shared.tables import LEASES
 
 pytestmark = [
@@ -273,3 +274,25 @@ def test_a_child_gives_back_the_leases_that_it_takes_on_a_folder_that_is_shared(
 
         assert in_child(check)
         assert leases.held() == ["a question of the parent"]
+
+
+def test_a_fork_waits_for_a_thread_that_writes_to_a_shared_file(tmp_path):
+    """SQLite knows within a process who writes: a copy of that would never let go."""
+    database = Connections(f"sqlite:///{tmp_path / 'shared.db'}")
+    begun = threading.Event()
+
+    def slow(db):
+        db.execute(sa.text("create table if not exists t (x)"))
+        begun.set()
+        time.sleep(0.1)
+
+    def write(db):
+        return db.execute(sa.text("insert into t values (1)")).rowcount == 1
+
+    writing = threading.Thread(target=database.write, args=(slow,))
+    writing.start()
+    assert begun.wait(LONG)
+    assert in_child(lambda: database.write(write))
+    writing.join()
+    assert database.write(write)
+    database.close()

@@ -10,12 +10,14 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
 from langchain_cachemux.arguments import expect
 from langchain_cachemux.extras import needs
+from langchain_cachemux.locks import Lock
 from langchain_cachemux.patience import within
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Connections:
             needs("psycopg", extra="server", purpose="a cache in PostgreSQL")
         self._reader = self._engine("AUTOCOMMIT")
         self._writer = self._engine(None)
+        self._writing: AbstractContextManager[None] = nullcontext() if self.postgres else Lock()
+        """Held while SQLite writes: it knows within a process who does, and a fork would copy that."""
         _ALL.add(self)
 
     def __repr__(self) -> str:
@@ -107,7 +111,7 @@ class Connections:
         """
         for tried in range(TRIES):
             try:
-                with self._writer.begin() as db:
+                with self._writing, self._writer.begin() as db:
                     return work(db)
             except sa.exc.DBAPIError as error:
                 if tried == TRIES - 1 or not _again(error, tried):
